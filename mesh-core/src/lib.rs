@@ -3,7 +3,17 @@
 extern crate alloc;
 
 pub mod balance;
+pub mod discovery;
+pub mod health;
 pub mod machine;
+pub mod port;
+pub mod recorder;
+pub mod registration;
 pub mod rng;
+pub mod route;
+pub mod service;
+pub mod snapshot;
+#[cfg(feature = "serde")]
+pub mod text;
 pub mod time;
 pub mod timers;

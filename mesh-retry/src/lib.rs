@@ -1,1 +1,11 @@
-//! Sans-IO retry decisions.
+#![doc = include_str!("../README.md")]
+
+pub mod backoff;
+pub mod call;
+pub mod classify;
+pub mod policy;
+
+pub use mesh_core::balance::{EndpointId, Tried};
+pub use mesh_core::machine::Machine;
+pub use mesh_core::rng::Rng;
+pub use mesh_core::time::Instant;

@@ -21,8 +21,11 @@
 
 #[cfg(feature = "suites")]
 pub mod laws;
+mod service;
 
 use crate::time::Instant;
+
+pub use service::{DeregisterId, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig};
 
 /// A Sans-IO state machine.
 ///

@@ -1,0 +1,177 @@
+//! Where views are published and picked from.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::context::{PickContext, Route};
+use super::endpoint::Endpoint;
+use super::error::PickError;
+use super::lease::{Lease, LeaseRef};
+use super::policy::{Cursor, Draw};
+use super::view::View;
+use crate::rng::Draws;
+use crate::route::RouteId;
+use crate::time::Instant;
+
+/// The balancer of one service: one published [`View`], and handles that pick from it.
+///
+/// Cloning it shares it. Publishing is one atomic swap; picking takes no lock, makes no allocation and writes
+/// nothing that two instances share.
+///
+/// ```
+/// use mesh_core::balance::{Balancer, Member, Outcome, PickContext, Strategy, ViewBuilder};
+/// use mesh_core::service::Instance;
+/// use mesh_core::time::Instant;
+///
+/// let mut views = ViewBuilder::new(Strategy::default());
+/// let members = [8080, 8081].map(|port| Instance::builder("api", "127.0.0.1", port).build().map(Member::usable));
+/// let members = members.into_iter().collect::<Result<Vec<_>, _>>()?;
+///
+/// let balancer = Balancer::new();
+/// balancer.publish(views.build(members));
+///
+/// let mut handle = balancer.handle();
+/// let lease = handle.pick(Instant::ZERO, &PickContext::default(), 42)?;
+/// assert_eq!(lease.endpoint().in_flight(), 1);
+/// lease.finish(Instant::from_millis(3), Outcome::Success);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Balancer {
+    core: Arc<Core>,
+}
+
+#[derive(Debug)]
+struct Core {
+    view: ArcSwap<View>,
+    version: AtomicU64,
+}
+
+impl Balancer {
+    /// A balancer whose service nothing is known of yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { core: Arc::new(Core { view: ArcSwap::new(View::pending()), version: AtomicU64::new(0) }) }
+    }
+
+    /// Publishes `view`, unless a later one of the same builder is published already.
+    ///
+    /// Handles see it at their next pick. Returns whether it was published.
+    pub fn publish(&self, view: Arc<View>) -> bool {
+        let previous = self
+            .core
+            .view
+            .rcu(|current| if view.version() > current.version() { Arc::clone(&view) } else { Arc::clone(current) });
+        self.core.version.fetch_max(view.version(), Ordering::Release);
+        view.version() > previous.version()
+    }
+
+    /// The view that is published now.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.core.view.load_full()
+    }
+
+    /// A handle to pick with, for one thread or task.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        let view = self.view();
+        let version = view.version();
+        Handle { core: Arc::clone(&self.core), pin: Arc::new(Pin { view }), version, cursor: Cursor::default() }
+    }
+}
+
+impl Default for Balancer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One thread's or task's way into a balancer: its cached view and its place in rotations.
+///
+/// Picking takes `&mut self`, because it may turn to a newer view; a borrowed lease keeps the handle borrowed
+/// until it ends. Many leases at a time are taken with [`Handle::pick_owned`].
+#[derive(Debug)]
+pub struct Handle {
+    core: Arc<Core>,
+    pin: Arc<Pin>,
+    version: u64,
+    cursor: Cursor,
+}
+
+/// A view as one handle holds it. Owned leases clone this reference count, which no other thread writes,
+/// rather than the view's, which all would.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Pin {
+    pub(super) view: Arc<View>,
+}
+
+impl Handle {
+    /// Picks an instance for a request that ends before the handle's next pick.
+    ///
+    /// `entropy` is one word of randomness, all that the pick draws from. O(1), except for policies that scan
+    /// by nature, selectors that are not registered and calls that exclude most candidates.
+    ///
+    /// # Errors
+    /// Says why no instance can be picked; nothing is counted then.
+    #[inline]
+    pub fn pick(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<LeaseRef<'_>, PickError> {
+        let (part, row) = self.place(now, context, entropy)?;
+        Ok(LeaseRef::start(&self.pin.view, part, row, now))
+    }
+
+    /// Picks an instance for a request that may outlive the handle.
+    ///
+    /// # Errors
+    /// As [`Handle::pick`].
+    #[inline]
+    pub fn pick_owned(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<Lease, PickError> {
+        let (part, row) = self.place(now, context, entropy)?;
+        Ok(Lease::start(Arc::clone(&self.pin), part, row, now))
+    }
+
+    /// The view that the next pick reads.
+    pub fn view(&mut self) -> &Arc<View> {
+        self.refresh();
+        &self.pin.view
+    }
+
+    fn place(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<(u32, u32), PickError> {
+        self.refresh();
+        let view = &*self.pin.view;
+        let (route, selector) = match context.route {
+            Route::All => (RouteId::ALL, None),
+            Route::Registered(route) => (route, None),
+            Route::Selector(selector) => (RouteId::ALL, Some(selector)),
+        };
+        let part = view.part(route)?;
+        let lineup = view.lineup(&view.parts[part]);
+        self.cursor.enter(part as u32);
+        let draw = Draw { lineup, now, context, selector, draws: Draws::new(entropy), cursor: &mut self.cursor };
+        let row = view.place(part, draw)?;
+        Ok((part as u32, row as u32))
+    }
+
+    #[inline]
+    fn refresh(&mut self) {
+        if self.core.version.load(Ordering::Acquire) != self.version {
+            self.turn_to_the_latest();
+        }
+    }
+
+    #[cold]
+    fn turn_to_the_latest(&mut self) {
+        let view = self.core.view.load_full();
+        self.version = view.version();
+        self.pin = Arc::new(Pin { view });
+    }
+}
+
+impl Pin {
+    pub(super) fn endpoint(&self, row: u32) -> &Endpoint {
+        &self.view.table.endpoints[row as usize]
+    }
+}

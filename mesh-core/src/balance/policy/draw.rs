@@ -1,0 +1,119 @@
+//! One pick as a policy sees it: the candidates, what the call excludes, and the randomness it may use.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::balance::context::PickContext;
+use crate::balance::tried::EndpointId;
+use crate::balance::view::Lineup;
+use crate::rng::Draws;
+use crate::route::Selector;
+use crate::time::Instant;
+
+/// One pick, as the picker sees it.
+#[derive(Debug)]
+pub struct Draw<'a> {
+    pub(in crate::balance) lineup: Lineup<'a>,
+    pub(in crate::balance) now: Instant,
+    pub(in crate::balance) context: &'a PickContext<'a>,
+    pub(in crate::balance) selector: Option<&'a Selector>,
+    pub(in crate::balance) draws: Draws,
+    pub(in crate::balance) cursor: &'a mut Cursor,
+}
+
+impl<'a> Draw<'a> {
+    /// The candidates.
+    #[must_use]
+    pub const fn lineup(&self) -> Lineup<'a> {
+        self.lineup
+    }
+
+    /// When the pick is made.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What the caller says of the request.
+    #[must_use]
+    pub const fn context(&self) -> &'a PickContext<'a> {
+        self.context
+    }
+
+    /// The next 64 random bits.
+    pub fn random(&mut self) -> u64 {
+        self.draws.next_u64()
+    }
+
+    /// A random position below `len`, or 0 when `len` is 0.
+    pub fn index(&mut self, len: usize) -> usize {
+        self.draws.index(len)
+    }
+
+    /// Whether every candidate is admitted, so that nothing need be asked.
+    #[must_use]
+    pub const fn admits_all(&self) -> bool {
+        self.context.excluded.is_empty() && self.selector.is_none()
+    }
+
+    /// Whether the candidate at `position` may be picked: not tried already, and matching the selector.
+    #[must_use]
+    pub fn admits(&self, position: usize) -> bool {
+        !self.is_excluded(self.lineup.endpoint(position).id()) && self.matches(position)
+    }
+
+    /// The first admitted candidate from a random place on: what policies fall back on when their own draws
+    /// hit excluded candidates. O(n).
+    pub fn scan(&mut self) -> Option<usize> {
+        let len = self.lineup.len();
+        let start = self.index(len);
+        (start..len).chain(0..start).find(|&at| self.admits(at))
+    }
+
+    /// The next number of a rotation that all handles share, taken in blocks so that the shared counter is
+    /// not written at every pick. One handle alone counts 0, 1, 2 and so on.
+    pub fn ticket(&mut self, shared: &AtomicU64) -> u64 {
+        self.cursor.next(shared)
+    }
+
+    pub(in crate::balance) fn matches(&self, position: usize) -> bool {
+        self.selector.is_none_or(|selector| selector.matches(self.lineup.instance(position)))
+    }
+
+    fn is_excluded(&self, id: EndpointId) -> bool {
+        self.context.excluded.contains(id)
+    }
+}
+
+/// A handle's block of tickets in the rotation of the part it picked from last.
+///
+/// Blocks start at one ticket and double up to 32 while the handle stays with one part: a handle that is made
+/// for a single pick must not waste a block, or every pick would land on a multiple of its size.
+#[derive(Debug, Default)]
+pub(in crate::balance) struct Cursor {
+    part: u32,
+    next: u64,
+    end: u64,
+    block: u64,
+}
+
+impl Cursor {
+    #[inline]
+    pub(in crate::balance) fn enter(&mut self, part: u32) {
+        if self.part != part {
+            *self = Self { part, ..Self::default() };
+        }
+    }
+
+    fn next(&mut self, shared: &AtomicU64) -> u64 {
+        if self.next == self.end {
+            self.block = (self.block * 2).clamp(1, BLOCK_MAX);
+            self.next = shared.fetch_add(self.block, Ordering::Relaxed);
+            self.end = self.next.wrapping_add(self.block);
+        }
+        let ticket = self.next;
+        self.next = self.next.wrapping_add(1);
+        ticket
+    }
+}
+
+const BLOCK_MAX: u64 = 32;

@@ -1,0 +1,286 @@
+//! The active checks of one service's instances: when each is due, and what the answers mean.
+//!
+//! One check in flight for an instance, a bound on all of them, the next one an interval after the last
+//! ended. It never talks to an instance and never decides who is picked.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use super::status::Health;
+use super::threshold::Threshold;
+use crate::rng::Rng;
+use crate::service::{HealthCheck, Instance, InstanceKey};
+use crate::time::Instant;
+use crate::timers::Timers;
+
+/// How checks are spread and bounded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[non_exhaustive]
+pub struct CheckerConfig {
+    /// The most checks in flight at once for one service. Default 64. What is due beyond waits its turn.
+    pub in_flight_max: NonZeroU32,
+    /// The first check of an instance comes at random within this time, or within its interval where that is
+    /// shorter, so that a thousand instances found at once are no herd. Default 1 s.
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
+    pub stagger_max: Duration,
+    /// How far each interval may be stretched at random, in percent. Default 10.
+    pub jitter_percent: u32,
+}
+
+impl Default for CheckerConfig {
+    fn default() -> Self {
+        Self { in_flight_max: IN_FLIGHT_MAX, stagger_max: Duration::from_secs(1), jitter_percent: 10 }
+    }
+}
+
+/// The number of a probe, carried back by its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeId(u64);
+
+/// A probe that the world is to run: it must be answered, and is given up after `check.timeout()`.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// Its number.
+    pub id: ProbeId,
+    /// Who is asked.
+    pub instance: Arc<Instance>,
+    /// What is asked.
+    pub check: Arc<HealthCheck>,
+}
+
+/// How a probe ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// What the answer means.
+    pub verdict: ProbeVerdict,
+    /// From the question to the answer.
+    pub latency: Duration,
+}
+
+/// What the answer to a probe means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProbeVerdict {
+    /// The instance answered as it should.
+    Passed,
+    /// It answered that it is close to its limits (HTTP 429, as Consul reads it).
+    Warned,
+    /// It did not.
+    Failed(ProbeFailure),
+}
+
+/// Why a probe failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProbeFailure {
+    /// No connection was made: refused, unreachable, or a name that does not resolve.
+    Connect,
+    /// There was no answer in time.
+    TimedOut,
+    /// The connection broke, or what came was not HTTP.
+    Broken,
+    /// The answer had this HTTP status.
+    Status(u16),
+}
+
+/// A change of an instance's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transition {
+    pub(crate) key: InstanceKey,
+    pub(crate) from: Health,
+    pub(crate) to: Health,
+    pub(crate) verdict: ProbeVerdict,
+}
+
+#[derive(Debug)]
+pub(crate) struct Checker {
+    config: CheckerConfig,
+    rng: Rng,
+    targets: BTreeMap<InstanceKey, Target>,
+    timers: Timers<Timer>,
+    in_flight: BTreeMap<ProbeId, InstanceKey>,
+    waiting: VecDeque<InstanceKey>,
+    probes_made: u64,
+    probes: VecDeque<Probe>,
+    transitions: VecDeque<Transition>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Due(InstanceKey),
+    Late(ProbeId),
+}
+
+#[derive(Debug)]
+struct Target {
+    instance: Arc<Instance>,
+    check: Arc<HealthCheck>,
+    threshold: Threshold,
+    health: Health,
+    since: Instant,
+    asked: Asked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    No,
+    Waiting,
+    InFlight(ProbeId),
+}
+
+impl Checker {
+    pub(crate) fn new(config: CheckerConfig, rng: Rng) -> Self {
+        Self {
+            config,
+            rng,
+            targets: BTreeMap::new(),
+            timers: Timers::new(),
+            in_flight: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            probes_made: 0,
+            probes: VecDeque::new(),
+            transitions: VecDeque::new(),
+        }
+    }
+
+    /// Checks `instance` from now on. What is known of it stays, unless it moved to another address or the
+    /// check became another one.
+    pub(crate) fn watch(&mut self, now: Instant, instance: &Arc<Instance>, check: &Arc<HealthCheck>) {
+        let key = instance.key();
+        if let Some(target) = self.targets.get_mut(key) {
+            let moved = target.instance.host() != instance.host() || target.instance.port() != instance.port();
+            if !moved && target.check == *check {
+                target.instance = Arc::clone(instance);
+                return;
+            }
+            self.forget(now, &key.clone());
+        }
+        let threshold = Threshold::new(check.rise(), check.fall());
+        let (instance, check) = (Arc::clone(instance), Arc::clone(check));
+        let first = self.rng.up_to(self.config.stagger_max.min(check.interval()));
+        self.timers.set(Timer::Due(key.clone()), now + first);
+        let target = Target { instance, check, threshold, health: Health::Unknown, since: now, asked: Asked::No };
+        self.targets.insert(target.instance.key().clone(), target);
+    }
+
+    /// Checks the instance `key` no longer; an answer still to come is ignored.
+    pub(crate) fn forget(&mut self, now: Instant, key: &InstanceKey) {
+        let Some(target) = self.targets.remove(key) else { return };
+        self.timers.clear(&Timer::Due(key.clone()));
+        match target.asked {
+            Asked::No => {}
+            Asked::Waiting => self.waiting.retain(|waiting| waiting != key),
+            Asked::InFlight(id) => {
+                self.probes.retain(|probe| probe.id != id);
+                self.release(id);
+                self.ask_waiting(now);
+            }
+        }
+    }
+
+    /// Checks the instance `key` at once, unless a check of it is under way.
+    pub(crate) fn hurry(&mut self, now: Instant, key: &InstanceKey) {
+        if self.targets.get(key).is_some_and(|target| target.asked == Asked::No) {
+            self.timers.clear(&Timer::Due(key.clone()));
+            self.ask(now, key.clone());
+        }
+    }
+
+    /// Takes in the answer to a probe. Unknown and late answers are ignored.
+    pub(crate) fn answer(&mut self, now: Instant, id: ProbeId, report: ProbeReport) {
+        let Some(key) = self.in_flight.get(&id).cloned() else { return };
+        self.release(id);
+        self.conclude(now, &key, report.verdict);
+        self.ask_waiting(now);
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Due(key) => self.ask(now, key),
+                Timer::Late(id) => {
+                    let Some(key) = self.in_flight.remove(&id) else { continue };
+                    self.conclude(now, &key, ProbeVerdict::Failed(ProbeFailure::TimedOut));
+                    self.ask_waiting(now);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn poll_probe(&mut self) -> Option<Probe> {
+        self.probes.pop_front()
+    }
+
+    pub(crate) fn poll_transition(&mut self) -> Option<Transition> {
+        self.transitions.pop_front()
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    pub(crate) fn health(&self, key: &InstanceKey) -> Health {
+        self.targets.get(key).map_or(Health::Unknown, |target| target.health)
+    }
+
+    /// The keys that are checked, and since when each has the health it has.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&InstanceKey, Health, Instant)> {
+        self.targets.iter().map(|(key, target)| (key, target.health, target.since))
+    }
+
+    fn ask(&mut self, now: Instant, key: InstanceKey) {
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        if self.in_flight.len() >= self.config.in_flight_max.get() as usize {
+            target.asked = Asked::Waiting;
+            self.waiting.push_back(key);
+            return;
+        }
+        self.probes_made += 1;
+        let id = ProbeId(self.probes_made);
+        target.asked = Asked::InFlight(id);
+        self.timers.set(Timer::Late(id), now + target.check.timeout());
+        let probe = Probe { id, instance: Arc::clone(&target.instance), check: Arc::clone(&target.check) };
+        self.in_flight.insert(id, key);
+        self.probes.push_back(probe);
+    }
+
+    fn ask_waiting(&mut self, now: Instant) {
+        if let Some(key) = self.waiting.pop_front() {
+            self.ask(now, key);
+        }
+    }
+
+    fn release(&mut self, id: ProbeId) {
+        self.in_flight.remove(&id);
+        self.timers.clear(&Timer::Late(id));
+    }
+
+    /// Draws the conclusion of one probe and sets the time of the next.
+    fn conclude(&mut self, now: Instant, key: &InstanceKey, verdict: ProbeVerdict) {
+        let Some(target) = self.targets.get_mut(key) else { return };
+        target.asked = Asked::No;
+        let interval = target.check.interval();
+        let stretch = self.rng.up_to(interval * self.config.jitter_percent.min(100) / 100);
+        self.timers.set(Timer::Due(key.clone()), now + interval + stretch);
+        target.threshold.record(!matches!(verdict, ProbeVerdict::Failed(_)));
+        let to = match (target.threshold.verdict(), &verdict) {
+            (Some(true), ProbeVerdict::Warned) => Health::Degraded,
+            // A failure that is only being counted changes nothing yet.
+            (Some(true), ProbeVerdict::Failed(_)) => target.health,
+            (Some(true), ProbeVerdict::Passed) => Health::Healthy,
+            (Some(false) | None, _) => Health::Unhealthy,
+        };
+        let from = core::mem::replace(&mut target.health, to);
+        if from != to {
+            target.since = now;
+            self.transitions.push_back(Transition { key: key.clone(), from, to, verdict });
+        }
+    }
+}
+
+const IN_FLIGHT_MAX: NonZeroU32 = NonZeroU32::new(64).unwrap();

@@ -1,0 +1,12 @@
+//! Which instances are alive, by what they answer: thresholds and active checks.
+//!
+//! Nothing here talks to an instance; the driver runs the probes that a [`Checker`] asks for.
+
+mod checker;
+mod status;
+mod threshold;
+
+pub(crate) use checker::{Checker, Transition};
+pub use checker::{CheckerConfig, Probe, ProbeFailure, ProbeId, ProbeReport, ProbeVerdict};
+pub use status::Health;
+pub use threshold::Threshold;

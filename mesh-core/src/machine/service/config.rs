@@ -1,0 +1,43 @@
+//! How one service is discovered, checked and balanced.
+
+use core::num::NonZeroU32;
+
+use crate::balance::Strategy;
+use crate::discovery::DiscoveryConfig;
+use crate::health::CheckerConfig;
+use crate::service::HealthCheck;
+
+/// The configuration of a [`ServiceMachine`](super::ServiceMachine).
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[non_exhaustive]
+pub struct ServiceMachineConfig {
+    /// How an instance is chosen.
+    pub strategy: Strategy,
+    /// How the registry's word is taken.
+    pub discovery: DiscoveryConfig,
+    /// How active checks are spread and bounded.
+    pub checks: CheckerConfig,
+    /// A check to run on every instance in place of the one that the registry leaves to the mesh. Default none.
+    pub check: Option<HealthCheck>,
+    /// After how many failures in a row an instance is checked at once. Default 5, as Envoy's `consecutive_5xx`.
+    pub wake_after: NonZeroU32,
+    /// How many instances automatic deregistration always leaves in the registry. Default 1.
+    pub deregister_keeps: NonZeroU32,
+}
+
+impl Default for ServiceMachineConfig {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            discovery: DiscoveryConfig::default(),
+            checks: CheckerConfig::default(),
+            check: None,
+            wake_after: WAKE_AFTER,
+            deregister_keeps: NonZeroU32::MIN,
+        }
+    }
+}
+
+const WAKE_AFTER: NonZeroU32 = NonZeroU32::new(5).unwrap();

@@ -1,0 +1,359 @@
+//! Everything that is decided about one service, as one machine: who is known, who is alive, who may be picked.
+//!
+//! It composes discovery, active checks and the building of views, and publishes a view whenever one of them
+//! changed something a pick could see. The tokio driver and the simulator drive this value and nothing below
+//! it, so neither can wire the parts differently.
+//!
+//! - **Inputs**: lists from the registry, its loss, answers to probes and deregistrations, load reports, sweeps.
+//! - **Effects**: run a probe, deregister an instance, publish a view.
+//! - **Events**: changes of freshness and health, doubts, deregistrations.
+//! - **Timers**: checks due and late, a doubted list believed, an instance critical for too long.
+//! - **Bounds**: checks in flight (`checks.in_flight_max`), routes (`Routes::MAX`); everything else is one entry
+//!   an instance.
+
+mod config;
+mod reaper;
+
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
+
+use crate::balance::policy::LoadReport;
+use crate::balance::{Eligibility, Knowledge, Member, View, ViewBuilder};
+use crate::discovery::{Change, Discovery, Freshness};
+use crate::health::{Checker, Health, Probe, ProbeId, ProbeReport, ProbeVerdict};
+use crate::machine::Machine;
+use crate::port::Resolution;
+use crate::rng::Rng;
+use crate::route::{RouteId, RoutesFull, Selector};
+use crate::service::{HealthCheck, Instance, InstanceKey};
+use crate::snapshot::{Entry, RegistryStatus, Snapshot};
+use crate::time::{Instant, Monotonic};
+
+pub use config::ServiceMachineConfig;
+pub use reaper::DeregisterId;
+use reaper::Reaper;
+
+/// The machine of one service.
+#[derive(Debug)]
+pub struct ServiceMachine {
+    config: ServiceMachineConfig,
+    check: Option<Arc<HealthCheck>>,
+    clock: Monotonic,
+    discovery: Discovery,
+    checker: Checker,
+    reaper: Reaper,
+    views: ViewBuilder,
+    drained: BTreeSet<InstanceKey>,
+    view: Arc<View>,
+    freshness: Freshness,
+    changed: bool,
+    effects: VecDeque<ServiceEffect>,
+    events: VecDeque<ServiceEvent>,
+}
+
+/// What a service machine is told.
+#[derive(Clone, Debug)]
+pub enum ServiceInput {
+    /// The registry sent a list.
+    Observed(Resolution),
+    /// The registry is reachable, and nothing changed.
+    Confirmed,
+    /// The registry cannot be reached.
+    Lost,
+    /// A probe ended.
+    Probed(ProbeId, ProbeReport),
+    /// An instance said how loaded it is.
+    Load(InstanceKey, LoadReport),
+    /// An attempt asked for a look at the endpoints ([`Wake::Sweep`](crate::balance::Wake::Sweep)).
+    Sweep,
+    /// A deregistration was carried out, or not.
+    Deregistered(DeregisterId, bool),
+}
+
+/// What a service machine asks for.
+#[derive(Clone, Debug)]
+pub enum ServiceEffect {
+    /// Run a probe and answer with [`ServiceInput::Probed`].
+    Probe(Probe),
+    /// Take an instance that was critical for too long out of the registry and answer with
+    /// [`ServiceInput::Deregistered`].
+    Deregister(DeregisterId, Arc<Instance>),
+    /// Publish a view to those who pick.
+    Publish(Arc<View>),
+}
+
+/// What a service machine reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServiceEvent {
+    /// How sure the list of instances is has changed.
+    Freshness {
+        /// How sure it was.
+        from: Freshness,
+        /// How sure it is.
+        to: Freshness,
+    },
+    /// Active checks changed their mind about an instance.
+    Health {
+        /// The instance.
+        key: InstanceKey,
+        /// What was thought of it.
+        from: Health,
+        /// What is thought of it.
+        to: Health,
+        /// The answer that decided.
+        verdict: ProbeVerdict,
+    },
+    /// An instance that was critical for too long is being taken out of the registry.
+    Deregistering {
+        /// The instance.
+        key: InstanceKey,
+        /// Since when it has been unhealthy.
+        since: Instant,
+    },
+    /// A deregistration was answered.
+    Deregistered {
+        /// The instance.
+        key: InstanceKey,
+        /// Whether the registry took it out; it is tried again where not.
+        done: bool,
+    },
+}
+
+impl ServiceMachine {
+    /// A machine that knows nothing yet. `seed` spreads its checks.
+    #[must_use]
+    pub fn new(config: ServiceMachineConfig, seed: u64) -> Self {
+        let mut views = ViewBuilder::new(config.strategy.clone());
+        views.set_wake_after(config.wake_after);
+        Self {
+            clock: Monotonic::default(),
+            discovery: Discovery::new(config.discovery.clone()),
+            checker: Checker::new(config.checks.clone(), Rng::from_seed(seed)),
+            reaper: Reaper::new(config.deregister_keeps.get()),
+            views,
+            drained: BTreeSet::new(),
+            view: View::pending(),
+            freshness: Freshness::Pending,
+            check: config.check.clone().map(Arc::new),
+            changed: false,
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Registers a selector: the view published for it resolves picks by its id without a search.
+    ///
+    /// # Errors
+    /// Refuses more selectors than [`Routes`](crate::route::Routes) holds; nothing is changed then.
+    pub fn route(&mut self, selector: Selector) -> Result<RouteId, RoutesFull> {
+        let id = self.views.route(selector)?;
+        self.changed = true;
+        self.settle();
+        Ok(id)
+    }
+
+    /// Gives the instance `key` no new requests until [`ServiceMachine::undrain`]. It need not be known yet.
+    pub fn drain(&mut self, key: InstanceKey) {
+        self.changed |= self.drained.insert(key);
+        self.settle();
+    }
+
+    /// Gives the instance `key` requests again.
+    pub fn undrain(&mut self, key: &InstanceKey) {
+        self.changed |= self.drained.remove(key);
+        self.settle();
+    }
+
+    /// The list that is served: the last good one.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        self.discovery.served()
+    }
+
+    /// How sure that list is.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        self.discovery.freshness()
+    }
+
+    /// When the registry last said or confirmed that list.
+    #[must_use]
+    pub fn confirmed_at(&self) -> Option<Instant> {
+        self.discovery.confirmed_at()
+    }
+
+    /// What active checks say of the instance `key`.
+    #[must_use]
+    pub fn health(&self, key: &InstanceKey) -> Health {
+        self.checker.health(key)
+    }
+
+    /// The view published last.
+    #[must_use]
+    pub const fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    fn observe(&mut self, now: Instant, resolution: Resolution) {
+        if self.discovery.observe(now, resolution) == Change::Served {
+            self.take_over(now);
+        }
+        self.changed |= self.view.knowledge() == Knowledge::Pending;
+    }
+
+    /// Points the checker at the instances that are served now.
+    fn take_over(&mut self, now: Instant) {
+        let served = Arc::clone(self.discovery.served());
+        let gone = self.checker.targets().map(|(key, ..)| key);
+        let gone: Vec<_> =
+            gone.filter(|key| served.get(key).is_none_or(|entry| self.check(entry).is_none())).cloned().collect();
+        for key in &gone {
+            self.checker.forget(now, key);
+            self.reaper.forget(key);
+        }
+        for entry in served.entries() {
+            if let Some(check) = self.check(entry) {
+                self.checker.watch(now, entry.instance(), &check);
+            }
+        }
+        self.changed = true;
+    }
+
+    /// The check that the mesh runs on an instance: its configured one, or the one that the registry leaves to it.
+    fn check(&self, entry: &Entry) -> Option<Arc<HealthCheck>> {
+        self.check.as_ref().or(entry.check()).cloned()
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let failing =
+            self.view.registered().filter(|(endpoint, _)| endpoint.failures_in_row() >= self.config.wake_after.get());
+        let failing: Vec<_> = failing.map(|(endpoint, _)| endpoint.key().clone()).collect();
+        for key in &failing {
+            self.checker.hurry(now, key);
+        }
+    }
+
+    /// Passes on what the parts have to say, and publishes a view where a pick could tell the difference.
+    fn settle(&mut self) {
+        while let Some(probe) = self.checker.poll_probe() {
+            self.effects.push_back(ServiceEffect::Probe(probe));
+        }
+        while let Some(transition) = self.checker.poll_transition() {
+            self.changed = true;
+            self.follow_health(&transition.key, transition.to);
+            let crate::health::Transition { key, from, to, verdict } = transition;
+            self.events.push_back(ServiceEvent::Health { key, from, to, verdict });
+        }
+        let freshness = self.discovery.freshness();
+        if core::mem::discriminant(&freshness) != core::mem::discriminant(&self.freshness) {
+            let from = core::mem::replace(&mut self.freshness, freshness);
+            self.events.push_back(ServiceEvent::Freshness { from, to: freshness });
+        }
+        if core::mem::take(&mut self.changed) && self.discovery.has_answered() {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        self.views.set_knowledge(if self.discovery.is_known() { Knowledge::Known } else { Knowledge::Unknown });
+        let served = Arc::clone(self.discovery.served());
+        self.view = self.views.build(served.entries().iter().map(|entry| self.member(entry)).collect::<Vec<_>>());
+        self.effects.retain(|effect| !matches!(effect, ServiceEffect::Publish(_)));
+        self.effects.push_back(ServiceEffect::Publish(Arc::clone(&self.view)));
+    }
+
+    fn member(&self, entry: &Entry) -> Member {
+        let instance = Arc::clone(entry.instance());
+        let weights = instance.weights();
+        let weight = if entry.status() == RegistryStatus::Warning { weights.warning } else { weights.passing };
+        Member { weight, eligibility: self.eligibility(entry), instance }
+    }
+
+    /// An instance is out when its owner drained it, when the registry says so, or when the mesh's own checks do.
+    fn eligibility(&self, entry: &Entry) -> Eligibility {
+        let key = entry.instance().key();
+        if self.drained.contains(key) || entry.status() == RegistryStatus::Maintenance {
+            return Eligibility::Drained;
+        }
+        if entry.status() == RegistryStatus::Critical || self.checker.health(key) == Health::Unhealthy {
+            return Eligibility::Unhealthy;
+        }
+        Eligibility::Usable
+    }
+
+    /// Starts or stops the clock of automatic deregistration: only for checks that the registry left to the
+    /// mesh, where the mesh stands in for the registry's agent.
+    fn follow_health(&mut self, key: &InstanceKey, health: Health) {
+        let entry = self.discovery.served().get(key);
+        let after = entry.and_then(Entry::check).and_then(|check| check.deregister_after());
+        match after {
+            Some(after) if health == Health::Unhealthy && self.check.is_none() => {
+                self.reaper.start(self.clock.latest(), key.clone(), after);
+            }
+            _ => self.reaper.forget(key),
+        }
+    }
+
+    fn reap(&mut self, now: Instant) {
+        while let Some((key, since)) = self.reaper.pop_due(now, self.discovery.served().len()) {
+            let Some(entry) = self.discovery.served().get(&key) else { continue };
+            let instance = Arc::clone(entry.instance());
+            let id = self.reaper.ask(key.clone());
+            self.events.push_back(ServiceEvent::Deregistering { key, since });
+            self.effects.push_back(ServiceEffect::Deregister(id, instance));
+        }
+    }
+
+    fn deregistered(&mut self, now: Instant, id: DeregisterId, done: bool) {
+        if let Some(key) = self.reaper.answer(now, id, done) {
+            self.events.push_back(ServiceEvent::Deregistered { key, done });
+        }
+    }
+}
+
+impl Machine for ServiceMachine {
+    type Input = ServiceInput;
+    type Effect = ServiceEffect;
+    type Event = ServiceEvent;
+
+    fn handle_input(&mut self, now: Instant, input: ServiceInput) {
+        let now = self.clock.observe(now);
+        match input {
+            ServiceInput::Observed(resolution) => self.observe(now, resolution),
+            ServiceInput::Confirmed => self.discovery.confirm(now),
+            ServiceInput::Lost => self.discovery.lose(now),
+            ServiceInput::Probed(id, report) => self.checker.answer(now, id, report),
+            ServiceInput::Load(key, report) => self.view.report(now, &key, &report),
+            ServiceInput::Sweep => self.sweep(now),
+            ServiceInput::Deregistered(id, done) => self.deregistered(now, id, done),
+        }
+        self.settle();
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        let now = self.clock.observe(now);
+        if self.discovery.believe(now) == Change::Served {
+            self.take_over(now);
+        }
+        self.checker.tick(now);
+        self.settle();
+        self.reap(now);
+    }
+
+    fn poll_effect(&mut self) -> Option<ServiceEffect> {
+        self.effects.pop_front()
+    }
+
+    fn poll_event(&mut self) -> Option<ServiceEvent> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        [self.discovery.due(), self.checker.next(), self.reaper.next()].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,147 @@
+//! What the mesh measures about itself, in one vocabulary for production and simulation.
+//!
+//! A [`Recorder`] is told what happened; it never changes what is decided. Measurements name the service and
+//! never the endpoint, because every distinct value of an attribute costs a time series. Words such as
+//! `outcome` come from small fixed sets in the code, never from the outside.
+
+use alloc::sync::Arc;
+use core::fmt::Debug;
+use core::time::Duration;
+
+use crate::service::ServiceName;
+
+/// Takes note of what happens.
+///
+/// Called on the path of every request: an implementation must neither block nor, in the common case,
+/// allocate.
+pub trait Recorder: Debug + Send + Sync {
+    /// Takes note of `measurement`.
+    fn record(&self, measurement: &Measurement<'_>);
+}
+
+impl<R: Recorder + ?Sized> Recorder for Arc<R> {
+    fn record(&self, measurement: &Measurement<'_>) {
+        (**self).record(measurement);
+    }
+}
+
+/// A recorder that takes note of nothing: the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoRecorder;
+
+impl Recorder for NoRecorder {
+    #[inline]
+    fn record(&self, _: &Measurement<'_>) {}
+}
+
+/// Something that happened, as plain data.
+///
+/// The names follow OpenTelemetry's spelling; durations are recorded in seconds by sinks that follow it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Measurement<'a> {
+    /// A call ended, with all its attempts.
+    CallEnded {
+        /// The service that was called.
+        service: &'a ServiceName,
+        /// How many attempts it took; the retries are one fewer.
+        attempts: u32,
+        /// From the start of the call to its end, waits included.
+        elapsed: Duration,
+        /// `ok`, or why the call was given up.
+        result: &'static str,
+    },
+    /// One attempt of a call ended.
+    AttemptEnded {
+        /// The service that was called.
+        service: &'a ServiceName,
+        /// The outcome that the balancer was told.
+        outcome: &'static str,
+        /// From the pick to the end of the attempt.
+        latency: Duration,
+    },
+    /// The balancer had no instance to offer.
+    PickRefused {
+        /// The service that was asked for.
+        service: &'a ServiceName,
+        /// Why there was none.
+        reason: &'static str,
+    },
+    /// A new view of a service's endpoints was published.
+    Endpoints {
+        /// The service.
+        service: &'a ServiceName,
+        /// How many may be picked.
+        eligible: u32,
+        /// How many are left out because they are unhealthy.
+        unhealthy: u32,
+        /// How many are left out because their weight is zero.
+        drained: u32,
+        /// How many the registry lists.
+        registered: u32,
+    },
+    /// The registry was heard, or could not be.
+    DiscoveryUpdated {
+        /// The service that is followed.
+        service: &'a ServiceName,
+        /// What came of it: changed, confirmed, kept for protection, lost.
+        result: &'static str,
+    },
+    /// A health check that the mesh runs gave its verdict.
+    HealthChecked {
+        /// The service of the instance that was checked.
+        service: &'a ServiceName,
+        /// Whether it passed.
+        passed: bool,
+        /// How long the check took.
+        latency: Duration,
+    },
+    /// The registration of this process's own instance changed.
+    Registration {
+        /// The service that is offered.
+        service: &'a ServiceName,
+        /// What happened: see `RegistrationEvent::as_str`.
+        event: &'static str,
+    },
+    /// A deregistration ended.
+    Deregistration {
+        /// The service that was offered.
+        service: &'a ServiceName,
+        /// Whether the registry was seen to hold nothing any more.
+        confirmed: bool,
+        /// From the command to the end.
+        elapsed: Duration,
+    },
+}
+
+impl<'a> Measurement<'a> {
+    /// The name of the metric.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::CallEnded { .. } => "mesh.client.call.duration",
+            Self::AttemptEnded { .. } => "mesh.client.attempt.duration",
+            Self::PickRefused { .. } => "mesh.lb.refusals",
+            Self::Endpoints { .. } => "mesh.lb.endpoints",
+            Self::DiscoveryUpdated { .. } => "mesh.discovery.updates",
+            Self::HealthChecked { .. } => "mesh.health.checks",
+            Self::Registration { .. } => "mesh.registration.events",
+            Self::Deregistration { .. } => "mesh.registration.deregistration.duration",
+        }
+    }
+
+    /// The service that the measurement is about.
+    #[must_use]
+    pub const fn service(&self) -> &'a ServiceName {
+        match self {
+            Self::CallEnded { service, .. }
+            | Self::AttemptEnded { service, .. }
+            | Self::PickRefused { service, .. }
+            | Self::Endpoints { service, .. }
+            | Self::DiscoveryUpdated { service, .. }
+            | Self::HealthChecked { service, .. }
+            | Self::Registration { service, .. }
+            | Self::Deregistration { service, .. } => service,
+        }
+    }
+}

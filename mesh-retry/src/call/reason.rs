@@ -1,0 +1,61 @@
+//! Why a call makes no further attempt, with the numbers that decided it. Decides nothing.
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use thiserror::Error;
+
+/// Why a call makes no further attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GiveUpReason {
+    /// Every attempt would fail as the last one did.
+    #[error("the failure is permanent")]
+    Permanent,
+    /// The policy allows no more attempts.
+    #[error("all attempts that the policy allows have failed: {attempts_max}")]
+    AttemptsExhausted {
+        /// The policy's limit.
+        attempts_max: NonZeroU32,
+    },
+    /// The call's deadline came.
+    #[error("the deadline of {deadline:?} has passed")]
+    DeadlineExceeded {
+        /// The policy's deadline, counted from the start of the call.
+        deadline: Duration,
+    },
+    /// The next attempt could not have started before the call's deadline.
+    #[error("the next attempt would have to wait for {needed:?} and the deadline is in {left:?}")]
+    DeadlineTooClose {
+        /// How long the retry would have waited.
+        needed: Duration,
+        /// How much time was left.
+        left: Duration,
+    },
+    /// The callee asked to be left alone for longer than the policy waits.
+    #[error("the callee asked for a wait of {announced:?} and the policy allows {max:?}")]
+    RetryAfterTooLong {
+        /// What the callee asked for.
+        announced: Duration,
+        /// The policy's limit.
+        max: Duration,
+    },
+    /// There was no instance to make an attempt at.
+    #[error("no instance is available")]
+    NoInstance,
+}
+
+impl GiveUpReason {
+    /// Whether the same call made anew, later, could succeed.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        match self {
+            Self::Permanent => false,
+            Self::AttemptsExhausted { .. }
+            | Self::DeadlineExceeded { .. }
+            | Self::DeadlineTooClose { .. }
+            | Self::RetryAfterTooLong { .. }
+            | Self::NoInstance => true,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Decides what a result means for the call: done, worth another attempt, or final.
+//!
+//! A class says nothing of when or whether a retry follows: that is the call machine's decision. No
+//! classifier keeps state or reads a clock.
+
+mod http;
+
+use core::time::Duration;
+
+pub use http::{class_of_status, parse_retry_after};
+
+/// What the result of an attempt means for the call.
+///
+/// Exhaustive on purpose: a driver also tells balancer and health what happened, and a class that it does not
+/// know would be reported wrongly, so a new one must break its build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The call is done.
+    Success,
+    /// The attempt failed in a way that another one, elsewhere or later, may not.
+    Transient,
+    /// The callee is overloaded and asks for fewer attempts.
+    Throttled {
+        /// How long the callee asks to be left alone, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// Every attempt would fail alike.
+    Permanent,
+}
+
+impl Class {
+    /// The same class with the wait that the callee announced, which only [`Class::Throttled`] carries.
+    #[must_use]
+    pub const fn with_retry_after(self, announced: Option<Duration>) -> Self {
+        match self {
+            Self::Throttled { .. } => Self::Throttled { retry_after: announced },
+            Self::Success | Self::Transient | Self::Permanent => self,
+        }
+    }
+
+    /// Whether another attempt could end otherwise.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::Transient | Self::Throttled { .. })
+    }
+}
+
+/// Tells what a result means for the call.
+///
+/// Any closure `Fn(&Result<T, E>) -> Class` is one.
+pub trait Classify<T, E> {
+    /// The class of `result`.
+    fn classify(&self, result: &Result<T, E>) -> Class;
+}
+
+impl<T, E, F> Classify<T, E> for F
+where
+    F: Fn(&Result<T, E>) -> Class,
+{
+    fn classify(&self, result: &Result<T, E>) -> Class {
+        self(result)
+    }
+}
+
+/// Takes every `Ok` for a success and every `Err` for transient.
+///
+/// Right for operations that may be repeated. Whoever calls operations that may not needs a classifier of
+/// their own, or [`RetryPolicy::never`](crate::policy::RetryPolicy::never).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ErrorsAreTransient;
+
+impl<T, E> Classify<T, E> for ErrorsAreTransient {
+    fn classify(&self, result: &Result<T, E>) -> Class {
+        match result {
+            Ok(_) => Class::Success,
+            Err(_) => Class::Transient,
+        }
+    }
+}

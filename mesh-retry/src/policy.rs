@@ -1,0 +1,111 @@
+//! Decides how much a call may retry: how many attempts, how long they wait and how long they may take.
+//!
+//! A policy is plain data. It holds no generator and no counter, so one value serves any number of calls, and
+//! a copy of it behaves like the original.
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use thiserror::Error;
+
+use crate::backoff::{Backoff, BackoffError};
+
+/// How a call retries.
+///
+/// [`RetryPolicy::validate`] names what is wrong with a configuration. The presets set neither a deadline nor
+/// an attempt timeout: both depend on the callee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// The most attempts in all, the first one included.
+    pub attempts_max: NonZeroU32,
+    /// How long the retries wait.
+    pub backoff: Backoff,
+    /// How long the call may take in all, retries and waits included, from its start; `None` for ever.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")
+    )]
+    pub deadline: Option<Duration>,
+    /// How long one attempt may take; `None` as long as the deadline allows.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")
+    )]
+    pub attempt_timeout: Option<Duration>,
+    /// The longest wait announced by a callee (`Retry-After`) that is waited for. The call gives up on a longer
+    /// one: to come back earlier than told would add to an overload.
+    #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
+    pub retry_after_max: Duration,
+}
+
+/// What is wrong with a [`RetryPolicy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The backoff breaks a rule of its own.
+    #[error("backoff.{0}")]
+    Backoff(BackoffError),
+    /// No attempt could start.
+    #[error("deadline: 0ns is not allowed: must be longer than zero, or left out")]
+    DeadlineZero,
+    /// No attempt could end.
+    #[error("attempt_timeout: 0ns is not allowed: must be longer than zero, or left out")]
+    AttemptTimeoutZero,
+}
+
+impl RetryPolicy {
+    /// For callers to whom latency matters more than the callee's load: 5 attempts, 50 ms to 5 s, growing by
+    /// half.
+    #[must_use]
+    pub const fn aggressive() -> Self {
+        Self::preset(5, Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5), 1500))
+    }
+
+    /// For callees that suffer from retries: 2 attempts, 500 ms to 15 s, doubling.
+    #[must_use]
+    pub const fn conservative() -> Self {
+        Self::preset(2, Backoff::exponential(Duration::from_millis(500), Duration::from_secs(15), 2000))
+    }
+
+    /// For operations that must not be repeated: 1 attempt.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self::preset(1, Backoff::STANDARD)
+    }
+
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first field that breaks its rule, with its value.
+    pub fn validate(&self) -> Result<(), PolicyError> {
+        self.backoff.validate().map_err(PolicyError::Backoff)?;
+        if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return Err(PolicyError::DeadlineZero);
+        }
+        if self.attempt_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(PolicyError::AttemptTimeoutZero);
+        }
+        Ok(())
+    }
+
+    /// A preset honours announced waits as long as its own longest wait.
+    const fn preset(attempts_max: u32, backoff: Backoff) -> Self {
+        Self {
+            attempts_max: NonZeroU32::MIN.saturating_add(attempts_max.saturating_sub(1)),
+            backoff,
+            deadline: None,
+            attempt_timeout: None,
+            retry_after_max: backoff.cap,
+        }
+    }
+}
+
+impl Default for RetryPolicy {
+    /// For most callers: 3 attempts, 100 ms to 10 s, doubling.
+    fn default() -> Self {
+        Self::preset(3, Backoff::STANDARD)
+    }
+}

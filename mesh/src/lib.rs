@@ -1,0 +1,1 @@
+//! A client-side service mesh.
