@@ -1,1 +1,33 @@
 //! A client-side service mesh.
+
+mod builder;
+mod call;
+mod config;
+mod dial;
+mod driver;
+mod env;
+mod error;
+mod lease;
+mod local;
+pub mod probe;
+mod registration;
+pub mod registry;
+mod service;
+mod service_mesh;
+
+pub use builder::ServiceMeshBuilder;
+pub use call::CallPolicy;
+pub use config::MeshConfig;
+pub use dial::{Dial, Stream, TcpDial};
+pub use env::{Environment, OsEntropy, TokioClock};
+pub use error::{BuildError, CallError, DeregisterError, RegisterError, ServiceError};
+pub use lease::Lease;
+pub use mesh_core as core;
+pub use mesh_core::balance::{Outcome, PickContext, PickError, Route, Strategy};
+pub use mesh_core::service::{HealthCheck, Instance, InstanceId, ServiceConfig, ServiceName};
+pub use mesh_retry as retry;
+pub use mesh_retry::classify::Class;
+pub use mesh_retry::policy::RetryPolicy;
+pub use registration::{Registration, UpdateRegistrationError};
+pub use service::{CachedService, Source};
+pub use service_mesh::{ServiceMesh, ShutdownReport};

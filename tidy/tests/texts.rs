@@ -74,6 +74,7 @@ fn a_lint_switched_off_without_a_reason_is_refused() {
     for sample in [
         "#[allow(dead_code)] fn f() {}",
         "#![allow(missing_docs)]",
+        "#[allow(reason)] fn f() {}",
         "#[expect(clippy::panic)] fn f() {}",
         "#[cfg_attr(test, allow(dead_code))] fn f() {}",
     ] {
@@ -113,7 +114,9 @@ fn a_library_shows_its_readme_as_its_documentation() {
     let good = "//! More.\n#![doc = include_str!(\"../README.md\")]\n";
     assert_eq!(members::readme(&mesh, Some(good), true), []);
     assert_eq!(members::readme(&mesh, None, false), [], "a package without a library owes none");
-    assert_eq!(members::readme(&manifest("mesh-testkit", ""), Some("//! Servers."), false), []);
+    for package in ["mesh-testkit", "mesh-tidy", "mesh-benches"] {
+        assert_eq!(members::readme(&manifest(package, ""), Some("//! For us."), false), [], "{package}");
+    }
     assert_eq!(members::readme(&mesh, Some(good), false)[0].path, "mesh/README.md");
     for root in ["//! A mesh.", "// #![doc = include_str!(\"../README.md\")]"] {
         assert_eq!(members::readme(&mesh, Some(root), true)[0].path, "mesh/src/lib.rs", "{root}");

@@ -74,6 +74,12 @@ impl Balancer {
         self.core.view.load_full()
     }
 
+    /// The version of the view that is published now; 0 before the first. Cheaper than asking the view.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.core.version.load(Ordering::Acquire)
+    }
+
     /// A handle to pick with, for one thread or task.
     #[must_use]
     pub fn handle(&self) -> Handle {

@@ -81,6 +81,13 @@ impl Rows {
         }
     }
 
+    fn contains(&self, row: u32) -> bool {
+        match self {
+            Self::All(len) => row < *len,
+            Self::Some(rows) => rows.binary_search(&row).is_ok(),
+        }
+    }
+
     fn row(&self, position: usize) -> usize {
         match self {
             Self::All(_) => position,
@@ -171,6 +178,18 @@ impl View {
     /// Every registered instance, usable or not, in the order of their keys.
     pub fn registered(&self) -> impl Iterator<Item = (&Endpoint, &Arc<Instance>)> {
         self.table.endpoints.iter().map(Arc::as_ref).zip(self.table.instances.iter())
+    }
+
+    /// The counters of every registered instance, in the order of their keys.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.table.endpoints.iter()
+    }
+
+    /// Whether the instance `key` is registered and may not be picked.
+    #[must_use]
+    pub fn is_out(&self, key: &InstanceKey) -> bool {
+        let Ok(row) = self.table.endpoints.binary_search_by(|endpoint| endpoint.key().cmp(key)) else { return false };
+        self.parts.first().is_none_or(|all| !all.rows.contains(row as u32))
     }
 
     /// Hands the policy what the instance `key` said of its own load; unknown instances are ignored.

@@ -10,12 +10,15 @@ use crate::time::Instant;
 /// What a run produced: every effect and event with its time, as text.
 pub type Trace = Vec<String>;
 
+/// How the world answers an effect: how much later, and what. `None` where it stays silent.
+pub type Answer<M> = dyn Fn(&<M as Machine>::Effect, &mut Rng) -> Option<(Duration, <M as Machine>::Input)>;
+
 /// A world to check a machine in: what is put in, and how the world answers effects.
 pub struct World<'a, M: Machine> {
     /// Inputs and when they come; sorted by the runner, stable.
     pub script: Vec<(Instant, M::Input)>,
-    /// The world's answer to an effect: how much later, and what. `None` where the world stays silent.
-    pub answer: &'a dyn Fn(&M::Effect, &mut Rng) -> Option<(Duration, M::Input)>,
+    /// The world's answer to an effect.
+    pub answer: &'a Answer<M>,
     /// When the run ends.
     pub until: Instant,
     /// The seed of the world's own randomness.

@@ -41,11 +41,11 @@ pub(super) enum Due {
 #[derive(Debug, Default)]
 enum Waiting {
     #[default]
-    ForNothing,
-    ForTime {
+    Nothing,
+    Pause {
         until: Instant,
     },
-    ForAnswer {
+    Answer {
         op: OpId,
         to: Question,
         since: Instant,
@@ -59,7 +59,7 @@ impl Desk {
     pub(super) fn ask(&mut self, now: Instant, question: Question, config: &Arc<ServiceConfig>, until: Instant) {
         let op = OpId::new(self.next_op);
         self.next_op = self.next_op.saturating_add(1);
-        self.waiting = Waiting::ForAnswer { op, to: question, since: now, until };
+        self.waiting = Waiting::Answer { op, to: question, since: now, until };
         let config = Arc::clone(config);
         self.effect = Some(match question {
             Question::Register => RegistrationEffect::Register { op, config },
@@ -76,12 +76,12 @@ impl Desk {
     /// Pauses until `until`.
     pub(super) fn pause(&mut self, until: Instant) {
         self.abandon();
-        self.waiting = Waiting::ForTime { until };
+        self.waiting = Waiting::Pause { until };
     }
 
     /// Waits for nothing any more.
     pub(super) fn abandon(&mut self) {
-        self.waiting = Waiting::ForNothing;
+        self.waiting = Waiting::Nothing;
         self.effect = None;
     }
 
@@ -89,11 +89,11 @@ impl Desk {
     /// counted.
     pub(super) fn settle(&mut self, op: OpId, is_kind: impl Fn(Question) -> bool) -> Option<Question> {
         match self.waiting {
-            Waiting::ForAnswer { op: awaited, to, .. } if awaited == op && is_kind(to) => {
+            Waiting::Answer { op: awaited, to, .. } if awaited == op && is_kind(to) => {
                 self.abandon();
                 Some(to)
             }
-            Waiting::ForAnswer { .. } | Waiting::ForTime { .. } | Waiting::ForNothing => {
+            Waiting::Answer { .. } | Waiting::Pause { .. } | Waiting::Nothing => {
                 self.ignored = self.ignored.saturating_add(1);
                 if self.unanswered.is_some_and(|(late, _)| late == op) {
                     self.unanswered = None;
@@ -106,14 +106,14 @@ impl Desk {
     /// What is due at `now`, and is no longer waited for.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Due> {
         let due = match self.waiting {
-            Waiting::ForTime { until } if until <= now => Due::Pause,
-            Waiting::ForAnswer { op, to, since, until } if until <= now => {
+            Waiting::Pause { until } if until <= now => Due::Pause,
+            Waiting::Answer { op, to, since, until } if until <= now => {
                 if self.registration_in_flight() {
                     self.unanswered = Some((op, now));
                 }
                 Due::Answer { to, after: until.since(since) }
             }
-            Waiting::ForTime { .. } | Waiting::ForAnswer { .. } | Waiting::ForNothing => return None,
+            Waiting::Pause { .. } | Waiting::Answer { .. } | Waiting::Nothing => return None,
         };
         self.abandon();
         Some(due)
@@ -122,15 +122,15 @@ impl Desk {
     /// When the next thing is due.
     pub(super) const fn next_due(&self) -> Option<Instant> {
         match self.waiting {
-            Waiting::ForNothing => None,
-            Waiting::ForTime { until } | Waiting::ForAnswer { until, .. } => Some(until),
+            Waiting::Nothing => None,
+            Waiting::Pause { until } | Waiting::Answer { until, .. } => Some(until),
         }
     }
 
     /// Whether the registry was asked to register and has not answered yet. A request that the driver has not
     /// fetched does not count.
     pub(super) fn registration_in_flight(&self) -> bool {
-        let asked = matches!(self.waiting, Waiting::ForAnswer { to: Question::Register, .. });
+        let asked = matches!(self.waiting, Waiting::Answer { to: Question::Register, .. });
         asked && self.effect.is_none()
     }
 

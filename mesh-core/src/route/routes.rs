@@ -93,9 +93,7 @@ impl fmt::Display for RouteId {
 
 /// A table of [`Routes`] is full; it was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "routes: the table holds its {routes_max} selectors already; a selector that is not in it can only be used unregistered"
-)]
+#[error("the table holds its {routes_max} selectors already; another can only be used unregistered")]
 pub struct RoutesFull {
     /// How many selectors the table holds.
     pub routes_max: NonZeroU32,

@@ -21,7 +21,9 @@ use super::weight::Port;
 /// | rise, fall | 1 and 1 when the registry runs it (Consul's), 2 and 3 when the mesh does (HAProxy's) | |
 /// | deregister after | 1 min | at least 1 min, at most 365 days |
 /// | run by | the registry | |
-/// | target | where the instance listens | the instance's own host, unless a foreign one is allowed; never a link-local or metadata address |
+/// | target | where the instance listens | its own host, unless a foreign one is allowed; never [a forbidden one] |
+///
+/// [a forbidden one]: super::is_forbidden_target
 ///
 /// Consul would silently raise an interval below 1 s and a deregistration below 1 min; here they are refused.
 ///

@@ -8,7 +8,7 @@ use mesh_core::machine::Machine;
 use mesh_core::port::RegistryError;
 use mesh_core::registration::{
     KeeperConfig, OpId, Part, PartState, Parts, RegistrationEffect, RegistrationEvent, RegistrationInput,
-    RegistrationKeeper, Standing,
+    RegistrationKeeper, Standing, UpdateError,
 };
 use mesh_core::service::{HealthCheck, ServiceConfig};
 use mesh_core::time::Instant;
@@ -140,8 +140,13 @@ impl Run {
     }
 
     pub(crate) fn update(&mut self, config: Arc<ServiceConfig>) {
-        self.keeper.update(self.now, config).unwrap();
+        self.try_update(config).unwrap();
+    }
+
+    pub(crate) fn try_update(&mut self, config: Arc<ServiceConfig>) -> Result<(), UpdateError> {
+        let accepted = self.keeper.update(self.now, config);
         self.drain();
+        accepted
     }
 
     /// Hands the keeper an answer of one's own making.

@@ -46,6 +46,19 @@ pub enum GiveUpReason {
 }
 
 impl GiveUpReason {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::AttemptsExhausted { .. } => "attempts-exhausted",
+            Self::DeadlineExceeded { .. } => "deadline-exceeded",
+            Self::DeadlineTooClose { .. } => "deadline-too-close",
+            Self::RetryAfterTooLong { .. } => "retry-after-too-long",
+            Self::NoInstance => "no-instance",
+        }
+    }
+
     /// Whether the same call made anew, later, could succeed.
     #[must_use]
     pub const fn is_transient(self) -> bool {

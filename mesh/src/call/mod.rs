@@ -1,0 +1,171 @@
+//! A call: the retries of the call machine, carried out on a tokio runtime.
+
+mod policy;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::balance::{Outcome, PickContext, PickError, Route, Tried};
+use mesh_core::machine::Machine as _;
+use mesh_core::recorder::Measurement;
+use mesh_core::service::Instance;
+use mesh_core::time::Instant;
+use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Unavailable};
+use mesh_retry::classify::{Class, Classify};
+
+pub use policy::CallPolicy;
+
+use crate::error::{CallError, ServiceError};
+use crate::lease::Lease;
+use crate::service::Followed;
+use crate::service_mesh::Inner;
+
+/// One call on its way.
+pub(crate) struct Call<'a, C> {
+    inner: &'a Inner,
+    followed: &'a Arc<Followed>,
+    policy: &'a CallPolicy<C>,
+    machine: CallMachine,
+    started: Instant,
+    refused: Option<PickError>,
+}
+
+impl<'a, C> Call<'a, C> {
+    /// A call that began at `started` and whose deadline counts from then.
+    pub(crate) fn new(
+        inner: &'a Inner,
+        followed: &'a Arc<Followed>,
+        policy: &'a CallPolicy<C>,
+        started: Instant,
+    ) -> Self {
+        let entropy = inner.random(followed);
+        let machine = CallMachine::new(&policy.retry, entropy, started);
+        Self { inner, followed, policy, machine, started, refused: None }
+    }
+
+    /// Makes attempts until the machine says that the call is over.
+    pub(crate) async fn run<T, E, F, Fut>(mut self, mut attempt: F) -> Result<T, CallError<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Arc<Instance>) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let mut last = None;
+        loop {
+            match self.machine.poll_effect() {
+                Some(CallEffect::Attempt { attempt: id, timeout, .. }) => {
+                    if let Some(lease) = self.place(id) {
+                        last = self.attempt(id, timeout, lease, &mut attempt).await;
+                    }
+                }
+                // Attempts are made one at a time and end before the machine is asked again: nothing is left
+                // to abandon.
+                Some(CallEffect::Cancel { .. }) => {}
+                None => match self.machine.poll_event() {
+                    Some(event) => return self.conclude(event, last),
+                    None => self.wait().await,
+                },
+            }
+        }
+    }
+
+    /// Finds an instance for an attempt, or tells the machine that there is none.
+    fn place(&mut self, id: AttemptId) -> Option<Lease> {
+        let now = self.inner.now();
+        let tried: Tried = *self.machine.tried();
+        let route = self.policy.route.map_or(Route::All, Route::Registered);
+        let context = PickContext { excluded: &tried, route, hash_key: self.policy.hash_key, ..PickContext::default() };
+        match self.inner.pick(self.followed, now, &context) {
+            Ok(lease) => {
+                let endpoint = lease.endpoint().id();
+                self.machine.handle_input(now, CallInput::Picked { attempt: id, endpoint });
+                Some(lease)
+            }
+            Err(error) => {
+                let excluded = matches!(error, PickError::AllExcluded { .. });
+                let reason = if excluded { Unavailable::AllExcluded } else { Unavailable::None };
+                self.refused = Some(error);
+                self.machine.handle_input(now, CallInput::Unavailable { attempt: id, reason });
+                None
+            }
+        }
+    }
+
+    /// Makes one attempt; none where it timed out.
+    async fn attempt<T, E, F, Fut>(
+        &mut self,
+        id: AttemptId,
+        timeout: Option<Duration>,
+        lease: Lease,
+        attempt: &mut F,
+    ) -> Option<Result<T, E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Arc<Instance>) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let future = attempt(Arc::clone(lease.instance()));
+        let result = match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, future).await.ok(),
+            None => Some(future.await),
+        };
+        let now = self.inner.now();
+        let class = result.as_ref().map(|result| self.policy.classifier.classify(result));
+        let outcome = class.map_or(Outcome::TimedOut, outcome_of);
+        self.inner.record(&Measurement::AttemptEnded {
+            service: &self.followed.name,
+            outcome: outcome.name(),
+            latency: now.since(lease.started()),
+        });
+        lease.end(now, outcome);
+        let input = match class {
+            Some(class) => CallInput::Ended { attempt: id, class },
+            None => CallInput::TimedOut { attempt: id },
+        };
+        self.machine.handle_input(now, input);
+        result
+    }
+
+    /// Lets the time pass that the machine wants to pass.
+    async fn wait(&mut self) {
+        if let Some(due) = self.machine.poll_timeout() {
+            self.inner.sleep_until(due).await;
+            self.machine.handle_timeout(self.inner.now());
+        }
+    }
+
+    fn conclude<T, E>(&self, event: CallEvent, last: Option<Result<T, E>>) -> Result<T, CallError<E>> {
+        let (attempts, reason) = match event {
+            CallEvent::Succeeded { attempts } => (attempts, None),
+            CallEvent::GaveUp { reason, attempts } => (attempts, Some(reason)),
+            // An event that this version does not know ends the call all the same, with what the last attempt gave.
+            _ => (self.machine.attempts(), None),
+        };
+        let elapsed = self.inner.now().since(self.started);
+        let result = reason.map_or("ok", mesh_retry::call::GiveUpReason::name);
+        self.inner.record(&Measurement::CallEnded { service: &self.followed.name, attempts, elapsed, result });
+        let (error, reason) = match (last, reason) {
+            // A reply that was classed as a failure is still the service's own word: the caller gets it.
+            (Some(Ok(reply)), _) => return Ok(reply),
+            (last, reason) => (last.and_then(Result::err), reason.unwrap_or(mesh_retry::call::GiveUpReason::Permanent)),
+        };
+        Err(match self.refused {
+            Some(source) if reason == mesh_retry::call::GiveUpReason::NoInstance => {
+                let reason = ServiceError::Pick { service: self.followed.name.clone(), source };
+                CallError::NoInstance { reason, attempts, last: error }
+            }
+            _ => CallError::GaveUp { reason, attempts, last: error },
+        })
+    }
+}
+
+/// What the balancer learns of an instance from what its answer means for the call.
+const fn outcome_of(class: Class) -> Outcome {
+    match class {
+        // The instance did its part: what it refused for good, every other would refuse as well.
+        Class::Success | Class::Permanent => Outcome::Success,
+        Class::Transient => Outcome::Failure,
+        Class::Throttled { retry_after } => Outcome::Overloaded { retry_after },
+    }
+}

@@ -1,0 +1,62 @@
+//! How a call is made: its retries, what its results mean, and where it may go.
+
+use mesh_core::route::RouteId;
+use mesh_retry::classify::ErrorsAreTransient;
+use mesh_retry::policy::RetryPolicy;
+
+/// How a call is made. One value serves any number of calls.
+///
+/// The default retries three times at the most and takes every error for one that another attempt may not
+/// have: right for operations that may be repeated. Give operations that may not
+/// [`RetryPolicy::never`], or a classifier that tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallPolicy<C = ErrorsAreTransient> {
+    pub(super) retry: RetryPolicy,
+    pub(super) classifier: C,
+    pub(super) route: Option<RouteId>,
+    pub(super) hash_key: Option<u64>,
+}
+
+impl CallPolicy {
+    /// Retries by `retry`, and takes every error for transient.
+    #[must_use]
+    pub const fn new(retry: RetryPolicy) -> Self {
+        Self { retry, classifier: ErrorsAreTransient, route: None, hash_key: None }
+    }
+}
+
+impl From<RetryPolicy> for CallPolicy {
+    fn from(retry: RetryPolicy) -> Self {
+        Self::new(retry)
+    }
+}
+
+impl<C> CallPolicy<C> {
+    /// Lets `classifier` say what a result means: a closure `Fn(&Result<T, E>) -> Class`, or anything else
+    /// that is [`Classify`](mesh_retry::classify::Classify).
+    #[must_use]
+    pub fn classify<D>(self, classifier: D) -> CallPolicy<D> {
+        CallPolicy { retry: self.retry, classifier, route: self.route, hash_key: self.hash_key }
+    }
+
+    /// Picks only among the instances of a route registered with
+    /// [`ServiceMesh::route`](crate::ServiceMesh::route).
+    #[must_use]
+    pub fn route(mut self, route: RouteId) -> Self {
+        self.route = Some(route);
+        self
+    }
+
+    /// Gives the call a key, for strategies that keep a key with its instance.
+    #[must_use]
+    pub fn hash_key(mut self, key: u64) -> Self {
+        self.hash_key = Some(key);
+        self
+    }
+
+    /// The retries.
+    #[must_use]
+    pub const fn retry(&self) -> &RetryPolicy {
+        &self.retry
+    }
+}

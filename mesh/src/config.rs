@@ -1,0 +1,37 @@
+//! The numbers of a mesh.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use mesh_core::machine::ServiceMachineConfig;
+use mesh_core::registration::KeeperConfig;
+
+/// How a mesh discovers, balances, checks and registers.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MeshConfig {
+    /// How every service is discovered, checked and balanced, but for those that were given a configuration of
+    /// their own.
+    pub service: ServiceMachineConfig,
+    /// How registrations are kept.
+    pub registration: KeeperConfig,
+    /// How long the registry's first word about a service is waited for. Default 5 s.
+    #[serde(with = "mesh_core::text::duration")]
+    pub discovery_timeout: Duration,
+    /// How many services may be followed at once. Default 1,024.
+    pub services_max: NonZeroU32,
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        Self {
+            service: ServiceMachineConfig::default(),
+            registration: KeeperConfig::default(),
+            discovery_timeout: Duration::from_secs(5),
+            services_max: SERVICES_MAX,
+        }
+    }
+}
+
+const SERVICES_MAX: NonZeroU32 = NonZeroU32::new(1024).unwrap();

@@ -1,0 +1,105 @@
+//! Opens connections: what the probes, and later the cache, talk through.
+//!
+//! Decides in which order the addresses of a name are tried and which are never connected to. Waits without
+//! a limit of its own: whoever dials drops the future when patience ends.
+
+use std::fmt::Debug;
+use std::io;
+use std::net::SocketAddr;
+
+use mesh_core::port::BoxFuture;
+use mesh_core::service::{Host, is_forbidden_target};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A connection: bytes in both directions. Dropping it closes it.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+/// Opens connections; the seam at which a simulated network replaces the real one.
+pub trait Dial: Debug + Send + Sync {
+    /// Connects to `port` of `host`. Dropping the future gives up and leaves no connection behind.
+    ///
+    /// # Errors
+    /// Why there is no connection: the name does not resolve, nothing listens, the address is forbidden.
+    fn dial<'a>(&'a self, host: &'a Host, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
+}
+
+/// Plain TCP without Nagle's delay; TLS is not spoken yet.
+///
+/// The addresses of a DNS name are tried one after the other in the order in which the system's resolver gives
+/// them (RFC 6724's preferences), so one that swallows packets keeps those behind it from being tried for as
+/// long as the caller waits. Addresses that
+/// [nothing may be aimed at](is_forbidden_target) are never connected to, whatever name stands for them.
+/// A look-up that is given up ends on tokio's blocking pool, unheard.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpDial;
+
+impl TcpDial {
+    /// The system's TCP.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Dial for TcpDial {
+    fn dial<'a>(&'a self, host: &'a Host, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            match host.ip() {
+                Some(ip) => connect([SocketAddr::new(ip, port)]).await,
+                None => connect(tokio::net::lookup_host((host.as_str(), port)).await?).await,
+            }
+        })
+    }
+}
+
+/// The first connection that any of `addresses` accepts, or the error of the last one tried.
+async fn connect(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<Box<dyn Stream>> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match connect_to(address).await {
+            Ok(stream) => return Ok(Box::new(stream)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    if is_forbidden_target(address.ip()) {
+        let rule = "nothing may be aimed at a link-local or metadata address";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, rule));
+    }
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_addresses_of_a_name_are_tried_until_one_accepts() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listening = listener.local_addr().unwrap();
+        let forbidden = "169.254.169.254:80".parse().unwrap();
+        assert!(connect([forbidden, listening]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_forbidden_address_is_never_connected_to() {
+        let disguised = "[::ffff:169.254.169.254]:80".parse().unwrap();
+        let refused = connect([disguised]).await.err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_an_error() {
+        assert_eq!(connect([]).await.err().unwrap().kind(), io::ErrorKind::NotFound);
+    }
+}

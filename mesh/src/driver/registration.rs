@@ -1,0 +1,205 @@
+//! Drives the keeper of one registration: carries its operations to the registry, one at a time.
+
+use std::sync::Arc;
+
+use mesh_core::machine::Machine as _;
+use mesh_core::port::{Registry, RegistryError};
+use mesh_core::recorder::{Measurement, Recorder};
+use mesh_core::registration::{
+    Failure, RegistrationEffect, RegistrationError, RegistrationEvent, RegistrationInput, RegistrationKeeper, UpdateError,
+};
+use mesh_core::service::ServiceConfig;
+use mesh_core::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::sleep_until;
+use crate::env::Environment;
+
+/// A registration that a task keeps, as its owners hold it.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) config: Arc<ServiceConfig>,
+    pub(crate) state: watch::Receiver<KeptState>,
+    pub(crate) orders: mpsc::Sender<Order>,
+}
+
+/// What became of a registration so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum KeptState {
+    /// The registry has not shown it yet.
+    #[default]
+    Pending,
+    /// The registry shows it, or did when it could last be asked.
+    Registered,
+    /// The registry did not take it.
+    Failed(Arc<Failure>),
+    /// It was taken away, and whether the registry confirmed that.
+    Deregistered { confirmed: bool, error: Option<RegistryError> },
+}
+
+/// What a registration's owner orders.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Update(Arc<ServiceConfig>, oneshot::Sender<UpdateReply>),
+    Deregister,
+}
+
+/// How an update ended.
+pub(crate) type UpdateReply = Result<(), UpdateFailure>;
+
+/// Why an update does not stand.
+#[derive(Debug)]
+pub(crate) enum UpdateFailure {
+    Refused(UpdateError),
+    Failed { error: RegistrationError, restored: bool },
+}
+
+/// The task of one registration.
+#[derive(Debug)]
+pub(crate) struct RegistrationDriver {
+    keeper: RegistrationKeeper,
+    registry: Arc<dyn Registry>,
+    environment: Environment,
+    recorder: Arc<dyn Recorder>,
+    config: Arc<ServiceConfig>,
+    state: watch::Sender<KeptState>,
+    orders: mpsc::Receiver<Order>,
+    operations: JoinSet<RegistrationInput>,
+    updating: Option<oneshot::Sender<UpdateReply>>,
+    leaving_since: Option<Instant>,
+}
+
+impl RegistrationDriver {
+    pub(crate) fn new(
+        keeper: RegistrationKeeper,
+        registry: Arc<dyn Registry>,
+        environment: Environment,
+        recorder: Arc<dyn Recorder>,
+    ) -> (Self, Kept) {
+        let config = Arc::clone(keeper.service());
+        let (state, receiver) = watch::channel(KeptState::default());
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
+        let kept = Kept { config: Arc::clone(&config), state: receiver, orders: sender };
+        let driver = Self {
+            keeper,
+            registry,
+            environment,
+            recorder,
+            config,
+            state,
+            orders,
+            operations: JoinSet::new(),
+            updating: None,
+            leaving_since: None,
+        };
+        (driver, kept)
+    }
+
+    /// Drives the keeper until the instance is deregistered or was never registered.
+    pub(crate) async fn run(mut self) {
+        while !self.carry_out() {
+            let due = self.keeper.poll_timeout();
+            tokio::select! {
+                Some(order) = self.orders.recv() => self.obey(order),
+                Some(done) = self.operations.join_next(), if !self.operations.is_empty() => match done {
+                    Ok(input) => self.keeper.handle_input(self.environment.clock.now(), input),
+                    Err(error) if error.is_cancelled() => {}
+                    // The keeper takes an operation without an answer for one whose outcome is unknown.
+                    Err(error) => tracing::error!(%error, "an operation of the registry panicked"),
+                },
+                () = sleep_until(&*self.environment.clock, due) => {
+                    self.keeper.handle_timeout(self.environment.clock.now());
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let now = self.environment.clock.now();
+        match order {
+            Order::Update(config, reply) => match self.keeper.update(now, config) {
+                Ok(()) => self.updating = Some(reply),
+                // Who asked may have gone meanwhile.
+                Err(error) => _ = reply.send(Err(UpdateFailure::Refused(error))),
+            },
+            Order::Deregister => {
+                self.leaving_since.get_or_insert(now);
+                self.keeper.deregister(now);
+            }
+        }
+    }
+
+    /// Does what the keeper asks for and passes on what it reports; true when there is nothing left to keep.
+    fn carry_out(&mut self) -> bool {
+        while let Some(effect) = self.keeper.poll_effect() {
+            // The keeper waits for one answer at a time: what it no longer waits for need not go on.
+            self.operations.abort_all();
+            let registry = Arc::clone(&self.registry);
+            self.operations.spawn(async move { operate(&*registry, effect).await });
+        }
+        let mut over = false;
+        while let Some(event) = self.keeper.poll_event() {
+            over |= self.report(event);
+        }
+        over
+    }
+
+    /// Tells the owners of an event; true when it was the last one.
+    fn report(&mut self, event: RegistrationEvent) -> bool {
+        let (service, instance) = (self.config.service(), self.config.id());
+        self.recorder.record(&Measurement::Registration { service, event: event.as_str() });
+        match &event {
+            RegistrationEvent::Registered { .. } | RegistrationEvent::Updated | RegistrationEvent::Restored { .. } => {
+                tracing::info!(%service, %instance, event = event.as_str(), "registration");
+            }
+            RegistrationEvent::Confirmed => tracing::debug!(%service, %instance, event = event.as_str(), "registration"),
+            other => tracing::warn!(%service, %instance, event = event.as_str(), detail = ?other, "registration"),
+        }
+        match event {
+            RegistrationEvent::Registered { .. } => _ = self.state.send_replace(KeptState::Registered),
+            RegistrationEvent::Updated => self.answer_update(Ok(())),
+            RegistrationEvent::UpdateFailed { error, restored, .. } => {
+                self.answer_update(Err(UpdateFailure::Failed { error, restored }));
+            }
+            RegistrationEvent::Failed(failure) => {
+                self.state.send_replace(KeptState::Failed(Arc::new(failure)));
+                return true;
+            }
+            RegistrationEvent::Deregistered { confirmed, error } => {
+                let elapsed = self.leaving_since.map(|since| self.environment.clock.now().since(since));
+                let elapsed = elapsed.unwrap_or_default();
+                self.recorder.record(&Measurement::Deregistration { service, confirmed, elapsed });
+                self.state.send_replace(KeptState::Deregistered { confirmed, error });
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn answer_update(&mut self, reply: UpdateReply) {
+        if let Some(waiting) = self.updating.take() {
+            // Who asked may have gone meanwhile.
+            let _ = waiting.send(reply);
+        }
+    }
+}
+
+/// Carries one operation to the registry and returns its answer.
+async fn operate(registry: &dyn Registry, effect: RegistrationEffect) -> RegistrationInput {
+    match effect {
+        RegistrationEffect::Register { op, config } => {
+            RegistrationInput::Registered { op, result: registry.register(&config).await }
+        }
+        RegistrationEffect::Inspect { op, config } => {
+            RegistrationInput::Inspected { op, result: registry.inspect(&config).await }
+        }
+        RegistrationEffect::Deregister { op, service, instance, part } => {
+            let result = registry.deregister(&service, &instance, part).await;
+            RegistrationInput::Deregistered { op, result }
+        }
+    }
+}
+
+const ORDERS_MAX: usize = 8;

@@ -1,0 +1,212 @@
+//! Drives the machine of one service: watches the registry, runs probes, publishes views.
+
+use std::sync::Arc;
+
+use mesh_core::balance::View;
+use mesh_core::health::{Probe, ProbeId, ProbeReport, ProbeVerdict};
+use mesh_core::machine::{
+    DeregisterId, Machine as _, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig,
+};
+use mesh_core::port::{Registry, RegistryError, Watch, WatchEvent};
+use mesh_core::recorder::{Measurement, Recorder};
+use mesh_core::registration::Part;
+use mesh_core::service::Instance;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::sleep_until;
+use crate::env::Environment;
+use crate::probe;
+use crate::service::{Command, Followed, ServiceState};
+
+/// The task of one service.
+#[derive(Debug)]
+pub(crate) struct ServiceDriver {
+    followed: Arc<Followed>,
+    machine: ServiceMachine,
+    watch: Box<dyn Watch>,
+    inbox: mpsc::Receiver<Command>,
+    jobs: JoinSet<Done>,
+    registry: Arc<dyn Registry>,
+    environment: Environment,
+    recorder: Arc<dyn Recorder>,
+}
+
+/// What a job of the driver came to.
+#[derive(Debug)]
+enum Done {
+    Probed(ProbeId, ProbeReport),
+    Deregistered(DeregisterId, Result<(), RegistryError>),
+}
+
+impl ServiceDriver {
+    pub(crate) fn new(
+        followed: Arc<Followed>,
+        inbox: mpsc::Receiver<Command>,
+        config: ServiceMachineConfig,
+        registry: Arc<dyn Registry>,
+        environment: Environment,
+        recorder: Arc<dyn Recorder>,
+    ) -> Self {
+        let machine = ServiceMachine::new(config, environment.entropy.next_u64());
+        let watch = registry.watch(&followed.name);
+        Self { followed, machine, watch, inbox, jobs: JoinSet::new(), registry, environment, recorder }
+    }
+
+    /// Drives the machine until the task is aborted, or nobody can give it commands any more.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let due = self.machine.poll_timeout();
+            tokio::select! {
+                event = self.watch.next() => self.heard(event),
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.done(done),
+                () = self.followed.sweep.notified() => self.tell(ServiceInput::Sweep),
+                command = self.inbox.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => return,
+                },
+                () = sleep_until(&*self.environment.clock, due) => {
+                    self.machine.handle_timeout(self.environment.clock.now());
+                }
+            }
+            self.carry_out();
+        }
+    }
+
+    fn tell(&mut self, input: ServiceInput) {
+        self.machine.handle_input(self.environment.clock.now(), input);
+    }
+
+    fn heard(&mut self, event: WatchEvent) {
+        let (input, result) = match event {
+            WatchEvent::Snapshot(resolution) => (ServiceInput::Observed(resolution), "snapshot"),
+            WatchEvent::Lost(error) => {
+                if self.machine.freshness() == mesh_core::discovery::Freshness::Live {
+                    tracing::warn!(service = %self.followed.name, %error, "registry lost, serving what it said last");
+                }
+                (ServiceInput::Lost, "lost")
+            }
+            // What a later version of the port adds is at least a sign of life.
+            _ => (ServiceInput::Confirmed, "confirmed"),
+        };
+        self.recorder.record(&Measurement::DiscoveryUpdated { service: &self.followed.name, result });
+        self.tell(input);
+    }
+
+    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Probed(id, report)) => {
+                self.recorder.record(&Measurement::HealthChecked {
+                    service: &self.followed.name,
+                    passed: !matches!(report.verdict, ProbeVerdict::Failed(_)),
+                    latency: report.latency,
+                });
+                self.tell(ServiceInput::Probed(id, report));
+            }
+            Ok(Done::Deregistered(id, result)) => {
+                if let Err(error) = &result {
+                    tracing::warn!(service = %self.followed.name, %error, "deregistration failed, will be tried again");
+                }
+                self.tell(ServiceInput::Deregistered(id, result.is_ok()));
+            }
+            // A probe that panicked has no answer; the machine takes it for late in time.
+            Err(error) => tracing::error!(service = %self.followed.name, %error, "a job of the driver panicked"),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // Who asked may have gone meanwhile; what was asked holds all the same.
+        match command {
+            Command::Route(selector, reply) => {
+                let route = self.machine.route(selector);
+                self.carry_out();
+                let _ = reply.send(route);
+            }
+            Command::Drain(key, reply) => {
+                self.machine.drain(key);
+                self.carry_out();
+                let _ = reply.send(());
+            }
+            Command::Undrain(key, reply) => {
+                self.machine.undrain(&key);
+                self.carry_out();
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    /// Does what the machine asks for and passes on what it reports.
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                ServiceEffect::Probe(probe) => self.probe(probe),
+                ServiceEffect::Deregister(id, instance) => self.deregister(id, instance),
+                ServiceEffect::Publish(view) => self.publish(view),
+            }
+        }
+        while let Some(event) = self.machine.poll_event() {
+            self.log(&event);
+        }
+        let (freshness, confirmed_at) = (self.machine.freshness(), self.machine.confirmed_at());
+        self.followed.state.send_if_modified(|state| {
+            let news = (state.freshness, state.confirmed_at) != (freshness, confirmed_at);
+            (state.freshness, state.confirmed_at) = (freshness, confirmed_at);
+            news
+        });
+    }
+
+    fn probe(&mut self, probe: Probe) {
+        let Environment { clock, dial, .. } = self.environment.clone();
+        self.jobs.spawn(async move { Done::Probed(probe.id, probe::run(&*dial, &probe, &*clock).await) });
+    }
+
+    fn deregister(&mut self, id: DeregisterId, instance: Arc<Instance>) {
+        let registry = Arc::clone(&self.registry);
+        self.jobs.spawn(async move {
+            let result = registry.deregister(instance.service(), instance.id(), Part::Service).await;
+            Done::Deregistered(id, result)
+        });
+    }
+
+    fn publish(&mut self, view: Arc<View>) {
+        let census = view.census();
+        self.recorder.record(&Measurement::Endpoints {
+            service: &self.followed.name,
+            eligible: census.usable,
+            unhealthy: census.unhealthy,
+            drained: census.drained,
+            registered: census.registered,
+        });
+        let before = self.followed.balancer.view();
+        let left = before.endpoints().filter(|endpoint| view.endpoints().all(|kept| kept.id() != endpoint.id()));
+        let left: Vec<_> = left.cloned().collect();
+        self.followed.balancer.publish(view);
+        self.followed.state.send_modify(|state: &mut ServiceState| {
+            state.leaving.extend(left);
+            state.leaving.retain(|endpoint| endpoint.in_flight() > 0);
+        });
+    }
+
+    fn log(&self, event: &ServiceEvent) {
+        let service = &self.followed.name;
+        match event {
+            ServiceEvent::Freshness { from, to } => tracing::info!(%service, ?from, ?to, "discovery changed"),
+            ServiceEvent::Health { key, from, to, verdict } => {
+                tracing::info!(%service, instance = %key.id(), from = from.name(), to = to.name(), ?verdict, "health changed");
+            }
+            ServiceEvent::Deregistering { key, .. } => {
+                tracing::warn!(%service, instance = %key.id(), "critical for too long, taking it out of the registry");
+            }
+            ServiceEvent::Deregistered { key, done } => {
+                tracing::info!(%service, instance = %key.id(), done, "deregistration answered");
+            }
+            other => tracing::info!(%service, ?other, "service event"),
+        }
+    }
+}
+
+impl Drop for ServiceDriver {
+    fn drop(&mut self) {
+        self.followed.end();
+    }
+}

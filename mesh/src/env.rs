@@ -1,0 +1,145 @@
+//! The world as the mesh meets it: the clock, the operating system's entropy, and connections.
+//!
+//! The one file of this crate that reads a clock or takes entropy. Everything else asks an [`Environment`],
+//! so that a simulation may replace the whole world. It decides nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+
+use mesh_core::port::{Clock, Entropy};
+use mesh_core::rng::mix;
+use mesh_core::time::{Instant, saturating_nanos};
+
+use crate::dial::{Dial, TcpDial};
+
+/// All that the mesh needs of the world outside, besides its registry.
+///
+/// Exhaustive, because whoever simulates the world must replace all of it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes one process's choices differ from another's.
+    pub entropy: Arc<dyn Entropy>,
+    /// Opens connections.
+    pub dial: Arc<dyn Dial>,
+}
+
+impl Environment {
+    /// The real world: tokio's clock, the operating system's entropy, TCP.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { clock: Arc::new(TokioClock::new()), entropy: Arc::new(OsEntropy::new()), dial: Arc::new(TcpDial::new()) }
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+/// Tokio's clock, counted from the creation of this value; it stands still while tokio's time is paused.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioClock {
+    epoch: tokio::time::Instant,
+}
+
+impl TokioClock {
+    /// A clock that shows zero now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
+    pub fn new() -> Self {
+        Self { epoch: tokio::time::Instant::now() }
+    }
+}
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(saturating_nanos(self.epoch.elapsed()))
+    }
+}
+
+/// The operating system's random words.
+///
+/// Each word is a system call. Should the system refuse one, which Linux does only where a sandbox forbids it,
+/// the word is mixed from the wall clock, the process id and a counter, and a warning is logged once: choices
+/// then still differ between processes and from call to call, and nothing that is drawn here is a secret.
+#[derive(Debug)]
+pub struct OsEntropy {
+    refusals: AtomicU64,
+    warned: Once,
+}
+
+impl OsEntropy {
+    /// The entropy of this machine.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { refusals: AtomicU64::new(0), warned: Once::new() }
+    }
+
+    fn makeshift(&self) -> u64 {
+        let refusals = self.refusals.fetch_add(1, Ordering::Relaxed);
+        mix(mix(mix(wall_clock_nanos()) ^ u64::from(std::process::id())) ^ refusals)
+    }
+}
+
+impl Default for OsEntropy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Entropy for OsEntropy {
+    fn next_u64(&self) -> u64 {
+        getrandom::u64().unwrap_or_else(|error| {
+            self.warned.call_once(|| {
+                tracing::warn!(%error, "the system gives no entropy; choices are drawn from the clock instead");
+            });
+            self.makeshift()
+        })
+    }
+}
+
+/// Nanoseconds since 1970; two processes that start at once in two containers have the same id, not the same time.
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "no decision reads it: it only seeds")]
+fn wall_clock_nanos() -> u64 {
+    use std::time::SystemTime;
+
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, saturating_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn makeshift_words_differ_even_when_the_clock_stands_still() {
+        let entropy = OsEntropy::new();
+        let words: BTreeSet<u64> = (0..10_000).map(|_| entropy.makeshift()).collect();
+        assert_eq!(words.len(), 10_000);
+    }
+
+    #[test]
+    fn words_of_the_system_differ() {
+        let entropy = OsEntropy::new();
+        assert_ne!(entropy.next_u64(), entropy.next_u64());
+        assert_eq!(entropy.refusals.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_follows_tokios_time_when_it_is_paused() {
+        let clock = TokioClock::new();
+        assert_eq!(clock.now(), Instant::ZERO);
+        tokio::time::advance(std::time::Duration::from_millis(250)).await;
+        assert_eq!(clock.now(), Instant::from_millis(250));
+    }
+}

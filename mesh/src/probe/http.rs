@@ -1,0 +1,106 @@
+//! One HTTP/1.1 request on a connection of its own, as far as the head of the response.
+//!
+//! Decides what the request says and how much of a response is ever read. Never follows a redirect, reuses a
+//! connection or spawns a task: the connection makes progress only while its exchange is polled.
+
+use std::net::IpAddr;
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection};
+use hyper_util::rt::TokioIo;
+use mesh_core::health::ProbeFailure;
+use mesh_core::service::{CheckMethod, HttpCheck};
+
+use super::{Target, tcp};
+use crate::dial::Stream;
+
+/// A request that was answered: the head is here, the body may still be on its way.
+pub(super) struct Exchange {
+    response: Response<Incoming>,
+    connection: Option<Http>,
+}
+
+impl Exchange {
+    /// The status of the response.
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// Reads the rest of the response until it ends, breaks, or has had its 4 KiB.
+    pub(super) async fn drain(mut self) {
+        let mut body = self.response.into_body();
+        let mut left = BODY_BYTES_MAX;
+        let rest = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                    Some(fewer) => left = fewer,
+                    None => return,
+                }
+            }
+        };
+        driven(&mut self.connection, rest).await;
+    }
+}
+
+/// Sends the request of `check` to `target` and waits for the head of the response.
+pub(super) async fn ask(target: &Target<'_>, check: &HttpCheck) -> Result<Exchange, ProbeFailure> {
+    let request = request(target, check).map_err(|error| target.failed(ProbeFailure::Broken, &error))?;
+    let stream = TokioIo::new(tcp::open(target).await?);
+    let broken = |error: hyper::Error| target.failed(ProbeFailure::Broken, &error);
+    let (mut requests, connection) =
+        Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(stream).await.map_err(broken)?;
+    let mut connection = Some(connection);
+    let response = driven(&mut connection, requests.send_request(request)).await.map_err(broken)?;
+    Ok(Exchange { response, connection })
+}
+
+type Http = Connection<TokioIo<Box<dyn Stream>>, Empty<Bytes>>;
+
+/// Waits for `exchange` and drives `connection` meanwhile, which is dropped where it ends first.
+async fn driven<T>(connection: &mut Option<Http>, exchange: impl Future<Output = T>) -> T {
+    let mut exchange = pin!(exchange);
+    if let Some(open) = connection {
+        tokio::select! {
+            biased;
+            done = &mut exchange => return done,
+            // What it has read is with the exchange, and so is its error.
+            _ended = open => {}
+        }
+    }
+    *connection = None;
+    exchange.await
+}
+
+/// The request of `check`; its text was parsed long ago, so nothing in it can end a header.
+fn request(target: &Target<'_>, check: &HttpCheck) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let method = match check.method() {
+        CheckMethod::Get => Method::GET,
+        CheckMethod::Head => Method::HEAD,
+    };
+    let path: PathAndQuery = check.path().as_str().parse()?;
+    let host = match check.host_header() {
+        None => target.host.authority(target.port),
+        Some(host) => match host.ip() {
+            Some(IpAddr::V6(_)) => format!("[{host}]"),
+            Some(IpAddr::V4(_)) | None => host.to_string(),
+        },
+    };
+    Request::builder()
+        .method(method)
+        .uri(Uri::from(path))
+        .header(HOST, host)
+        .header(USER_AGENT, "mesh-probe")
+        .header(CONNECTION, "close")
+        .body(Empty::new())
+}
+
+/// As much of a body as Consul keeps.
+const BODY_BYTES_MAX: usize = 4096;
+/// A response's head beyond this is none; twice the least that hyper works with.
+const HEAD_BYTES_MAX: usize = 16 * 1024;

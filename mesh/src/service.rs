@@ -1,0 +1,112 @@
+//! One service as the mesh follows it: what its driver publishes and what callers wait for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use mesh_core::balance::{Balancer, Endpoint};
+use mesh_core::discovery::Freshness;
+use mesh_core::route::{RouteId, RoutesFull, Selector};
+use mesh_core::service::{Instance, InstanceKey, ServiceName};
+use mesh_core::time::Instant;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+/// What is shared between the callers of a service and the task that drives its machine.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) id: u64,
+    pub(crate) name: ServiceName,
+    pub(crate) balancer: Balancer,
+    pub(crate) state: watch::Sender<ServiceState>,
+    pub(crate) sweep: Notify,
+    pub(crate) commands: mpsc::Sender<Command>,
+    ended: AtomicBool,
+}
+
+/// What a driver tells of its service besides the view.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServiceState {
+    pub(crate) freshness: Freshness,
+    pub(crate) confirmed_at: Option<Instant>,
+    /// Endpoints that left the view with requests still in flight.
+    pub(crate) leaving: Vec<Arc<Endpoint>>,
+}
+
+/// What the owner tells a driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Route(Selector, oneshot::Sender<Result<RouteId, RoutesFull>>),
+    Drain(InstanceKey, oneshot::Sender<()>),
+    Undrain(InstanceKey, oneshot::Sender<()>),
+}
+
+impl Followed {
+    pub(crate) fn new(name: ServiceName) -> (Arc<Self>, mpsc::Receiver<Command>) {
+        static SERVICES_MADE: AtomicU64 = AtomicU64::new(0);
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let followed = Self {
+            id: SERVICES_MADE.fetch_add(1, Ordering::Relaxed),
+            name,
+            balancer: Balancer::new(),
+            state: watch::Sender::new(ServiceState::default()),
+            sweep: Notify::new(),
+            commands,
+            ended: AtomicBool::new(false),
+        };
+        (Arc::new(followed), inbox)
+    }
+
+    /// Marks that nothing drives it any more, so that caches of it may be thrown away.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Requests in flight, those to instances that left included.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let view = self.balancer.view();
+        let present: u64 = view.registered().map(|(endpoint, _)| u64::from(endpoint.in_flight())).sum();
+        let leaving = self.state.borrow().leaving.iter().map(|endpoint| u64::from(endpoint.in_flight())).sum::<u64>();
+        present + leaving
+    }
+}
+
+/// The healthy instances of a service, and how much they can be relied on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CachedService {
+    /// The service.
+    pub name: ServiceName,
+    /// The instances that may be picked, in the order of their keys; never empty.
+    pub instances: Vec<Arc<Instance>>,
+    /// How long ago the registry said so or confirmed it.
+    pub age: Duration,
+    /// How sure the list is.
+    pub freshness: Freshness,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// The list that discovery keeps by following the registry.
+    Watch,
+    /// The same list after the registry was lost or began to be doubted: the last one that was good.
+    LastKnownGood,
+}
+
+impl Source {
+    pub(crate) const fn of(freshness: Freshness) -> Self {
+        match freshness {
+            Freshness::Live => Self::Watch,
+            _ => Self::LastKnownGood,
+        }
+    }
+}
+
+const COMMANDS_MAX: usize = 64;

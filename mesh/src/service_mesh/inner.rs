@@ -1,0 +1,264 @@
+//! What all clones of a mesh share: the services it follows and the registrations it keeps.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use mesh_core::balance::{PickContext, PickError};
+use mesh_core::machine::ServiceMachineConfig;
+use mesh_core::port::Registry;
+use mesh_core::recorder::{Measurement, Recorder};
+use mesh_core::registration::RegistrationKeeper;
+use mesh_core::service::{Instance, InstanceId, ServiceConfig, ServiceName};
+use mesh_core::snapshot::{Entry, RegistryStatus};
+use mesh_core::time::Instant;
+use tokio::task::JoinSet;
+
+use crate::config::MeshConfig;
+use crate::driver::{self, Kept, RegistrationDriver, ServiceDriver};
+use crate::env::Environment;
+use crate::error::{RegisterError, ServiceError};
+use crate::lease::Lease;
+use crate::local;
+use crate::service::Followed;
+
+type Services = BTreeMap<ServiceName, Arc<Followed>>;
+
+/// What all clones of a mesh share. Its tasks are aborted when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    config: MeshConfig,
+    configs: BTreeMap<ServiceName, ServiceMachineConfig>,
+    registry: Arc<dyn Registry>,
+    environment: Environment,
+    recorder: Arc<dyn Recorder>,
+    /// Read by every call, copied when a service is added.
+    services: ArcSwap<Services>,
+    owned: Mutex<Owned>,
+    ready: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// What is only touched when something is added or taken away.
+#[derive(Debug, Default)]
+struct Owned {
+    kept: BTreeMap<InstanceId, Kept>,
+    tasks: JoinSet<()>,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        config: MeshConfig,
+        configs: BTreeMap<ServiceName, ServiceMachineConfig>,
+        registry: Arc<dyn Registry>,
+        environment: Environment,
+        recorder: Arc<dyn Recorder>,
+    ) -> Self {
+        Self {
+            config,
+            configs,
+            registry,
+            environment,
+            recorder,
+            services: ArcSwap::default(),
+            owned: Mutex::default(),
+            ready: AtomicBool::new(true),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.environment.clock.now()
+    }
+
+    pub(crate) async fn sleep_until(&self, due: Instant) {
+        driver::sleep_until(&*self.environment.clock, Some(due)).await;
+    }
+
+    pub(crate) fn record(&self, measurement: &Measurement<'_>) {
+        self.recorder.record(measurement);
+    }
+
+    /// A random word for one call to `followed`.
+    pub(crate) fn random(&self, followed: &Arc<Followed>) -> u64 {
+        local::random(followed, &*self.environment.entropy)
+    }
+
+    /// The service `name`, followed, once the registry has said anything of it.
+    pub(crate) async fn follow(&self, name: &str) -> Result<Arc<Followed>, ServiceError> {
+        self.follow_within(name, None).await
+    }
+
+    /// As `follow`, for a caller who waits no longer than `within`.
+    pub(crate) async fn follow_within(&self, name: &str, within: Option<Duration>) -> Result<Arc<Followed>, ServiceError> {
+        let followed = self.services.load().get(name).cloned();
+        let followed = match followed {
+            Some(followed) => followed,
+            None => self.begin_to_follow(name)?,
+        };
+        if followed.balancer.version() > 0 {
+            return if self.stopped.load(Ordering::Relaxed) { Err(ServiceError::ShutDown) } else { Ok(followed) };
+        }
+        let waited = within.map_or(self.config.discovery_timeout, |within| within.min(self.config.discovery_timeout));
+        let mut state = followed.state.subscribe();
+        let answered = state.wait_for(|state| state.confirmed_at.is_some());
+        let answered = tokio::time::timeout(waited, answered).await.map(|answered| answered.map(|_| ()));
+        match answered {
+            Ok(Ok(())) => Ok(followed),
+            Ok(Err(_)) => Err(ServiceError::ShutDown),
+            Err(_) => Err(ServiceError::Silent { service: followed.name.clone(), waited }),
+        }
+    }
+
+    fn begin_to_follow(&self, name: &str) -> Result<Arc<Followed>, ServiceError> {
+        let name = ServiceName::try_from(name)?;
+        let mut owned = self.owned();
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(ServiceError::ShutDown);
+        }
+        let services = self.services.load_full();
+        if let Some(followed) = services.get(&name) {
+            return Ok(Arc::clone(followed));
+        }
+        let services_max = self.config.services_max.get();
+        if services.len() >= services_max as usize {
+            return Err(ServiceError::TooManyServices { service: name, services_max });
+        }
+        let (followed, inbox) = Followed::new(name.clone());
+        let config = self.configs.get(&name).unwrap_or(&self.config.service).clone();
+        let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
+        let driver =
+            ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);
+        owned.tasks.spawn(driver.run());
+        let mut services = Services::clone(&services);
+        services.insert(name, Arc::clone(&followed));
+        self.services.store(Arc::new(services));
+        Ok(followed)
+    }
+
+    /// Picks an instance of a service for one request.
+    pub(crate) fn place(&self, followed: &Arc<Followed>, context: &PickContext<'_>) -> Result<Lease, ServiceError> {
+        let picked = self.pick(followed, self.now(), context);
+        picked.map_err(|source| ServiceError::Pick { service: followed.name.clone(), source })
+    }
+
+    pub(crate) fn pick(
+        &self,
+        followed: &Arc<Followed>,
+        now: Instant,
+        context: &PickContext<'_>,
+    ) -> Result<Lease, PickError> {
+        let picked = local::pick(followed, &*self.environment.entropy, now, context);
+        if let Err(error) = &picked {
+            self.record(&Measurement::PickRefused { service: &followed.name, reason: error.name() });
+        }
+        picked
+    }
+
+    /// One healthy instance by the registry's own word, and by what is known of it here.
+    pub(crate) async fn look_up(&self, name: &str) -> Result<Arc<Instance>, ServiceError> {
+        let followed = self.follow(name).await?;
+        let service = &followed.name;
+        let answer = tokio::time::timeout(self.config.discovery_timeout, self.registry.resolve(service)).await;
+        let resolution = answer
+            .map_err(|_| ServiceError::Silent { service: service.clone(), waited: self.config.discovery_timeout })?
+            .map_err(|source| ServiceError::Registry { service: service.clone(), source })?;
+        let view = followed.balancer.view();
+        let healthy = |entry: &&Entry| {
+            entry.status() != RegistryStatus::Critical && !is_drained(entry) && !view.is_out(entry.key())
+        };
+        let healthy: Vec<&Entry> = resolution.snapshot.iter().filter(healthy).collect();
+        let chosen = mesh_core::rng::scale(self.random(&followed), healthy.len() as u64) as usize;
+        if let Some(entry) = healthy.get(chosen) {
+            return Ok(Arc::clone(entry.instance()));
+        }
+        let registered = resolution.snapshot.len() as u32;
+        let drained = resolution.snapshot.iter().filter(|entry| is_drained(entry)).count() as u32;
+        let source = match (resolution.known, registered) {
+            (false, 0) => PickError::UnknownService,
+            (true, 0) => PickError::NoneRegistered,
+            _ => PickError::NoneHealthy { registered, unhealthy: registered - drained, drained },
+        };
+        Err(ServiceError::Pick { service: service.clone(), source })
+    }
+
+    /// Begins to keep an instance registered.
+    pub(crate) fn keep(&self, config: ServiceConfig) -> Result<Kept, RegisterError> {
+        let mut owned = self.owned();
+        if !self.is_ready() {
+            return Err(RegisterError::ShutDown);
+        }
+        let (service, instance) = (config.service().clone(), config.id().clone());
+        if owned.kept.contains_key(&instance) {
+            return Err(RegisterError::AlreadyRegistered { service, instance });
+        }
+        let Environment { clock, entropy, .. } = &self.environment;
+        let keeper = RegistrationKeeper::new(
+            self.config.registration.clone(),
+            Arc::new(config),
+            entropy.next_u64(),
+            clock.now(),
+        )?;
+        let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
+        let (driver, kept) = RegistrationDriver::new(keeper, registry, self.environment.clone(), recorder);
+        owned.tasks.spawn(driver.run());
+        owned.kept.insert(instance, kept.clone());
+        Ok(kept)
+    }
+
+    pub(crate) fn kept(&self, id: &InstanceId) -> Option<Kept> {
+        self.owned().kept.get(id).cloned()
+    }
+
+    /// Lets go of a registration that has ended or is ending.
+    pub(crate) fn forget(&self, id: &InstanceId) {
+        self.owned().kept.remove(id);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// From now on this process wants no requests, and registers nothing.
+    pub(super) fn become_unready(&self) -> Vec<Kept> {
+        let owned = self.owned();
+        self.ready.store(false, Ordering::Relaxed);
+        owned.kept.values().cloned().collect()
+    }
+
+    /// Requests in flight to all services.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.services.load().values().map(|followed| followed.in_flight()).sum()
+    }
+
+    /// From now on there are no calls; every task is aborted.
+    pub(super) fn stop(&self) -> JoinSet<()> {
+        let mut owned = self.owned();
+        self.stopped.store(true, Ordering::Relaxed);
+        owned.kept.clear();
+        let mut tasks = std::mem::take(&mut owned.tasks);
+        tasks.abort_all();
+        tasks
+    }
+
+    fn owned(&self) -> MutexGuard<'_, Owned> {
+        // Nothing that holds the lock can leave it half-changed.
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an instance is out by its owner's wish.
+fn is_drained(entry: &Entry) -> bool {
+    entry.status() == RegistryStatus::Maintenance || entry.instance().weights().passing.is_drained()
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let kept = self.owned().kept.len();
+        if kept > 0 {
+            tracing::warn!(kept, "a mesh was dropped without a shutdown: what it registered stays in the registry");
+        }
+    }
+}

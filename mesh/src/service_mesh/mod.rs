@@ -1,0 +1,218 @@
+//! The facade: everything that a process does with the mesh.
+
+mod inner;
+mod shutdown;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use mesh_core::balance::{Outcome, PickContext};
+use mesh_core::route::{RouteId, Selector};
+use mesh_core::service::{Instance, InstanceId, InstanceKey, ServiceConfig};
+use mesh_retry::classify::Classify;
+use tokio::sync::oneshot;
+
+use crate::builder::ServiceMeshBuilder;
+use crate::call::{Call, CallPolicy};
+use crate::error::{CallError, DeregisterError, RegisterError, ServiceError};
+use crate::lease::Lease;
+use crate::registration::Registration;
+use crate::service::{CachedService, Command, Source};
+
+pub(crate) use inner::Inner;
+pub use shutdown::ShutdownReport;
+
+/// A client-side service mesh: registers this process, finds the instances of others, picks one for each
+/// request, watches their health, and retries what fails.
+///
+/// Cloning it shares it. Its tasks end with [`ServiceMesh::shutdown`], or when the last clone is dropped;
+/// dropped without a shutdown, what it registered stays in the registry.
+#[derive(Clone, Debug)]
+pub struct ServiceMesh {
+    inner: Arc<Inner>,
+}
+
+impl ServiceMesh {
+    /// Begins to put a mesh together.
+    pub fn builder() -> ServiceMeshBuilder {
+        ServiceMeshBuilder::default()
+    }
+
+    pub(crate) const fn from_inner(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// Registers an instance and keeps it registered. Returns when the registry shows it.
+    ///
+    /// Dropping the future takes back what was begun.
+    ///
+    /// # Errors
+    /// Says why the registry does not show it, which part stands and which was rolled back.
+    pub async fn register_service(&self, config: ServiceConfig) -> Result<Registration, RegisterError> {
+        let kept = self.inner.keep(config)?;
+        let abandon = Abandon { inner: &self.inner, kept: Some(kept.clone()) };
+        let registered = kept.registered().await;
+        abandon.settle(registered.is_ok());
+        registered.map(|()| Registration::new(kept))
+    }
+
+    /// Takes an instance that this mesh registered out of the registry.
+    ///
+    /// # Errors
+    /// Says that this mesh keeps no such instance, or that its entry may still stand.
+    pub async fn deregister_service(&self, id: &InstanceId) -> Result<(), DeregisterError> {
+        let kept = self.inner.kept(id).ok_or_else(|| DeregisterError::NotRegistered { instance: id.clone() })?;
+        let result = kept.deregister().await;
+        self.inner.forget(id);
+        result
+    }
+
+    /// Asks the registry for a service, and picks one healthy instance at random, without counting a request.
+    ///
+    /// For a look at the registry's truth. Requests are better placed with [`ServiceMesh::call`].
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub async fn get_service(&self, name: &str) -> Result<Arc<Instance>, ServiceError> {
+        self.inner.look_up(name).await
+    }
+
+    /// The healthy instances of a service, in the order of their keys; never empty.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub async fn get_healthy_services(&self, name: &str) -> Result<Vec<Arc<Instance>>, ServiceError> {
+        self.get_service_with_cache(name).await.map(|service| service.instances)
+    }
+
+    /// The healthy instances of a service from what discovery keeps, with the age of that knowledge.
+    ///
+    /// Reads through: the first call for a service asks the registry, and follows it from then on.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub async fn get_service_with_cache(&self, name: &str) -> Result<CachedService, ServiceError> {
+        let followed = self.inner.follow(name).await?;
+        let view = followed.balancer.view();
+        let instances: Vec<_> = view.usable(RouteId::ALL).map(|(_, instance)| Arc::clone(instance)).collect();
+        if instances.is_empty() {
+            // A pick says best why nobody can be picked.
+            drop(self.inner.place(&followed, &PickContext::default())?);
+        }
+        let state = followed.state.borrow().clone();
+        let age = state.confirmed_at.map_or_else(Default::default, |at| self.inner.now().since(at));
+        let (freshness, name) = (state.freshness, followed.name.clone());
+        Ok(CachedService { name, instances, age, freshness, source: Source::of(freshness) })
+    }
+
+    /// Picks an instance for one request and counts it as in flight until the lease ends.
+    ///
+    /// # Errors
+    /// Says why there is none; nothing is counted then.
+    pub async fn get_service_instance(&self, name: &str) -> Result<Lease, ServiceError> {
+        self.pick(name, &PickContext::default()).await
+    }
+
+    /// As [`ServiceMesh::get_service_instance`], for a request with a route, a key or exclusions.
+    ///
+    /// # Errors
+    /// Says why there is none; nothing is counted then.
+    pub async fn pick(&self, name: &str, context: &PickContext<'_>) -> Result<Lease, ServiceError> {
+        let followed = self.inner.follow(name).await?;
+        self.inner.place(&followed, context)
+    }
+
+    /// Ends a lease: the in-flight count falls, and the outcome is learnt.
+    pub fn release_service_instance(&self, lease: Lease, outcome: Outcome) {
+        lease.end(self.inner.now(), outcome);
+    }
+
+    /// Makes a call: picks an instance, runs `attempt` on it, and retries as `policy` says, on instances that
+    /// were not tried before.
+    ///
+    /// `attempt` is run once for every attempt. Dropping the future cancels the attempt and gives its count
+    /// back. A reply that the policy classes as a failure is returned when no further attempt is made: it is
+    /// the service's own word.
+    ///
+    /// # Errors
+    /// Says why there is no reply, how many attempts were made and how the last of them failed.
+    pub async fn call<T, E, C, F, Fut>(&self, name: &str, policy: &CallPolicy<C>, attempt: F) -> Result<T, CallError<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Arc<Instance>) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let started = self.inner.now();
+        let followed = self.inner.follow_within(name, policy.retry().deadline).await;
+        match followed {
+            Ok(followed) => Call::new(&self.inner, &followed, policy, started).run(attempt).await,
+            Err(reason) => Err(CallError::NoInstance { reason, attempts: 0, last: None }),
+        }
+    }
+
+    /// Registers a selector over tags, versions and metadata for a service, so that picks and calls by its id
+    /// find its instances without a search. The same selector always has the same id.
+    ///
+    /// # Errors
+    /// Refuses more selectors than a service can have.
+    pub async fn route(&self, name: &str, selector: Selector) -> Result<RouteId, ServiceError> {
+        let followed = self.inner.follow(name).await?;
+        let (reply, answer) = oneshot::channel();
+        followed.commands.send(Command::Route(selector, reply)).await.map_err(|_| ServiceError::ShutDown)?;
+        let route = answer.await.map_err(|_| ServiceError::ShutDown)?;
+        route.map_err(|source| ServiceError::Routes { service: followed.name.clone(), source })
+    }
+
+    /// Gives one instance no further requests from this process, until [`ServiceMesh::undrain`].
+    ///
+    /// # Errors
+    /// Says why the service cannot be followed.
+    pub async fn drain(&self, name: &str, instance: &InstanceKey) -> Result<(), ServiceError> {
+        self.command(name, |reply| Command::Drain(instance.clone(), reply)).await
+    }
+
+    /// Gives an instance requests again.
+    ///
+    /// # Errors
+    /// Says why the service cannot be followed.
+    pub async fn undrain(&self, name: &str, instance: &InstanceKey) -> Result<(), ServiceError> {
+        self.command(name, |reply| Command::Undrain(instance.clone(), reply)).await
+    }
+
+    /// Whether this process should be given requests: false from the beginning of a shutdown on.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.inner.is_ready()
+    }
+
+    async fn command(&self, name: &str, command: impl FnOnce(oneshot::Sender<()>) -> Command) -> Result<(), ServiceError> {
+        let followed = self.inner.follow(name).await?;
+        let (reply, answer) = oneshot::channel();
+        followed.commands.send(command(reply)).await.map_err(|_| ServiceError::ShutDown)?;
+        answer.await.map_err(|_| ServiceError::ShutDown)
+    }
+}
+
+/// Takes a registration back whose caller stopped waiting for it.
+struct Abandon<'a> {
+    inner: &'a Inner,
+    kept: Option<crate::driver::Kept>,
+}
+
+impl Abandon<'_> {
+    /// The caller has an answer: what stands stays, what failed is forgotten.
+    fn settle(mut self, registered: bool) {
+        if let Some(kept) = self.kept.take().filter(|_| !registered) {
+            self.inner.forget(kept.config.id());
+        }
+    }
+}
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            kept.begin_deregistration();
+            self.inner.forget(kept.config.id());
+        }
+    }
+}

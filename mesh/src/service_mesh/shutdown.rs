@@ -1,0 +1,67 @@
+//! The orderly end: no longer ready, out of the registry, requests finished, tasks stopped.
+
+use std::time::Duration;
+
+use mesh_core::service::InstanceId;
+
+use super::ServiceMesh;
+use crate::error::DeregisterError;
+
+/// How a shutdown went.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// The instances that were registered, and what became of each.
+    pub deregistered: Vec<(InstanceId, Result<(), DeregisterError>)>,
+    /// Requests that were still in flight when the grace ended.
+    pub in_flight_left: u64,
+}
+
+impl ShutdownReport {
+    /// Whether nothing was left: every instance out of the registry, every request ended.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.in_flight_left == 0 && self.deregistered.iter().all(|(_, result)| result.is_ok())
+    }
+}
+
+impl ServiceMesh {
+    /// Ends the mesh in order, within `grace`: it is no longer ready, its instances leave the registry, requests
+    /// in flight end, and its tasks stop. Calls are accepted until the last step, because requests being served
+    /// may need them; afterwards every question is answered with `ShutDown`.
+    ///
+    /// Calling it again, or from several places, is harmless.
+    pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
+        let deadline = self.inner.now() + grace;
+        let mut departures = tokio::task::JoinSet::new();
+        for kept in self.inner.become_unready() {
+            departures.spawn(async move { (kept.config.id().clone(), kept.deregister().await) });
+        }
+        let mut deregistered = Vec::new();
+        while !departures.is_empty() {
+            let left = deadline.since(self.inner.now());
+            match tokio::time::timeout(left, departures.join_next()).await {
+                Ok(Some(Ok(departure))) => deregistered.push(departure),
+                Ok(Some(Err(_)) | None) => {}
+                Err(_) => break,
+            }
+        }
+        for kept in self.inner.become_unready() {
+            if deregistered.iter().all(|(id, _)| id != kept.config.id()) {
+                let instance = kept.config.id().clone();
+                deregistered.push((instance.clone(), Err(DeregisterError::Unconfirmed { instance, source: None })));
+            }
+        }
+        deregistered.sort_by(|(a, _), (b, _)| a.cmp(b));
+        while self.inner.in_flight() > 0 && self.inner.now() < deadline {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let in_flight_left = self.inner.in_flight();
+        let mut tasks = self.inner.stop();
+        while tasks.join_next().await.is_some() {}
+        ShutdownReport { deregistered, in_flight_left }
+    }
+}
+
+/// Requests end on their own and tell nobody that the last one did, so that each costs no more than it must.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
