@@ -4,7 +4,7 @@ mod registration_model;
 
 use mesh_core::registration::{
     KeeperConfig, Part, Parts, RegistrationEffect, RegistrationError, RegistrationEvent, RegistrationInput,
-    RegistrationState,
+    RegistrationState, Standing,
 };
 use registration_model::*;
 
@@ -151,6 +151,8 @@ fn an_acknowledged_registration_that_never_becomes_visible_is_rolled_back() {
     let RegistrationEvent::Failed(failure) = run.last() else { panic!("{:?}", run.last()) };
     assert!(matches!(failure.error, RegistrationError::NotVisible { parts: Parts::ALL, .. }), "{failure}");
     assert!(failure.certain && failure.stands.is_empty(), "{failure}");
+    let looks = run.count(is_inspect);
+    assert!((12..=30).contains(&looks), "soon at first, then about one in 750 ms: {looks}");
 }
 
 #[test]
@@ -187,6 +189,10 @@ fn a_lost_registration_is_restored_however_long_it_takes() {
     assert_eq!(run.keeper.state(), RegistrationState::Restoring);
     let tries = run.count(is_register);
     assert!((700..=1500).contains(&tries), "about one in 7.5 s: {tries}");
+    let given_up = |event: &RegistrationEvent| {
+        matches!(event, RegistrationEvent::Retrying { error: RegistrationError::GaveUp { .. }, .. })
+    };
+    assert!(!run.events.iter().any(|(_, event)| given_up(event)));
     run.fate(Fate::Fine(ms(2)));
     run.pass(secs(11));
     assert_eq!(run.keeper.state(), RegistrationState::Registered);
@@ -231,6 +237,18 @@ fn a_late_answer_is_ignored_and_counted() {
     assert_eq!(run.keeper.ignored(), 1);
     run.pass(secs(60));
     assert_eq!(run.told(), [""; 0]);
+}
+
+#[test]
+fn an_old_answer_does_not_stand_in_for_a_new_one() {
+    let mut run = Run::new(KeeperConfig::default());
+    run.pass(secs(1));
+    let seen = op_of(run.effects.last().unwrap());
+    run.fate(Fate::RequestLost);
+    run.pass(secs(16));
+    assert!(run.effects.last().is_some_and(|effect| is_inspect(effect) && op_of(effect) != seen));
+    run.answer(RegistrationInput::Inspected { op: seen, result: Ok(Standing::ABSENT) });
+    assert_eq!((run.keeper.ignored(), run.told()), (1, vec!["registered"]));
 }
 
 #[test]

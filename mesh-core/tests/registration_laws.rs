@@ -1,4 +1,5 @@
 //! What holds of the registration keeper whatever happens: the laws of machines, and the promises it makes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod registration_model;
 

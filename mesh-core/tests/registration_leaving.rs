@@ -41,8 +41,10 @@ fn a_deregistration_that_was_acknowledged_but_not_carried_out_is_repeated() {
         Fate::Fine(ms(2))
     });
     run.deregister();
+    let start = run.now;
     run.pass(secs(5));
     assert_confirmed(&run);
+    assert!(run.events[0].0.since(start) >= ms(100), "what was just asked for is given time");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the ports of the control plane promise those who plug something in.
 
 use std::error::Error;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mesh_core::port::{BoxFuture, Clock, Entropy, Registry, RegistryError, Resolution, StateChange, Watch, WatchEvent};
@@ -70,7 +70,8 @@ struct Heard(Mutex<Vec<(&'static str, String)>>);
 
 impl Recorder for Heard {
     fn record(&self, measurement: &Measurement<'_>) {
-        self.0.lock().unwrap().push((measurement.name(), measurement.service().to_string()));
+        let heard = (measurement.name(), measurement.service().to_string());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(heard);
     }
 }
 

@@ -3,7 +3,7 @@
 mod registration_model;
 
 use mesh_core::registration::{
-    KeeperConfig, Part, Parts, RegistrationError, RegistrationEvent, RegistrationState, UpdateError,
+    KeeperConfig, Part, Parts, RegistrationEffect, RegistrationError, RegistrationEvent, RegistrationState, UpdateError,
 };
 use mesh_core::service::ServiceConfig;
 use registration_model::*;
@@ -151,11 +151,9 @@ fn registered() -> Run {
     run
 }
 
-fn refuse_port_9090(carried_out: Parts) -> impl FnMut(&mesh_core::registration::RegistrationEffect) -> Fate {
-    move |effect| match effect {
-        mesh_core::registration::RegistrationEffect::Register { config, .. } if config.instance().port() == 9090 => {
-            Fate::Refused { carried_out }
-        }
-        _ => Fate::Fine(ms(2)),
+fn refuse_port_9090(carried_out: Parts) -> impl FnMut(&RegistrationEffect) -> Fate {
+    move |effect| {
+        let refused = matches!(effect, RegistrationEffect::Register { config, .. } if config.instance().port() == 9090);
+        if refused { Fate::Refused { carried_out } } else { Fate::Fine(ms(2)) }
     }
 }

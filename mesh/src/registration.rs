@@ -127,7 +127,9 @@ impl Kept {
             }
             // The task was aborted before it could confirm.
             Err(_) => Err(DeregisterError::Unconfirmed { instance, source: None }),
-            Ok(KeptState::Pending | KeptState::Registered | KeptState::Failed(_) | KeptState::Deregistered { .. }) => Ok(()),
+            Ok(KeptState::Pending | KeptState::Registered | KeptState::Failed(_) | KeptState::Deregistered { .. }) => {
+                Ok(())
+            }
         }
     }
 }

@@ -219,9 +219,7 @@ impl RegistrationKeeper {
                 RegistrationEvent::UpdateFailed { error, changed: round.changed(), restored: true }
             }
         };
-        if matches!(event, RegistrationEvent::Updated) {
-            self.service = Arc::clone(round.config());
-        }
+        self.service = Arc::clone(round.config());
         self.report(event);
         self.activity = Activity::Holding { confirmed: true };
         match self.queued.take() {

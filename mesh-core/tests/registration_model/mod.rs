@@ -1,5 +1,6 @@
 //! A registry of one entry, as simple as can be, and a run of a keeper against it in virtual time.
 #![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -278,7 +279,13 @@ impl Run {
             RegistrationEvent::Failed(failure) if failure.certain => {
                 assert_eq!(failure.stands, seen.stands(), "{event:?}, but the last inspection saw {seen:?}");
             }
-            _ => {}
+            RegistrationEvent::Retrying { .. }
+            | RegistrationEvent::Lost { .. }
+            | RegistrationEvent::Unconfirmed { .. }
+            | RegistrationEvent::Failed(_)
+            | RegistrationEvent::UpdateFailed { .. }
+            | RegistrationEvent::Deregistered { .. } => {}
+            other => panic!("what does {other:?} promise?"),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use mesh_core::route::RouteId;
 use mesh_retry::classify::ErrorsAreTransient;
-use mesh_retry::policy::RetryPolicy;
+use mesh_retry::policy::{PolicyError, RetryPolicy};
 
 /// How a call is made. One value serves any number of calls.
 ///
 /// The default retries three times at the most and takes every error for one that another attempt may not
 /// have: right for operations that may be repeated. Give operations that may not
 /// [`RetryPolicy::never`], or a classifier that tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallPolicy<C = ErrorsAreTransient> {
     pub(super) retry: RetryPolicy,
     pub(super) classifier: C,
@@ -19,14 +19,25 @@ pub struct CallPolicy<C = ErrorsAreTransient> {
 
 impl CallPolicy {
     /// Retries by `retry`, and takes every error for transient.
-    #[must_use]
-    pub const fn new(retry: RetryPolicy) -> Self {
-        Self { retry, classifier: ErrorsAreTransient, route: None, hash_key: None }
+    ///
+    /// # Errors
+    /// Names the number of `retry` that breaks its rule.
+    pub fn new(retry: RetryPolicy) -> Result<Self, PolicyError> {
+        retry.validate()?;
+        Ok(Self { retry, classifier: ErrorsAreTransient, route: None, hash_key: None })
     }
 }
 
-impl From<RetryPolicy> for CallPolicy {
-    fn from(retry: RetryPolicy) -> Self {
+impl Default for CallPolicy {
+    fn default() -> Self {
+        Self { retry: RetryPolicy::default(), classifier: ErrorsAreTransient, route: None, hash_key: None }
+    }
+}
+
+impl TryFrom<RetryPolicy> for CallPolicy {
+    type Error = PolicyError;
+
+    fn try_from(retry: RetryPolicy) -> Result<Self, PolicyError> {
         Self::new(retry)
     }
 }

@@ -6,7 +6,8 @@ use mesh_core::machine::Machine as _;
 use mesh_core::port::{Registry, RegistryError};
 use mesh_core::recorder::{Measurement, Recorder};
 use mesh_core::registration::{
-    Failure, RegistrationEffect, RegistrationError, RegistrationEvent, RegistrationInput, RegistrationKeeper, UpdateError,
+    Failure, RegistrationEffect, RegistrationError, RegistrationEvent, RegistrationInput, RegistrationKeeper,
+    UpdateError,
 };
 use mesh_core::service::ServiceConfig;
 use mesh_core::time::Instant;
@@ -153,7 +154,9 @@ impl RegistrationDriver {
             RegistrationEvent::Registered { .. } | RegistrationEvent::Updated | RegistrationEvent::Restored { .. } => {
                 tracing::info!(%service, %instance, event = event.as_str(), "registration");
             }
-            RegistrationEvent::Confirmed => tracing::debug!(%service, %instance, event = event.as_str(), "registration"),
+            RegistrationEvent::Confirmed => {
+                tracing::debug!(%service, %instance, event = event.as_str(), "registration")
+            }
             other => tracing::warn!(%service, %instance, event = event.as_str(), detail = ?other, "registration"),
         }
         match event {

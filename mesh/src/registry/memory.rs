@@ -62,8 +62,15 @@ impl MemoryRegistry {
 
 impl fmt::Debug for MemoryRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = self.shared.services().known;
-        f.debug_struct("MemoryRegistry").field("services", &known).finish_non_exhaustive()
+        let (known, names) = {
+            let services = self.shared.services();
+            (services.known, services.feeds.len())
+        };
+        let followed_only = names.saturating_sub(known);
+        f.debug_struct("MemoryRegistry")
+            .field("known", &known)
+            .field("followed_only", &followed_only)
+            .finish_non_exhaustive()
     }
 }
 

@@ -92,7 +92,11 @@ impl Inner {
     }
 
     /// As `follow`, for a caller who waits no longer than `within`.
-    pub(crate) async fn follow_within(&self, name: &str, within: Option<Duration>) -> Result<Arc<Followed>, ServiceError> {
+    pub(crate) async fn follow_within(
+        &self,
+        name: &str,
+        within: Option<Duration>,
+    ) -> Result<Arc<Followed>, ServiceError> {
         let followed = self.services.load().get(name).cloned();
         let followed = match followed {
             Some(followed) => followed,

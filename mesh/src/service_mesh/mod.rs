@@ -185,7 +185,11 @@ impl ServiceMesh {
         self.inner.is_ready()
     }
 
-    async fn command(&self, name: &str, command: impl FnOnce(oneshot::Sender<()>) -> Command) -> Result<(), ServiceError> {
+    async fn command(
+        &self,
+        name: &str,
+        command: impl FnOnce(oneshot::Sender<()>) -> Command,
+    ) -> Result<(), ServiceError> {
         let followed = self.inner.follow(name).await?;
         let (reply, answer) = oneshot::channel();
         followed.commands.send(command(reply)).await.map_err(|_| ServiceError::ShutDown)?;

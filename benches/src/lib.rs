@@ -1,0 +1,7 @@
+//! What the benches share: how an operation is timed, the fleets they run on, and the report of the results.
+//!
+//! Nothing here depends on criterion or on a peer, so that the report builds in seconds.
+
+pub mod fleet;
+pub mod report;
+pub mod timing;
