@@ -4,8 +4,8 @@
 //! run after each other, so that the ratios between them are from one stretch of time.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
 
-use std::cell::Cell;
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
 use std::pin::pin;
@@ -26,7 +26,7 @@ use pingora_load_balancing::selection::RoundRobin;
 use tower::balance::p2c::Balance;
 use tower::discover::ServiceList;
 use tower::load::{CompleteOnResponse, Load, PeakEwma, PendingRequests};
-use tower::{BoxError, Service};
+use tower::{Service, service_fn};
 
 const SIZES: [usize; 5] = [3, 10, 100, 1_000, 10_000];
 const THREADS: [usize; 2] = [1, 2];
@@ -72,13 +72,19 @@ impl Bench<'_, '_> {
     /// Measures what workers do; each thread makes its own from its number.
     fn run<W: FnMut(u64)>(&mut self, subject: &str, make: impl Fn(u64) -> W + Sync) {
         let threads = self.threads;
-        let id = BenchmarkId::new(subject, format!("{}/{threads}", self.size));
-        if threads > 1 {
-            self.group.bench_function(id, |bencher| bencher.iter_custom(|ops| shared(threads, ops, &make)));
-        } else {
-            let mut worker = make(0);
-            self.group.bench_function(id, |bencher| bencher.iter_custom(|ops| alone(ops, &mut worker)));
+        if threads == 1 {
+            return self.run_alone(subject, make(0));
         }
+        self.group.bench_function(self.id(subject), |bencher| bencher.iter_custom(|ops| shared(threads, ops, &make)));
+    }
+
+    /// Measures what one worker does on this thread.
+    fn run_alone(&mut self, subject: &str, mut worker: impl FnMut(u64)) {
+        self.group.bench_function(self.id(subject), |bencher| bencher.iter_custom(|ops| alone(ops, &mut worker)));
+    }
+
+    fn id(&self, subject: &str) -> BenchmarkId {
+        BenchmarkId::new(subject, format!("{}/{}", self.size, self.threads))
     }
 }
 
@@ -135,42 +141,39 @@ impl Picks {
 /// tower's two choices over an inner service that is always ready. A pick there is `poll_ready`, `call` and
 /// the polling of the future, at whose end the request is no longer counted.
 fn tower(bench: &mut Bench<'_, '_>) {
-    let pending = || PendingRequests::new(AlwaysReady, CompleteOnResponse::default());
+    let pending = || PendingRequests::new(service_fn(at_once), CompleteOnResponse::default());
     tower_p2c(bench, "tower/p2c-pending-requests", pending);
     // linkerd2-proxy's parameters.
     let (rtt, decay) = (Duration::from_millis(30), 10e9);
-    let peak_ewma = || PeakEwma::new(AlwaysReady, rtt, decay, CompleteOnResponse::default());
+    let peak_ewma = || PeakEwma::new(service_fn(at_once), rtt, decay, CompleteOnResponse::default());
     tower_p2c(bench, "tower/p2c-peak-ewma", peak_ewma);
 }
 
-/// Two threads share a balance through a mutex: it picks through `&mut self`.
+/// What the inner service does: nothing.
+fn at_once((): ()) -> Ready<Result<(), Infallible>> {
+    ready(Ok(()))
+}
+
+/// Two threads share a balance through a mutex, for it picks through `&mut self`.
 fn tower_p2c<S>(bench: &mut Bench<'_, '_>, subject: &str, endpoint: impl Fn() -> S)
 where
-    S: Service<(), Error = Infallible> + Load<Metric: std::fmt::Debug> + Send,
-    S::Future: Send,
+    S: Service<(), Error = Infallible> + Load<Metric: Debug> + Send,
 {
     let services: Vec<S> = (0..bench.size).map(|_| endpoint()).collect();
-    let balance = Balance::from_rng(ServiceList::new(services), TowerRng(WyRand::new(0)));
-    let pick = |balance: &mut Balance<_, ()>| {
-        let mut context = Context::from_waker(Waker::noop());
-        let ready = balance.poll_ready(&mut context);
-        assert!(matches!(ready, Poll::Ready(Ok(()))), "every endpoint is ready");
-        let answer: Poll<Result<_, BoxError>> = pin!(balance.call(())).poll(&mut context);
-        black_box(answer.is_ready());
-    };
+    let mut balance = Balance::from_rng(ServiceList::new(services), TowerRng(WyRand::new(0)));
     if bench.threads == 1 {
-        let balance = Cell::new(Some(balance));
-        let id = BenchmarkId::new(subject, format!("{}/1", bench.size));
-        bench.group.bench_function(id, |bencher| {
-            let mut own = balance.take().expect("it is put back below");
-            bencher.iter_custom(|ops| alone(ops, |ops| (0..ops).for_each(|_| pick(&mut own))));
-            balance.set(Some(own));
-        });
-    } else {
-        let balance = Mutex::new(balance);
-        let locked = || pick(&mut balance.lock().expect("no thread panics"));
-        bench.run(subject, |_| move |ops| (0..ops).for_each(|_| locked()));
+        return bench.run_alone(subject, |ops| (0..ops).for_each(|_| tower_pick(&mut balance)));
     }
+    let balance = Mutex::new(balance);
+    bench.run(subject, |_| {
+        |ops| (0..ops).for_each(|_| tower_pick(&mut *balance.lock().expect("a thread panicked with the lock")))
+    });
+}
+
+fn tower_pick<B: Service<()>>(balance: &mut B) {
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(balance.poll_ready(&mut context), Poll::Ready(Ok(()))), "every endpoint is ready");
+    black_box(pin!(balance.call(())).poll(&mut context).is_ready());
 }
 
 struct TowerRng(WyRand);
@@ -178,24 +181,6 @@ struct TowerRng(WyRand);
 impl tower::util::rng::Rng for TowerRng {
     fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
-    }
-}
-
-/// The inner service: it does nothing, at once.
-#[derive(Debug)]
-struct AlwaysReady;
-
-impl Service<()> for AlwaysReady {
-    type Response = ();
-    type Error = Infallible;
-    type Future = Ready<Result<(), Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, (): ()) -> Self::Future {
-        ready(Ok(()))
     }
 }
 

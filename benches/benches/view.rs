@@ -3,19 +3,20 @@
 //! Not on any request's path, but a fleet of 10,000 that rolls changes all the time.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion};
+use futures_core::Stream;
 use mesh_benches::fleet;
 use mesh_core::balance::{Balancer, Eligibility, Member, Strategy, ViewBuilder};
 use pingora_load_balancing::discovery::ServiceDiscovery;
@@ -24,7 +25,7 @@ use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 use tower::balance::p2c::Balance;
 use tower::discover::Change;
 use tower::load::{CompleteOnResponse, PendingRequests};
-use tower::{BoxError, Service};
+use tower::{Service, service_fn};
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 
@@ -35,9 +36,9 @@ fn main() {
     let mut group = criterion.benchmark_group("view");
     for size in SIZES {
         mesh_health_flip(&mut group, size);
-        mesh_member_changed(&mut group, size);
-        pingora_member_changed(&mut group, size);
-        tower_member_changed(&mut group, size);
+        mesh_one_changed(&mut group, size);
+        pingora_one_changed(&mut group, size);
+        tower_one_changed(&mut group, size);
     }
     group.finish();
     criterion.final_summary();
@@ -58,11 +59,11 @@ fn mesh_health_flip(group: &mut Group<'_>, size: usize) {
 }
 
 /// One instance leaves and another joins.
-fn mesh_member_changed(group: &mut Group<'_>, size: usize) {
+fn mesh_one_changed(group: &mut Group<'_>, size: usize) {
     let all = fleet::members(size).expect("the fleet is valid");
     let mut another = all.clone();
     another[size / 2] = fleet::member(size).expect("the fleet is valid");
-    mesh(group, &id("mesh/member-changed", size), [all, another]);
+    mesh(group, &id("mesh/one-changed", size), [all, another]);
 }
 
 /// Builds and publishes two memberships in turn.
@@ -81,7 +82,7 @@ fn mesh(group: &mut Group<'_>, id: &BenchmarkId, memberships: [Vec<Member>; 2]) 
 }
 
 /// `LoadBalancer::update` with a discovery that copies its set, as pingora's own static one does.
-fn pingora_member_changed(group: &mut Group<'_>, size: usize) {
+fn pingora_one_changed(group: &mut Group<'_>, size: usize) {
     let backend = |number| Backend::new(&fleet::address(number)).expect("the address is valid");
     let all: BTreeSet<_> = (0..size).map(backend).collect();
     let mut another = all.clone();
@@ -89,7 +90,7 @@ fn pingora_member_changed(group: &mut Group<'_>, size: usize) {
     another.insert(backend(size));
     let discovery = Alternating { memberships: [all, another], turn: AtomicUsize::new(0) };
     let balancer = LoadBalancer::<RoundRobin>::from_backends(Backends::new(Box::new(discovery)));
-    group.bench_function(id("pingora-load-balancing/RoundRobin/member-changed", size), |bencher| {
+    group.bench_function(id("pingora-load-balancing/RoundRobin", size), |bencher| {
         bencher.iter(|| {
             let updated = pin!(balancer.update()).poll(&mut Context::from_waker(Waker::noop()));
             assert!(matches!(updated, Poll::Ready(Ok(()))), "the discovery answers at once");
@@ -111,18 +112,37 @@ impl ServiceDiscovery for Alternating {
     }
 }
 
-/// tower takes changes one by one, at the next `poll_ready`: one removal, one insertion and the pick that sees
-/// them.
-fn tower_member_changed(group: &mut Group<'_>, size: usize) {
-    let endpoint = || PendingRequests::new(AlwaysReady, CompleteOnResponse::default());
-    let changes = (0..size).map(|number| Change::Insert(number, endpoint())).collect();
-    let mut balance = Balance::<_, ()>::new(Changes(changes, Arc::default()));
-    let _ = balance;
-    group.bench_function(id("tower/p2c-pending-requests/member-changed", size), |bencher| {
+/// tower takes changes one by one, at the next pick: here one instance leaves, another joins, and one is picked.
+fn tower_one_changed(group: &mut Group<'_>, size: usize) {
+    let join = |number| Change::Insert(number, PendingRequests::new(service_fn(at_once), CompleteOnResponse::default()));
+    let (changes, discovered) = mpsc::channel();
+    (0..size).try_for_each(|number| changes.send(join(number))).expect("the receiver lives");
+    let mut balance = Balance::<_, ()>::new(Changes(discovered));
+    let mut oldest = 0;
+    group.bench_function(id("tower/p2c-pending-requests", size), |bencher| {
         bencher.iter(|| {
-            black_box(&mut balance);
+            let sent = [Change::Remove(oldest), join(oldest + size)].into_iter().try_for_each(|it| changes.send(it));
+            oldest += 1;
+            sent.expect("the receiver lives");
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(matches!(balance.poll_ready(&mut context), Poll::Ready(Ok(()))), "every endpoint is ready");
+            black_box(pin!(balance.call(())).poll(&mut context).is_ready());
         });
     });
 }
 
-struct Changes<S>(VecDeque<Change<usize, S>>, Arc<AtomicUsize>);
+/// What the inner service does: nothing.
+fn at_once((): ()) -> Ready<Result<(), Infallible>> {
+    ready(Ok(()))
+}
+
+/// The changes that a channel holds; when it is empty there are none for now.
+struct Changes<S>(mpsc::Receiver<Change<usize, S>>);
+
+impl<S> Stream for Changes<S> {
+    type Item = Result<Change<usize, S>, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.try_recv().map_or(Poll::Pending, |change| Poll::Ready(Some(Ok(change))))
+    }
+}

@@ -129,11 +129,7 @@ fn many_threads_with_leases_dropped_on_others_and_views_swapped_leave_every_coun
     }
 }
 
-fn pick_for_a_while(
-    balancer: &mesh_core::balance::Balancer,
-    send: &std::sync::mpsc::Sender<Lease>,
-    seed: u64,
-) {
+fn pick_for_a_while(balancer: &mesh_core::balance::Balancer, send: &std::sync::mpsc::Sender<Lease>, seed: u64) {
     let mut handle = balancer.handle();
     let mut rng = Rng::from_seed(seed);
     for step in 0..5_000 {

@@ -53,7 +53,9 @@ fn a_registered_route_picks_only_what_matches_it() {
         let mut fleet = fleet(strategy, vec![]);
         let route = fleet.views.route(Selector::any().tag("v2").unwrap()).unwrap();
         assert_eq!(fleet.views.route(Selector::any().tag("v2").unwrap()).unwrap(), route, "interned once");
-        fleet.publish((0..6).map(|number| if number % 3 == 0 { tagged(number, "v2") } else { member(number) }).collect());
+        fleet.publish(
+            (0..6).map(|number| if number % 3 == 0 { tagged(number, "v2") } else { member(number) }).collect(),
+        );
         let context = PickContext { route: Route::Registered(route), ..PickContext::default() };
         let mut seen = [0; 6];
         for entropy in 0..200 {

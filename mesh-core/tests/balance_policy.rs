@@ -29,7 +29,11 @@ fn round_robin_rebuilt_at_every_third_pick_starves_nobody() {
     for step in 0..1_500 {
         seen[usize::from(fleet.next(0))] += 1;
         if step % 3 == 0 {
-            fleet.publish(if step % 2 == 0 { vec![weighted(0, 2), member(1), member(2), member(3), member(4)] } else { members(5) });
+            fleet.publish(if step % 2 == 0 {
+                vec![weighted(0, 2), member(1), member(2), member(3), member(4)]
+            } else {
+                members(5)
+            });
         }
     }
     assert!(seen.iter().all(|&seen| seen == 300), "{seen:?}");

@@ -227,6 +227,22 @@ async fn ten_thousand_instances_register_one_by_one_while_somebody_follows() {
     assert_eq!(seen.snapshot.len(), 10_001);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_many_instances_lets_changes_gather() {
+    let registry = MemoryRegistry::new();
+    for number in 1..=2_000 {
+        registry.register(&config("api", number)).await.unwrap();
+    }
+    let mut watch = registry.watch(&name("api"));
+    assert_eq!(now(&mut *watch).unwrap().snapshot.len(), 2_000);
+    registry.register(&config("api", 2_001)).await.unwrap();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(now(&mut *watch).is_none());
+    registry.register(&config("api", 2_002)).await.unwrap();
+    tokio::time::advance(Duration::from_millis(2)).await;
+    assert_eq!(now(&mut *watch).unwrap().snapshot.len(), 2_002);
+}
+
 #[tokio::test]
 async fn a_name_beyond_the_bound_is_refused_while_all_others_are_in_use() {
     let registry = bounded(2, 10);

@@ -60,7 +60,7 @@ impl Member {
     fn effective(&self) -> Eligibility {
         match self.eligibility {
             Eligibility::Usable if self.weight.is_drained() => Eligibility::Drained,
-            other => other,
+            Eligibility::Usable | Eligibility::Unhealthy | Eligibility::Drained => self.eligibility,
         }
     }
 }

@@ -97,6 +97,16 @@ impl Endpoint {
         self.counters.held_until.fetch_max(until.as_nanos(), Ordering::Relaxed);
     }
 
+    /// Forgets the failures that are held and the run they are part of: checks have found the instance well
+    /// again, which is newer evidence.
+    pub(crate) fn forgive(&self) {
+        self.counters.failures_in_row.store(0, Ordering::Relaxed);
+        self.counters.held_until.store(0, Ordering::Relaxed);
+        if let Some(ring) = self.hold.get() {
+            ring.clear();
+        }
+    }
+
     pub(crate) fn start(&self) {
         self.counters.in_flight.fetch_add(1, Ordering::Relaxed);
     }

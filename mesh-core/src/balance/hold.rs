@@ -19,9 +19,7 @@ impl HoldRing {
         let width = (saturating_nanos(hold) / SLICES as u64).max(1);
         if self.width.swap(width, Ordering::Relaxed) != width {
             // Slices of another width would be misread; a change of the hold forgets what was held.
-            for slice in &self.slices {
-                slice.store(0, Ordering::Relaxed);
-            }
+            self.clear();
         }
         let number = now.as_nanos() / width;
         let place = &self.slices[(number % self.slices.len() as u64) as usize];
@@ -33,6 +31,13 @@ impl HoldRing {
         let _ = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
         let end = number.saturating_add(SLICES as u64 + 1).saturating_mul(width);
         Instant::from_nanos(end)
+    }
+
+    /// Forgets every failure.
+    pub(super) fn clear(&self) {
+        for slice in &self.slices {
+            slice.store(0, Ordering::Relaxed);
+        }
     }
 
     /// How many failures still count at `now`.

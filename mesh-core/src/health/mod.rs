@@ -1,6 +1,6 @@
 //! Which instances are alive, by what they answer: thresholds and active checks.
 //!
-//! Nothing here talks to an instance; the driver runs the probes that a [`Checker`] asks for.
+//! Nothing here talks to an instance; the driver runs the probes that the machine of the service asks for.
 
 mod checker;
 mod status;

@@ -20,7 +20,7 @@ use alloc::sync::Arc;
 use crate::balance::policy::LoadReport;
 use crate::balance::{Eligibility, Knowledge, Member, View, ViewBuilder};
 use crate::discovery::{Change, Discovery, Freshness};
-use crate::health::{Checker, Health, Probe, ProbeId, ProbeReport, ProbeVerdict};
+use crate::health::{Checker, Health, Probe, ProbeId, ProbeReport, ProbeVerdict, Transition};
 use crate::machine::Machine;
 use crate::port::Resolution;
 use crate::rng::Rng;
@@ -242,8 +242,8 @@ impl ServiceMachine {
         }
         while let Some(transition) = self.checker.poll_transition() {
             self.changed = true;
-            self.follow_health(&transition.key, transition.to);
-            let crate::health::Transition { key, from, to, verdict } = transition;
+            let Transition { key, from, to, verdict } = transition;
+            self.follow_health(&key, from, to);
             self.events.push_back(ServiceEvent::Health { key, from, to, verdict });
         }
         let freshness = self.discovery.freshness();
@@ -283,16 +283,20 @@ impl ServiceMachine {
         Eligibility::Usable
     }
 
-    /// Starts or stops the clock of automatic deregistration: only for checks that the registry left to the
-    /// mesh, where the mesh stands in for the registry's agent.
-    fn follow_health(&mut self, key: &InstanceKey, health: Health) {
+    /// Starts or stops the clock of automatic deregistration, and gives an instance that recovered a new start.
+    ///
+    /// Only for checks that the registry left to the mesh, where the mesh stands in for the registry's agent.
+    fn follow_health(&mut self, key: &InstanceKey, from: Health, to: Health) {
         let entry = self.discovery.served().get(key);
         let after = entry.and_then(Entry::check).and_then(|check| check.deregister_after());
         match after {
-            Some(after) if health == Health::Unhealthy && self.check.is_none() => {
+            Some(after) if to == Health::Unhealthy && self.check.is_none() => {
                 self.reaper.start(self.clock.latest(), key.clone(), after);
             }
             _ => self.reaper.forget(key),
+        }
+        if let Some(endpoint) = self.views.endpoint(key).filter(|_| from == Health::Unhealthy) {
+            endpoint.forgive();
         }
     }
 
