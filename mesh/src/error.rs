@@ -1,6 +1,7 @@
 //! What can go wrong at the facade, told apart by what the caller can do about it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::balance::PickError;
@@ -110,7 +111,7 @@ pub enum RegisterError {
         /// Its id.
         instance: InstanceId,
         /// Why, what stands, and what was rolled back.
-        source: Failure,
+        source: Arc<Failure>,
     },
     /// A number of the mesh's configuration breaks its rule. Nothing changed.
     #[error(transparent)]

@@ -102,10 +102,15 @@ impl Kept {
             Ok(KeptState::Failed(failure)) => Err(RegisterError::Failed {
                 service: self.config.service().clone(),
                 instance: self.config.id().clone(),
-                source: (**failure).clone(),
+                source: Arc::clone(failure),
             }),
             Ok(KeptState::Pending | KeptState::Deregistered { .. }) | Err(_) => Err(RegisterError::ShutDown),
         }
+    }
+
+    /// Whether it failed for good, so that another may take its place.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(*self.state.borrow(), KeptState::Failed(_))
     }
 
     /// Orders the deregistration without waiting for it.
@@ -118,7 +123,11 @@ impl Kept {
         // Closed means that it has ended; the state says how.
         let _ = self.orders.send(Order::Deregister).await;
         let mut state = self.state.clone();
-        let is_over = |state: &KeptState| matches!(state, KeptState::Failed(_) | KeptState::Deregistered { .. });
+        let is_over = |state: &KeptState| match state {
+            KeptState::Deregistered { .. } => true,
+            KeptState::Failed(failure) => failure.certain && failure.stands.is_empty(),
+            KeptState::Pending | KeptState::Registered => false,
+        };
         let over = state.wait_for(is_over).await;
         let instance = self.config.id().clone();
         match over.as_deref() {

@@ -104,7 +104,7 @@ impl Source {
     pub(crate) const fn of(freshness: Freshness) -> Self {
         match freshness {
             Freshness::Live => Self::Watch,
-            _ => Self::LastKnownGood,
+            Freshness::Pending | Freshness::Stale { .. } | Freshness::Doubted { .. } | _ => Self::LastKnownGood,
         }
     }
 }

@@ -9,7 +9,7 @@ use mesh_core::registration::{
     Failure, RegistrationEffect, RegistrationError, RegistrationEvent, RegistrationInput, RegistrationKeeper,
     UpdateError,
 };
-use mesh_core::service::ServiceConfig;
+use mesh_core::service::{InstanceId, ServiceConfig, ServiceName};
 use mesh_core::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -102,7 +102,10 @@ impl RegistrationDriver {
         while !self.carry_out() {
             let due = self.keeper.poll_timeout();
             tokio::select! {
-                Some(order) = self.orders.recv() => self.obey(order),
+                order = self.orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
                 Some(done) = self.operations.join_next(), if !self.operations.is_empty() => match done {
                     Ok(input) => self.keeper.handle_input(self.environment.clock.now(), input),
                     Err(error) if error.is_cancelled() => {}
@@ -150,15 +153,7 @@ impl RegistrationDriver {
     fn report(&mut self, event: RegistrationEvent) -> bool {
         let (service, instance) = (self.config.service(), self.config.id());
         self.recorder.record(&Measurement::Registration { service, event: event.as_str() });
-        match &event {
-            RegistrationEvent::Registered { .. } | RegistrationEvent::Updated | RegistrationEvent::Restored { .. } => {
-                tracing::info!(%service, %instance, event = event.as_str(), "registration");
-            }
-            RegistrationEvent::Confirmed => {
-                tracing::debug!(%service, %instance, event = event.as_str(), "registration")
-            }
-            other => tracing::warn!(%service, %instance, event = event.as_str(), detail = ?other, "registration"),
-        }
+        log(service, instance, &event);
         match event {
             RegistrationEvent::Registered { .. } => _ = self.state.send_replace(KeptState::Registered),
             RegistrationEvent::Updated => self.answer_update(Ok(())),
@@ -166,8 +161,10 @@ impl RegistrationDriver {
                 self.answer_update(Err(UpdateFailure::Failed { error, restored }));
             }
             RegistrationEvent::Failed(failure) => {
+                // What may still stand can be taken away by a later order.
+                let over = failure.certain && failure.stands.is_empty();
                 self.state.send_replace(KeptState::Failed(Arc::new(failure)));
-                return true;
+                return over;
             }
             RegistrationEvent::Deregistered { confirmed, error } => {
                 let elapsed = self.leaving_since.map(|since| self.environment.clock.now().since(since));
@@ -176,7 +173,12 @@ impl RegistrationDriver {
                 self.state.send_replace(KeptState::Deregistered { confirmed, error });
                 return true;
             }
-            _ => {}
+            RegistrationEvent::Retrying { .. }
+            | RegistrationEvent::Lost { .. }
+            | RegistrationEvent::Restored { .. }
+            | RegistrationEvent::Unconfirmed { .. }
+            | RegistrationEvent::Confirmed
+            | _ => {}
         }
         false
     }
@@ -186,6 +188,27 @@ impl RegistrationDriver {
             // Who asked may have gone meanwhile.
             let _ = waiting.send(reply);
         }
+    }
+}
+
+/// Logs what became of a registration: the expected at INFO, a routine look at DEBUG, trouble at WARN.
+fn log(service: &ServiceName, instance: &InstanceId, event: &RegistrationEvent) {
+    let name = event.as_str();
+    match event {
+        RegistrationEvent::Registered { .. }
+        | RegistrationEvent::Updated
+        | RegistrationEvent::Restored { .. }
+        | RegistrationEvent::Deregistered { confirmed: true, .. } => {
+            tracing::info!(%service, %instance, event = name, "registration");
+        }
+        RegistrationEvent::Confirmed => tracing::debug!(%service, %instance, event = name, "registration"),
+        RegistrationEvent::Retrying { .. }
+        | RegistrationEvent::Failed(_)
+        | RegistrationEvent::Lost { .. }
+        | RegistrationEvent::Unconfirmed { .. }
+        | RegistrationEvent::UpdateFailed { .. }
+        | RegistrationEvent::Deregistered { .. }
+        | _ => tracing::warn!(%service, %instance, event = name, detail = ?event, "registration"),
     }
 }
 

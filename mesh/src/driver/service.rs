@@ -87,7 +87,7 @@ impl ServiceDriver {
                 (ServiceInput::Lost, "lost")
             }
             // What a later version of the port adds is at least a sign of life.
-            _ => (ServiceInput::Confirmed, "confirmed"),
+            WatchEvent::Confirmed | _ => (ServiceInput::Confirmed, "confirmed"),
         };
         self.recorder.record(&Measurement::DiscoveryUpdated { service: &self.followed.name, result });
         self.tell(input);

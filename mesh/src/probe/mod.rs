@@ -48,7 +48,7 @@ enum Answer {
     /// It accepted a connection.
     Connected,
     /// It sent the head of an HTTP response.
-    Http(http::Exchange),
+    Http(Box<http::Exchange>),
 }
 
 /// A probe that is being run: where to, and for whom.
@@ -82,7 +82,7 @@ async fn ask(dial: &dyn Dial, probe: &Probe) -> Result<Answer, ProbeFailure> {
     }
     match probe.check.kind() {
         CheckKind::Tcp => tcp::ask(&target).await.map(|()| Answer::Connected),
-        CheckKind::Http(check) => http::ask(&target, check).await.map(Answer::Http),
+        CheckKind::Http(check) => http::ask(&target, check).await.map(|exchange| Answer::Http(Box::new(exchange))),
     }
 }
 

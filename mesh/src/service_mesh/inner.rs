@@ -195,7 +195,7 @@ impl Inner {
             return Err(RegisterError::ShutDown);
         }
         let (service, instance) = (config.service().clone(), config.id().clone());
-        if owned.kept.contains_key(&instance) {
+        if owned.kept.get(&instance).is_some_and(|kept| !kept.has_failed()) {
             return Err(RegisterError::AlreadyRegistered { service, instance });
         }
         let Environment { clock, entropy, .. } = &self.environment;

@@ -52,7 +52,7 @@ impl ServiceMesh {
         let kept = self.inner.keep(config)?;
         let abandon = Abandon { inner: &self.inner, kept: Some(kept.clone()) };
         let registered = kept.registered().await;
-        abandon.settle(registered.is_ok());
+        abandon.settle(&registered);
         registered.map(|()| Registration::new(kept))
     }
 
@@ -204,9 +204,15 @@ struct Abandon<'a> {
 }
 
 impl Abandon<'_> {
-    /// The caller has an answer: what stands stays, what failed is forgotten.
-    fn settle(mut self, registered: bool) {
-        if let Some(kept) = self.kept.take().filter(|_| !registered) {
+    /// The caller has an answer: what stands, or may stand, is kept, so that it can be taken away later.
+    fn settle(mut self, registered: &Result<(), RegisterError>) {
+        let Some(kept) = self.kept.take() else { return };
+        let stands = match registered {
+            Ok(()) => true,
+            Err(RegisterError::Failed { source, .. }) => !(source.certain && source.stands.is_empty()),
+            Err(RegisterError::Config(_) | RegisterError::AlreadyRegistered { .. } | RegisterError::ShutDown) => false,
+        };
+        if !stands {
             self.inner.forget(kept.config.id());
         }
     }
