@@ -1,4 +1,4 @@
-//! Sans-IO decisions of a client-side service mesh.
+#![doc = include_str!("../README.md")]
 
 extern crate alloc;
 

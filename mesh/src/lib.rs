@@ -1,4 +1,4 @@
-//! A client-side service mesh.
+#![doc = include_str!("../README.md")]
 
 mod builder;
 mod call;
