@@ -96,7 +96,6 @@ impl Discovery {
     /// The registry sent a list.
     pub(crate) fn observe(&mut self, now: Instant, resolution: Resolution) -> Change {
         self.lost_since = None;
-        self.confirmed_at = now;
         if self.is_doubtful(&resolution) {
             if let Some(doubt) = &mut self.doubt {
                 doubt.empty = resolution;
@@ -106,13 +105,18 @@ impl Discovery {
             return Change::Doubted;
         }
         self.doubt = None;
+        self.confirmed_at = now;
         self.accept(resolution)
     }
 
     /// The registry said that nothing changed.
     pub(crate) fn confirm(&mut self, now: Instant) {
-        if self.answered {
-            self.lost_since = None;
+        if !self.answered {
+            return;
+        }
+        self.lost_since = None;
+        // While an empty list is doubted, it is that list which is confirmed and not the one that is served.
+        if self.doubt.is_none() {
             self.confirmed_at = now;
         }
     }
@@ -128,7 +132,10 @@ impl Discovery {
             return Change::Nothing;
         }
         match self.doubt.take() {
-            Some(doubt) => self.accept(doubt.empty),
+            Some(doubt) => {
+                self.confirmed_at = now;
+                self.accept(doubt.empty)
+            }
             None => Change::Nothing,
         }
     }

@@ -124,7 +124,17 @@ pub enum RegisterError {
         /// The id.
         instance: InstanceId,
     },
-    /// The mesh was shut down before the registry showed the instance; what stood of it was taken away.
+    /// It was deregistered before the registry showed it, by its id or by a shutdown.
+    #[error("{service} {instance}: deregistered before the registry showed it{}", if *confirmed { "" } else { "; may still stand there" })]
+    Deregistered {
+        /// The service.
+        service: ServiceName,
+        /// The id.
+        instance: InstanceId,
+        /// Whether the registry was seen to hold nothing of it; it may still stand otherwise.
+        confirmed: bool,
+    },
+    /// The mesh was shut down, and nothing was registered or its fate is unknown because the grace was too short.
     #[error("the mesh was shut down")]
     ShutDown,
 }

@@ -42,6 +42,12 @@ impl Lease {
         self.lease.started()
     }
 
+    /// Ends it: the in-flight count falls, and the outcome is learnt.
+    pub fn finish(self, outcome: Outcome) {
+        let now = self.owner.clock.now();
+        self.end(now, outcome);
+    }
+
     pub(crate) fn end(self, now: Instant, outcome: Outcome) {
         let wake = self.lease.finish(now, outcome);
         if wake == Wake::Sweep {

@@ -10,6 +10,7 @@ mod error;
 mod lease;
 mod local;
 pub mod probe;
+mod recorder;
 mod registration;
 pub mod registry;
 mod service;
@@ -28,6 +29,7 @@ pub use mesh_core::service::{HealthCheck, Instance, InstanceId, ServiceConfig, S
 pub use mesh_retry as retry;
 pub use mesh_retry::classify::Class;
 pub use mesh_retry::policy::RetryPolicy;
+pub use recorder::TracingRecorder;
 pub use registration::{Registration, UpdateRegistrationError};
 pub use service::{CachedService, Source};
 pub use service_mesh::{ServiceMesh, ShutdownReport};

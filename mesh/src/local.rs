@@ -6,10 +6,11 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use mesh_core::balance::{Handle, PickContext, PickError};
-use mesh_core::port::Entropy;
+use mesh_core::port::Clock;
 use mesh_core::rng::Rng;
 use mesh_core::time::Instant;
 
+use crate::env::Environment;
 use crate::lease::Lease;
 use crate::service::Followed;
 
@@ -27,6 +28,7 @@ struct Local {
 #[derive(Debug)]
 pub(crate) struct Owner {
     pub(crate) followed: Arc<Followed>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 thread_local! {
@@ -36,11 +38,11 @@ thread_local! {
 /// Picks an instance of `followed`, and draws a word of randomness for the caller's own use.
 pub(crate) fn pick(
     followed: &Arc<Followed>,
-    entropy: &dyn Entropy,
+    environment: &Environment,
     now: Instant,
     context: &PickContext<'_>,
 ) -> Result<Lease, PickError> {
-    with(followed, entropy, |local| {
+    with(followed, environment, |local| {
         let word = local.rng.next_u64();
         let lease = local.handle.pick_owned(now, context, word)?;
         Ok(Lease::new(lease, Arc::clone(&local.owner)))
@@ -48,33 +50,33 @@ pub(crate) fn pick(
 }
 
 /// A random word from this thread's generator for `followed`.
-pub(crate) fn random(followed: &Arc<Followed>, entropy: &dyn Entropy) -> u64 {
-    with(followed, entropy, |local| local.rng.next_u64())
+pub(crate) fn random(followed: &Arc<Followed>, environment: &Environment) -> u64 {
+    with(followed, environment, |local| local.rng.next_u64())
 }
 
 /// Runs `use_it` on this thread's handle. Where the thread is ending, or is inside another pick already (a
 /// policy that calls the mesh), it works on a handle made for the occasion.
-fn with<R>(followed: &Arc<Followed>, entropy: &dyn Entropy, mut use_it: impl FnMut(&mut Local) -> R) -> R {
+fn with<R>(followed: &Arc<Followed>, environment: &Environment, mut use_it: impl FnMut(&mut Local) -> R) -> R {
     let done = LOCALS.try_with(|locals| {
         let mut locals = locals.try_borrow_mut().ok()?;
-        let at = locals.iter().position(|local| local.followed.id == followed.id);
+        let at = locals.iter().position(|local| Arc::ptr_eq(&local.followed, followed));
         let at = at.unwrap_or_else(|| {
             locals.retain(|local| !local.followed.has_ended());
-            locals.push(Local::new(followed, entropy));
+            locals.push(Local::new(followed, environment));
             locals.len() - 1
         });
         Some(use_it(&mut locals[at]))
     });
-    done.ok().flatten().unwrap_or_else(|| use_it(&mut Local::new(followed, entropy)))
+    done.ok().flatten().unwrap_or_else(|| use_it(&mut Local::new(followed, environment)))
 }
 
 impl Local {
-    fn new(followed: &Arc<Followed>, entropy: &dyn Entropy) -> Self {
+    fn new(followed: &Arc<Followed>, environment: &Environment) -> Self {
         Self {
             followed: Arc::clone(followed),
             handle: followed.balancer.handle(),
-            rng: Rng::from_seed(entropy.next_u64()),
-            owner: Arc::new(Owner { followed: Arc::clone(followed) }),
+            rng: Rng::from_seed(environment.entropy.next_u64()),
+            owner: Arc::new(Owner { followed: Arc::clone(followed), clock: Arc::clone(&environment.clock) }),
         }
     }
 }

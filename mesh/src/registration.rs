@@ -1,6 +1,7 @@
 //! A registered instance, as its owner holds it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mesh_core::registration::{RegistrationError, UpdateError};
 use mesh_core::service::{InstanceId, ServiceConfig};
@@ -57,10 +58,10 @@ impl Registration {
         &self.kept.config
     }
 
-    /// Whether it is kept: the registry showed it, and it was not deregistered since.
+    /// Whether it is kept: the registry showed it, and neither was it deregistered since nor the mesh shut down.
     #[must_use]
     pub fn is_kept(&self) -> bool {
-        matches!(*self.kept.state.borrow(), KeptState::Registered)
+        matches!(*self.kept.state.borrow(), KeptState::Registered) && !self.kept.has_ended()
     }
 
     /// Registers a changed configuration of the same instance, and waits until the registry shows it.
@@ -83,7 +84,8 @@ impl Registration {
 
     /// Takes the instance out of the registry, and waits until the registry shows it no more.
     ///
-    /// Calling it again, or at the same time, is harmless; dropping the future does not stop it.
+    /// Calling it again, or at the same time, is harmless; dropping the future does not stop it. Where the entry
+    /// may still stand afterwards, another call tries again.
     ///
     /// # Errors
     /// Says that the entry may still stand, and what was in the way.
@@ -96,49 +98,72 @@ impl Kept {
     /// Waits until the registration stands or will not.
     pub(crate) async fn registered(&self) -> Result<(), RegisterError> {
         let mut state = self.state.clone();
-        let state = state.wait_for(|state| !matches!(state, KeptState::Pending)).await;
+        let state = state.wait_for(|state| !matches!(state, KeptState::Pending | KeptState::Leaving)).await;
+        let (service, instance) = (self.config.service().clone(), self.config.id().clone());
         match state.as_deref() {
             Ok(KeptState::Registered) => Ok(()),
-            Ok(KeptState::Failed(failure)) => Err(RegisterError::Failed {
-                service: self.config.service().clone(),
-                instance: self.config.id().clone(),
-                source: Arc::clone(failure),
-            }),
-            Ok(KeptState::Pending | KeptState::Deregistered { .. }) | Err(_) => Err(RegisterError::ShutDown),
+            Ok(KeptState::Failed(failure)) => {
+                Err(RegisterError::Failed { service, instance, source: Arc::clone(failure) })
+            }
+            Ok(KeptState::Deregistered { confirmed, .. }) => {
+                Err(RegisterError::Deregistered { service, instance, confirmed: *confirmed })
+            }
+            Ok(KeptState::Pending | KeptState::Leaving) | Err(_) => Err(RegisterError::ShutDown),
         }
-    }
-
-    /// Whether it failed for good, so that another may take its place.
-    pub(crate) fn has_failed(&self) -> bool {
-        matches!(*self.state.borrow(), KeptState::Failed(_))
     }
 
     /// Orders the deregistration without waiting for it.
     pub(crate) fn begin_deregistration(&self) {
-        // Full means that orders are under way already, closed that there is nothing to deregister.
-        let _ = self.orders.try_send(Order::Deregister);
+        // Full means that such orders are under way already, closed that there is nothing to deregister.
+        if let Ok(permit) = self.orders.try_reserve() {
+            self.leaving.store(true, Ordering::Relaxed);
+            permit.send(Order::Deregister(oneshot::channel().0));
+        }
     }
 
     pub(crate) async fn deregister(&self) -> Result<(), DeregisterError> {
-        // Closed means that it has ended; the state says how.
-        let _ = self.orders.send(Order::Deregister).await;
+        if let Ok(permit) = self.orders.reserve().await {
+            let (accepted, answer) = oneshot::channel();
+            self.leaving.store(true, Ordering::Relaxed);
+            permit.send(Order::Deregister(accepted));
+            // No answer means that it ended before, as no room means; the state says how.
+            let _ = answer.await;
+        }
         let mut state = self.state.clone();
-        let is_over = |state: &KeptState| match state {
-            KeptState::Deregistered { .. } => true,
-            KeptState::Failed(failure) => failure.certain && failure.stands.is_empty(),
-            KeptState::Pending | KeptState::Registered => false,
-        };
-        let over = state.wait_for(is_over).await;
+        let over = state.wait_for(|state| state.is_gone() || matches!(state, KeptState::Deregistered { .. })).await;
         let instance = self.config.id().clone();
         match over.as_deref() {
             Ok(KeptState::Deregistered { confirmed: false, error }) => {
                 Err(DeregisterError::Unconfirmed { instance, source: error.clone() })
             }
+            Ok(_) => Ok(()),
             // The task was aborted before it could confirm.
             Err(_) => Err(DeregisterError::Unconfirmed { instance, source: None }),
-            Ok(KeptState::Pending | KeptState::Registered | KeptState::Failed(_) | KeptState::Deregistered { .. }) => {
-                Ok(())
-            }
         }
+    }
+
+    /// Whether it is on its way out, so that another of its id must wait.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed) || self.is_over()
+    }
+
+    /// Whether it may be replaced by another of its id.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.state.borrow().is_resting()
+    }
+
+    /// Whether there is nothing left to take away, or nobody who could.
+    pub(crate) fn is_over(&self) -> bool {
+        self.has_ended() || self.state.borrow().is_gone()
+    }
+
+    /// Whether no task drives it any more, so that nothing of it can reach the registry.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.orders.is_closed()
+    }
+
+    /// Waits until no task drives it any more.
+    pub(crate) async fn ended(&self) {
+        self.orders.closed().await;
     }
 }

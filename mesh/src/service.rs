@@ -1,11 +1,12 @@
 //! One service as the mesh follows it: what its driver publishes and what callers wait for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mesh_core::balance::{Balancer, Endpoint};
 use mesh_core::discovery::Freshness;
+use mesh_core::port::RegistryError;
 use mesh_core::route::{RouteId, RoutesFull, Selector};
 use mesh_core::service::{Instance, InstanceKey, ServiceName};
 use mesh_core::time::Instant;
@@ -14,7 +15,6 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 /// What is shared between the callers of a service and the task that drives its machine.
 #[derive(Debug)]
 pub(crate) struct Followed {
-    pub(crate) id: u64,
     pub(crate) name: ServiceName,
     pub(crate) balancer: Balancer,
     pub(crate) state: watch::Sender<ServiceState>,
@@ -28,6 +28,8 @@ pub(crate) struct Followed {
 pub(crate) struct ServiceState {
     pub(crate) freshness: Freshness,
     pub(crate) confirmed_at: Option<Instant>,
+    /// Why the registry cannot be heard, while it cannot.
+    pub(crate) lost: Option<RegistryError>,
     /// Endpoints that left the view with requests still in flight.
     pub(crate) leaving: Vec<Arc<Endpoint>>,
 }
@@ -42,10 +44,8 @@ pub(crate) enum Command {
 
 impl Followed {
     pub(crate) fn new(name: ServiceName) -> (Arc<Self>, mpsc::Receiver<Command>) {
-        static SERVICES_MADE: AtomicU64 = AtomicU64::new(0);
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let followed = Self {
-            id: SERVICES_MADE.fetch_add(1, Ordering::Relaxed),
             name,
             balancer: Balancer::new(),
             state: watch::Sender::new(ServiceState::default()),
@@ -56,9 +56,10 @@ impl Followed {
         (Arc::new(followed), inbox)
     }
 
-    /// Marks that nothing drives it any more, so that caches of it may be thrown away.
+    /// Marks that nothing drives it any more, so that caches of it may be thrown away, and wakes who waits for it.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+        self.state.send_modify(|_| {});
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -17,6 +17,8 @@ mod lease;
 mod outcome;
 pub mod policy;
 mod strategy;
+#[cfg(feature = "suites")]
+pub mod suite;
 mod tried;
 mod view;
 

@@ -103,7 +103,8 @@ pub(crate) struct Checker {
     targets: BTreeMap<InstanceKey, Target>,
     timers: Timers<Timer>,
     in_flight: BTreeMap<ProbeId, InstanceKey>,
-    waiting: VecDeque<InstanceKey>,
+    waiting: BTreeMap<u64, InstanceKey>,
+    turns_given: u64,
     probes_made: u64,
     probes: VecDeque<Probe>,
     transitions: VecDeque<Transition>,
@@ -121,14 +122,14 @@ struct Target {
     check: Arc<HealthCheck>,
     threshold: Threshold,
     health: Health,
-    since: Instant,
     asked: Asked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     No,
-    Waiting,
+    /// For the place of this turn in `waiting`, where it can be found however long the line is.
+    Waiting(u64),
     InFlight(ProbeId),
 }
 
@@ -140,7 +141,8 @@ impl Checker {
             targets: BTreeMap::new(),
             timers: Timers::new(),
             in_flight: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            turns_given: 0,
             probes_made: 0,
             probes: VecDeque::new(),
             transitions: VecDeque::new(),
@@ -148,14 +150,14 @@ impl Checker {
     }
 
     /// Checks `instance` from now on. What is known of it stays, unless it moved to another address or the
-    /// check became another one.
-    pub(crate) fn watch(&mut self, now: Instant, instance: &Arc<Instance>, check: &Arc<HealthCheck>) {
+    /// check became another one; returns whether it is unchecked.
+    pub(crate) fn watch(&mut self, now: Instant, instance: &Arc<Instance>, check: &Arc<HealthCheck>) -> bool {
         let key = instance.key();
         if let Some(target) = self.targets.get_mut(key) {
             let moved = target.instance.host() != instance.host() || target.instance.port() != instance.port();
             if !moved && target.check == *check {
                 target.instance = Arc::clone(instance);
-                return;
+                return false;
             }
             self.forget(now, &key.clone());
         }
@@ -163,8 +165,9 @@ impl Checker {
         let (instance, check) = (Arc::clone(instance), Arc::clone(check));
         let first = self.rng.up_to(self.config.stagger_max.min(check.interval()));
         self.timers.set(Timer::Due(key.clone()), now + first);
-        let target = Target { instance, check, threshold, health: Health::Unknown, since: now, asked: Asked::No };
+        let target = Target { instance, check, threshold, health: Health::Unknown, asked: Asked::No };
         self.targets.insert(target.instance.key().clone(), target);
+        true
     }
 
     /// Checks the instance `key` no longer; an answer still to come is ignored.
@@ -173,7 +176,7 @@ impl Checker {
         self.timers.clear(&Timer::Due(key.clone()));
         match target.asked {
             Asked::No => {}
-            Asked::Waiting => self.waiting.retain(|waiting| waiting != key),
+            Asked::Waiting(turn) => drop(self.waiting.remove(&turn)),
             Asked::InFlight(id) => {
                 self.probes.retain(|probe| probe.id != id);
                 self.release(id);
@@ -228,16 +231,17 @@ impl Checker {
         self.targets.get(key).map_or(Health::Unknown, |target| target.health)
     }
 
-    /// The keys that are checked, and since when each has the health it has.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = (&InstanceKey, Health, Instant)> {
-        self.targets.iter().map(|(key, target)| (key, target.health, target.since))
+    /// The instances that are checked.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &InstanceKey> {
+        self.targets.keys()
     }
 
     fn ask(&mut self, now: Instant, key: InstanceKey) {
         let Some(target) = self.targets.get_mut(&key) else { return };
         if self.in_flight.len() >= self.config.in_flight_max.get() as usize {
-            target.asked = Asked::Waiting;
-            self.waiting.push_back(key);
+            self.turns_given += 1;
+            target.asked = Asked::Waiting(self.turns_given);
+            self.waiting.insert(self.turns_given, key);
             return;
         }
         self.probes_made += 1;
@@ -250,7 +254,7 @@ impl Checker {
     }
 
     fn ask_waiting(&mut self, now: Instant) {
-        if let Some(key) = self.waiting.pop_front() {
+        if let Some((_, key)) = self.waiting.pop_first() {
             self.ask(now, key);
         }
     }
@@ -277,7 +281,6 @@ impl Checker {
         };
         let from = core::mem::replace(&mut target.health, to);
         if from != to {
-            target.since = now;
             self.transitions.push_back(Transition { key: key.clone(), from, to, verdict });
         }
     }

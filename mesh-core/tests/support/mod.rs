@@ -1,6 +1,8 @@
 //! What several test files of this crate share: instances, members and snapshots in one line each.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod rig;
+
 use std::sync::Arc;
 use std::time::Duration;
 

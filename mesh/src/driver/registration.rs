@@ -1,6 +1,7 @@
 //! Drives the keeper of one registration: carries its operations to the registry, one at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mesh_core::machine::Machine as _;
 use mesh_core::port::{Registry, RegistryError};
@@ -23,6 +24,8 @@ pub(crate) struct Kept {
     pub(crate) config: Arc<ServiceConfig>,
     pub(crate) state: watch::Receiver<KeptState>,
     pub(crate) orders: mpsc::Sender<Order>,
+    /// Whether an order to take the instance away is waiting or being carried out.
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 /// What became of a registration so far.
@@ -35,15 +38,34 @@ pub(crate) enum KeptState {
     Registered,
     /// The registry did not take it.
     Failed(Arc<Failure>),
+    /// It is being taken away.
+    Leaving,
     /// It was taken away, and whether the registry confirmed that.
     Deregistered { confirmed: bool, error: Option<RegistryError> },
+}
+
+impl KeptState {
+    /// Whether nothing of it stands and nothing will be done about it any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::Failed(failure) => failure.certain && failure.stands.is_empty(),
+            Self::Deregistered { confirmed, .. } => *confirmed,
+            Self::Pending | Self::Registered | Self::Leaving => false,
+        }
+    }
+
+    /// Whether nothing is being done about it until it is ordered to go: it failed, or may not be gone.
+    pub(crate) const fn is_resting(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Deregistered { .. })
+    }
 }
 
 /// What a registration's owner orders.
 #[derive(Debug)]
 pub(crate) enum Order {
     Update(Arc<ServiceConfig>, oneshot::Sender<UpdateReply>),
-    Deregister,
+    /// Answered when the state says what becomes of this order, and no longer what became of an earlier one.
+    Deregister(oneshot::Sender<()>),
 }
 
 /// How an update ended.
@@ -66,6 +88,7 @@ pub(crate) struct RegistrationDriver {
     config: Arc<ServiceConfig>,
     state: watch::Sender<KeptState>,
     orders: mpsc::Receiver<Order>,
+    leaving: Arc<AtomicBool>,
     operations: JoinSet<RegistrationInput>,
     updating: Option<oneshot::Sender<UpdateReply>>,
     leaving_since: Option<Instant>,
@@ -81,7 +104,9 @@ impl RegistrationDriver {
         let config = Arc::clone(keeper.service());
         let (state, receiver) = watch::channel(KeptState::default());
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
-        let kept = Kept { config: Arc::clone(&config), state: receiver, orders: sender };
+        let leaving = Arc::<AtomicBool>::default();
+        let kept =
+            Kept { config: Arc::clone(&config), state: receiver, orders: sender, leaving: Arc::clone(&leaving) };
         let driver = Self {
             keeper,
             registry,
@@ -90,6 +115,7 @@ impl RegistrationDriver {
             config,
             state,
             orders,
+            leaving,
             operations: JoinSet::new(),
             updating: None,
             leaving_since: None,
@@ -127,9 +153,12 @@ impl RegistrationDriver {
                 // Who asked may have gone meanwhile.
                 Err(error) => _ = reply.send(Err(UpdateFailure::Refused(error))),
             },
-            Order::Deregister => {
+            Order::Deregister(accepted) => {
                 self.leaving_since.get_or_insert(now);
+                self.leaving.store(true, Ordering::Relaxed);
+                self.state.send_replace(KeptState::Leaving);
                 self.keeper.deregister(now);
+                let _ = accepted.send(());
             }
         }
     }
@@ -160,18 +189,12 @@ impl RegistrationDriver {
             RegistrationEvent::UpdateFailed { error, restored, .. } => {
                 self.answer_update(Err(UpdateFailure::Failed { error, restored }));
             }
-            RegistrationEvent::Failed(failure) => {
-                // What may still stand can be taken away by a later order.
-                let over = failure.certain && failure.stands.is_empty();
-                self.state.send_replace(KeptState::Failed(Arc::new(failure)));
-                return over;
-            }
+            RegistrationEvent::Failed(failure) => return self.rest(KeptState::Failed(Arc::new(failure))),
             RegistrationEvent::Deregistered { confirmed, error } => {
-                let elapsed = self.leaving_since.map(|since| self.environment.clock.now().since(since));
-                let elapsed = elapsed.unwrap_or_default();
+                let since = self.leaving_since.take();
+                let elapsed = since.map(|since| self.environment.clock.now().since(since)).unwrap_or_default();
                 self.recorder.record(&Measurement::Deregistration { service, confirmed, elapsed });
-                self.state.send_replace(KeptState::Deregistered { confirmed, error });
-                return true;
+                return self.rest(KeptState::Deregistered { confirmed, error });
             }
             RegistrationEvent::Retrying { .. }
             | RegistrationEvent::Lost { .. }
@@ -181,6 +204,15 @@ impl RegistrationDriver {
             | _ => {}
         }
         false
+    }
+
+    /// Tells how it ended; true when nothing is left. What may still stand can be taken away by a later order.
+    fn rest(&mut self, state: KeptState) -> bool {
+        let gone = state.is_gone();
+        self.updating = None;
+        self.leaving.store(gone, Ordering::Relaxed);
+        self.state.send_replace(state);
+        gone
     }
 
     fn answer_update(&mut self, reply: UpdateReply) {

@@ -1,5 +1,6 @@
 //! Drives the machine of one service: watches the registry, runs probes, publishes views.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mesh_core::balance::View;
@@ -81,16 +82,26 @@ impl ServiceDriver {
         let (input, result) = match event {
             WatchEvent::Snapshot(resolution) => (ServiceInput::Observed(resolution), "snapshot"),
             WatchEvent::Lost(error) => {
-                if self.machine.freshness() == mesh_core::discovery::Freshness::Live {
-                    tracing::warn!(service = %self.followed.name, %error, "registry lost, serving what it said last");
-                }
+                self.lost(error);
                 (ServiceInput::Lost, "lost")
             }
             // What a later version of the port adds is at least a sign of life.
             WatchEvent::Confirmed | _ => (ServiceInput::Confirmed, "confirmed"),
         };
+        if !matches!(input, ServiceInput::Lost) {
+            self.followed.state.send_if_modified(|state| state.lost.take().is_some());
+        }
         self.recorder.record(&Measurement::DiscoveryUpdated { service: &self.followed.name, result });
         self.tell(input);
+    }
+
+    /// Keeps why the registry cannot be heard, and logs it when it begins.
+    fn lost(&self, error: RegistryError) {
+        let service = &self.followed.name;
+        if self.followed.state.borrow().lost.is_none() {
+            tracing::warn!(%service, %error, "registry lost, serving what it said last");
+        }
+        self.followed.state.send_modify(|state| state.lost = Some(error));
     }
 
     fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
@@ -178,8 +189,8 @@ impl ServiceDriver {
             registered: census.registered,
         });
         let before = self.followed.balancer.view();
-        let left = before.endpoints().filter(|endpoint| view.endpoints().all(|kept| kept.id() != endpoint.id()));
-        let left: Vec<_> = left.cloned().collect();
+        let stay: BTreeSet<_> = view.endpoints().map(|endpoint| endpoint.id()).collect();
+        let left: Vec<_> = before.endpoints().filter(|endpoint| !stay.contains(&endpoint.id())).cloned().collect();
         self.followed.balancer.publish(view);
         self.followed.state.send_modify(|state: &mut ServiceState| {
             state.leaving.extend(left);

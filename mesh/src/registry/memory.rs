@@ -27,7 +27,8 @@ use super::{entry, standing};
 /// instance left, until the room is needed for another name.
 ///
 /// A snapshot is built when it is first read after a change, so a thousand registrations in a row cost one. Of a
-/// service with 1,000 instances or more, a watch lets changes gather for 1 µs an instance after each event.
+/// service with 1,000 instances or more, a watch lets changes gather for 1 µs an instance after each event,
+/// by tokio's timer.
 #[derive(Clone, Default)]
 pub struct MemoryRegistry {
     shared: Arc<Shared>,

@@ -3,6 +3,7 @@
 //! Decides whether a new list takes the place of the old one: only a whole and valid one does. Watches no file,
 //! runs no checks and takes no registrations.
 
+mod document;
 mod error;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,7 @@ use mesh_core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch, Wat
 use mesh_core::registration::{Part, Standing};
 use mesh_core::service::{InstanceId, ServiceConfig, ServiceName};
 use mesh_core::snapshot::{Entry, Snapshot};
-use serde::Deserialize;
 use tokio::sync::watch;
-use toml::Spanned;
 
 use super::{entry, standing};
 pub use error::{ListOrigin, ListPlace, StaticListError};
@@ -148,14 +147,6 @@ struct Shared {
 #[derive(Debug)]
 struct List(BTreeMap<ServiceName, Arc<Snapshot>>);
 
-/// A file as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(default)]
-    instance: Vec<Spanned<ServiceConfig>>,
-}
-
 impl List {
     fn read(path: &Path) -> Result<Self, StaticListError> {
         let unreadable = |source| StaticListError::Unreadable { path: path.to_path_buf(), source };
@@ -169,13 +160,11 @@ impl List {
     }
 
     fn parse(origin: &ListOrigin, text: &str) -> Result<Self, StaticListError> {
-        let document: Document =
-            toml::from_str(text).map_err(|error| StaticListError::invalid(origin, text, &error))?;
-        if document.instance.is_empty() {
+        let instances = document::instances(text).map_err(|fault| StaticListError::invalid(origin, text, &fault))?;
+        if instances.is_empty() {
             return Err(StaticListError::Empty { origin: origin.clone() });
         }
-        let instances = document.instance.into_iter().map(|item| (item.span().start, item.into_inner()));
-        Self::of(origin, instances, |offset| ListPlace::at(text, offset))
+        Self::of(origin, instances.into_iter(), |offset| ListPlace::at(text, offset))
     }
 
     /// The list of `instances`, each with a number from which `place` tells where it was listed.

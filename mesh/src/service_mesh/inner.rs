@@ -1,6 +1,7 @@
 //! What all clones of a mesh share: the services it follows and the registrations it keeps.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,6 +49,23 @@ struct Owned {
     tasks: JoinSet<()>,
 }
 
+/// Whether an instance may be registered.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// It is being registered.
+    Begun(Kept),
+    /// Once this one of the same id has ended: what takes it away would take the new one too.
+    Later(Kept),
+}
+
+impl Owned {
+    /// Runs `task`, and lets go of those that have ended.
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(task);
+    }
+}
+
 impl Inner {
     pub(crate) fn new(
         config: MeshConfig,
@@ -83,7 +101,7 @@ impl Inner {
 
     /// A random word for one call to `followed`.
     pub(crate) fn random(&self, followed: &Arc<Followed>) -> u64 {
-        local::random(followed, &*self.environment.entropy)
+        local::random(followed, &self.environment)
     }
 
     /// The service `name`, followed, once the registry has said anything of it.
@@ -97,22 +115,36 @@ impl Inner {
         name: &str,
         within: Option<Duration>,
     ) -> Result<Arc<Followed>, ServiceError> {
-        let followed = self.services.load().get(name).cloned();
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(ServiceError::ShutDown);
+        }
+        let followed = self.services.load().get(name).filter(|followed| !followed.has_ended()).cloned();
         let followed = match followed {
             Some(followed) => followed,
             None => self.begin_to_follow(name)?,
         };
         if followed.balancer.version() > 0 {
-            return if self.stopped.load(Ordering::Relaxed) { Err(ServiceError::ShutDown) } else { Ok(followed) };
+            return Ok(followed);
         }
         let waited = within.map_or(self.config.discovery_timeout, |within| within.min(self.config.discovery_timeout));
         let mut state = followed.state.subscribe();
-        let answered = state.wait_for(|state| state.confirmed_at.is_some());
-        let answered = tokio::time::timeout(waited, answered).await.map(|answered| answered.map(|_| ()));
-        match answered {
-            Ok(Ok(())) => Ok(followed),
-            Ok(Err(_)) => Err(ServiceError::ShutDown),
-            Err(_) => Err(ServiceError::Silent { service: followed.name.clone(), waited }),
+        let answered = state.wait_for(|state| state.confirmed_at.is_some() || followed.has_ended());
+        let answered = tokio::time::timeout(waited, answered).await.is_ok();
+        if answered && !followed.has_ended() {
+            return Ok(followed);
+        }
+        Err(self.why_silent(&followed, waited))
+    }
+
+    /// Why nothing is known of a service after its registry was `waited` for.
+    fn why_silent(&self, followed: &Followed, waited: Duration) -> ServiceError {
+        let service = followed.name.clone();
+        if self.stopped.load(Ordering::Relaxed) {
+            return ServiceError::ShutDown;
+        }
+        match followed.state.borrow().lost.clone() {
+            Some(source) => ServiceError::Registry { service, source },
+            None => ServiceError::Silent { service, waited },
         }
     }
 
@@ -123,11 +155,13 @@ impl Inner {
             return Err(ServiceError::ShutDown);
         }
         let services = self.services.load_full();
-        if let Some(followed) = services.get(&name) {
+        let earlier = services.get(&name);
+        if let Some(followed) = earlier.filter(|followed| !followed.has_ended()) {
             return Ok(Arc::clone(followed));
         }
         let services_max = self.config.services_max.get();
-        if services.len() >= services_max as usize {
+        // One whose task ended, because its runtime did or it panicked, is followed anew in its own place.
+        if earlier.is_none() && services.len() >= services_max as usize {
             return Err(ServiceError::TooManyServices { service: name, services_max });
         }
         let (followed, inbox) = Followed::new(name.clone());
@@ -135,7 +169,7 @@ impl Inner {
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =
             ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);
-        owned.tasks.spawn(driver.run());
+        owned.spawn(driver.run());
         let mut services = Services::clone(&services);
         services.insert(name, Arc::clone(&followed));
         self.services.store(Arc::new(services));
@@ -154,7 +188,7 @@ impl Inner {
         now: Instant,
         context: &PickContext<'_>,
     ) -> Result<Lease, PickError> {
-        let picked = local::pick(followed, &*self.environment.entropy, now, context);
+        let picked = local::pick(followed, &self.environment, now, context);
         if let Err(error) = &picked {
             self.record(&Measurement::PickRefused { service: &followed.name, reason: error.name() });
         }
@@ -188,37 +222,35 @@ impl Inner {
         Err(ServiceError::Pick { service: service.clone(), source })
     }
 
-    /// Begins to keep an instance registered.
-    pub(crate) fn keep(&self, config: ServiceConfig) -> Result<Kept, RegisterError> {
+    /// Begins to keep an instance registered, unless an earlier one of its id is still on its way out.
+    pub(crate) fn keep(&self, config: &Arc<ServiceConfig>) -> Result<Admission, RegisterError> {
         let mut owned = self.owned();
         if !self.is_ready() {
             return Err(RegisterError::ShutDown);
         }
-        let (service, instance) = (config.service().clone(), config.id().clone());
-        if owned.kept.get(&instance).is_some_and(|kept| !kept.has_failed()) {
-            return Err(RegisterError::AlreadyRegistered { service, instance });
+        owned.kept.retain(|_, kept| !kept.has_ended());
+        match owned.kept.get(config.id()) {
+            Some(earlier) if earlier.is_leaving() => return Ok(Admission::Later(earlier.clone())),
+            Some(earlier) if !earlier.is_resting() => {
+                let (service, instance) = (config.service().clone(), config.id().clone());
+                return Err(RegisterError::AlreadyRegistered { service, instance });
+            }
+            // One that failed, or may not be gone, is replaced.
+            Some(_) | None => {}
         }
         let Environment { clock, entropy, .. } = &self.environment;
-        let keeper = RegistrationKeeper::new(
-            self.config.registration.clone(),
-            Arc::new(config),
-            entropy.next_u64(),
-            clock.now(),
-        )?;
+        let (numbers, config) = (self.config.registration.clone(), Arc::clone(config));
+        let keeper = RegistrationKeeper::new(numbers, Arc::clone(&config), entropy.next_u64(), clock.now())?;
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let (driver, kept) = RegistrationDriver::new(keeper, registry, self.environment.clone(), recorder);
-        owned.tasks.spawn(driver.run());
-        owned.kept.insert(instance, kept.clone());
-        Ok(kept)
+        owned.spawn(driver.run());
+        owned.kept.insert(config.id().clone(), kept.clone());
+        Ok(Admission::Begun(kept))
     }
 
+    /// The registration of `id`, while there is anything to take away.
     pub(crate) fn kept(&self, id: &InstanceId) -> Option<Kept> {
-        self.owned().kept.get(id).cloned()
-    }
-
-    /// Lets go of a registration that has ended or is ending.
-    pub(crate) fn forget(&self, id: &InstanceId) {
-        self.owned().kept.remove(id);
+        self.owned().kept.get(id).filter(|kept| !kept.is_over()).cloned()
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -229,7 +261,7 @@ impl Inner {
     pub(super) fn become_unready(&self) -> Vec<Kept> {
         let owned = self.owned();
         self.ready.store(false, Ordering::Relaxed);
-        owned.kept.values().cloned().collect()
+        owned.kept.values().filter(|kept| !kept.is_over()).cloned().collect()
     }
 
     /// Requests in flight to all services.
@@ -260,7 +292,7 @@ fn is_drained(entry: &Entry) -> bool {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let kept = self.owned().kept.len();
+        let kept = self.owned().kept.values().filter(|kept| !kept.is_over()).count();
         if kept > 0 {
             tracing::warn!(kept, "a mesh was dropped without a shutdown: what it registered stays in the registry");
         }

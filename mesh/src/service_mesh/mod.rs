@@ -14,11 +14,13 @@ use tokio::sync::oneshot;
 
 use crate::builder::ServiceMeshBuilder;
 use crate::call::{Call, CallPolicy};
+use crate::driver::Kept;
 use crate::error::{CallError, DeregisterError, RegisterError, ServiceError};
 use crate::lease::Lease;
 use crate::registration::Registration;
 use crate::service::{CachedService, Command, Source};
 
+use inner::Admission;
 pub(crate) use inner::Inner;
 pub use shutdown::ShutdownReport;
 
@@ -44,27 +46,35 @@ impl ServiceMesh {
 
     /// Registers an instance and keeps it registered. Returns when the registry shows it.
     ///
-    /// Dropping the future takes back what was begun.
+    /// While an instance of the same id is being deregistered, it waits for that to end. Dropping the future
+    /// takes back what was begun.
     ///
     /// # Errors
-    /// Says why the registry does not show it, which part stands and which was rolled back.
+    /// Says why the registry does not show it, which part stands and which was rolled back. What stands can be
+    /// taken away with [`ServiceMesh::deregister_service`], or be registered anew.
     pub async fn register_service(&self, config: ServiceConfig) -> Result<Registration, RegisterError> {
-        let kept = self.inner.keep(config)?;
-        let abandon = Abandon { inner: &self.inner, kept: Some(kept.clone()) };
+        let config = Arc::new(config);
+        let kept = loop {
+            match self.inner.keep(&config)? {
+                Admission::Begun(kept) => break kept,
+                Admission::Later(earlier) => earlier.ended().await,
+            }
+        };
+        let mut abandon = Abandon(Some(&kept));
         let registered = kept.registered().await;
-        abandon.settle(&registered);
+        abandon.0 = None;
+        drop(abandon);
         registered.map(|()| Registration::new(kept))
     }
 
     /// Takes an instance that this mesh registered out of the registry.
     ///
     /// # Errors
-    /// Says that this mesh keeps no such instance, or that its entry may still stand.
+    /// Says that this mesh keeps no such instance, or that its entry may still stand; another call tries again
+    /// then.
     pub async fn deregister_service(&self, id: &InstanceId) -> Result<(), DeregisterError> {
         let kept = self.inner.kept(id).ok_or_else(|| DeregisterError::NotRegistered { instance: id.clone() })?;
-        let result = kept.deregister().await;
-        self.inner.forget(id);
-        result
+        kept.deregister().await
     }
 
     /// Asks the registry for a service, and picks one healthy instance at random, without counting a request.
@@ -94,10 +104,11 @@ impl ServiceMesh {
     pub async fn get_service_with_cache(&self, name: &str) -> Result<CachedService, ServiceError> {
         let followed = self.inner.follow(name).await?;
         let view = followed.balancer.view();
-        let instances: Vec<_> = view.usable(RouteId::ALL).map(|(_, instance)| Arc::clone(instance)).collect();
+        let mut instances: Vec<_> = view.usable(RouteId::ALL).map(|(_, instance)| Arc::clone(instance)).collect();
         if instances.is_empty() {
-            // A pick says best why nobody can be picked.
-            drop(self.inner.place(&followed, &PickContext::default())?);
+            // A pick says best why nobody can be picked, or finds who has become usable meanwhile.
+            let lease = self.inner.place(&followed, &PickContext::default())?;
+            instances.push(Arc::clone(lease.instance()));
         }
         let state = followed.state.borrow().clone();
         let age = state.confirmed_at.map_or_else(Default::default, |at| self.inner.now().since(at));
@@ -122,9 +133,9 @@ impl ServiceMesh {
         self.inner.place(&followed, context)
     }
 
-    /// Ends a lease: the in-flight count falls, and the outcome is learnt.
+    /// Ends a lease: the in-flight count falls, and the outcome is learnt. The same as [`Lease::finish`].
     pub fn release_service_instance(&self, lease: Lease, outcome: Outcome) {
-        lease.end(self.inner.now(), outcome);
+        lease.finish(outcome);
     }
 
     /// Makes a call: picks an instance, runs `attempt` on it, and retries as `policy` says, on instances that
@@ -198,31 +209,12 @@ impl ServiceMesh {
 }
 
 /// Takes a registration back whose caller stopped waiting for it.
-struct Abandon<'a> {
-    inner: &'a Inner,
-    kept: Option<crate::driver::Kept>,
-}
-
-impl Abandon<'_> {
-    /// The caller has an answer: what stands, or may stand, is kept, so that it can be taken away later.
-    fn settle(mut self, registered: &Result<(), RegisterError>) {
-        let Some(kept) = self.kept.take() else { return };
-        let stands = match registered {
-            Ok(()) => true,
-            Err(RegisterError::Failed { source, .. }) => !(source.certain && source.stands.is_empty()),
-            Err(RegisterError::Config(_) | RegisterError::AlreadyRegistered { .. } | RegisterError::ShutDown) => false,
-        };
-        if !stands {
-            self.inner.forget(kept.config.id());
-        }
-    }
-}
+struct Abandon<'a>(Option<&'a Kept>);
 
 impl Drop for Abandon<'_> {
     fn drop(&mut self) {
-        if let Some(kept) = self.kept.take() {
+        if let Some(kept) = self.0.take() {
             kept.begin_deregistration();
-            self.inner.forget(kept.config.id());
         }
     }
 }

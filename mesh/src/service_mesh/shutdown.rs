@@ -1,10 +1,14 @@
 //! The orderly end: no longer ready, out of the registry, requests finished, tasks stopped.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_core::service::InstanceId;
+use mesh_core::time::Instant;
+use tokio::task::JoinSet;
 
 use super::ServiceMesh;
+use crate::driver::Kept;
 use crate::error::DeregisterError;
 
 /// How a shutdown went.
@@ -33,26 +37,7 @@ impl ServiceMesh {
     /// Calling it again, or from several places, is harmless.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         let deadline = self.inner.now() + grace;
-        let mut departures = tokio::task::JoinSet::new();
-        for kept in self.inner.become_unready() {
-            departures.spawn(async move { (kept.config.id().clone(), kept.deregister().await) });
-        }
-        let mut deregistered = Vec::new();
-        while !departures.is_empty() {
-            let left = deadline.since(self.inner.now());
-            match tokio::time::timeout(left, departures.join_next()).await {
-                Ok(Some(Ok(departure))) => deregistered.push(departure),
-                Ok(Some(Err(_)) | None) => {}
-                Err(_) => break,
-            }
-        }
-        for kept in self.inner.become_unready() {
-            if deregistered.iter().all(|(id, _)| id != kept.config.id()) {
-                let instance = kept.config.id().clone();
-                deregistered.push((instance.clone(), Err(DeregisterError::Unconfirmed { instance, source: None })));
-            }
-        }
-        deregistered.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let deregistered = self.deregister_all(deadline).await;
         while self.inner.in_flight() > 0 && self.inner.now() < deadline {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -60,6 +45,30 @@ impl ServiceMesh {
         let mut tasks = self.inner.stop();
         while tasks.join_next().await.is_some() {}
         ShutdownReport { deregistered, in_flight_left }
+    }
+
+    /// Takes every instance out of the registry until `deadline`, and says in the order of their ids what became
+    /// of each.
+    async fn deregister_all(&self, deadline: Instant) -> Vec<(InstanceId, Result<(), DeregisterError>)> {
+        let kept = self.inner.become_unready();
+        let unconfirmed = |kept: &Kept| {
+            let instance = kept.config.id().clone();
+            (instance.clone(), Err(DeregisterError::Unconfirmed { instance, source: None }))
+        };
+        let mut fates: BTreeMap<_, _> = kept.iter().map(unconfirmed).collect();
+        let mut departures = JoinSet::new();
+        for kept in kept {
+            departures.spawn(async move { (kept.config.id().clone(), kept.deregister().await) });
+        }
+        let departed = async {
+            while let Some(departure) = departures.join_next().await {
+                // One that panicked stays unconfirmed.
+                fates.extend(departure);
+            }
+        };
+        // What did not end in time stays unconfirmed.
+        let _ = tokio::time::timeout(deadline.since(self.inner.now()), departed).await;
+        fates.into_iter().collect()
     }
 }
 

@@ -45,8 +45,11 @@ pub struct ServiceMachine {
     views: ViewBuilder,
     drained: BTreeSet<InstanceKey>,
     view: Arc<View>,
+    members: Vec<Member>,
+    newest_route: RouteId,
     freshness: Freshness,
     changed: bool,
+    rerouted: bool,
     effects: VecDeque<ServiceEffect>,
     events: VecDeque<ServiceEvent>,
 }
@@ -115,7 +118,7 @@ pub enum ServiceEvent {
     Deregistered {
         /// The instance.
         key: InstanceKey,
-        /// Whether the registry took it out; it is tried again where not.
+        /// Whether the registry took it out; where not, it is tried again as long as the instance is unhealthy.
         done: bool,
     },
 }
@@ -134,9 +137,12 @@ impl ServiceMachine {
             views,
             drained: BTreeSet::new(),
             view: View::pending(),
+            members: Vec::new(),
+            newest_route: RouteId::ALL,
             freshness: Freshness::Pending,
             check: config.check.clone().map(Arc::new),
             changed: false,
+            rerouted: false,
             effects: VecDeque::new(),
             events: VecDeque::new(),
             config,
@@ -149,8 +155,11 @@ impl ServiceMachine {
     /// Refuses more selectors than [`Routes`](crate::route::Routes) holds; nothing is changed then.
     pub fn route(&mut self, selector: Selector) -> Result<RouteId, RoutesFull> {
         let id = self.views.route(selector)?;
-        self.changed = true;
-        self.settle();
+        if id > self.newest_route {
+            self.newest_route = id;
+            (self.changed, self.rerouted) = (true, true);
+            self.settle();
+        }
         Ok(id)
     }
 
@@ -200,24 +209,25 @@ impl ServiceMachine {
         if self.discovery.observe(now, resolution) == Change::Served {
             self.take_over(now);
         }
-        self.changed |= self.view.knowledge() == Knowledge::Pending;
     }
 
     /// Points the checker at the instances that are served now.
     fn take_over(&mut self, now: Instant) {
         let served = Arc::clone(self.discovery.served());
-        let gone = self.checker.targets().map(|(key, ..)| key);
-        let gone: Vec<_> =
-            gone.filter(|key| served.get(key).is_none_or(|entry| self.check(entry).is_none())).cloned().collect();
+        let unchecked = |key: &&InstanceKey| served.get(key).is_none_or(|entry| self.check(entry).is_none());
+        let gone: Vec<_> = self.checker.keys().filter(unchecked).cloned().collect();
         for key in &gone {
             self.checker.forget(now, key);
-            self.reaper.forget(key);
+            self.reaper.spare(key);
         }
         for entry in served.entries() {
-            if let Some(check) = self.check(entry) {
-                self.checker.watch(now, entry.instance(), &check);
+            if let Some(check) = self.check(entry)
+                && self.checker.watch(now, entry.instance(), &check)
+            {
+                self.reaper.spare(entry.key());
             }
         }
+        self.reaper.retain(&served);
         self.changed = true;
     }
 
@@ -241,8 +251,9 @@ impl ServiceMachine {
             self.effects.push_back(ServiceEffect::Probe(probe));
         }
         while let Some(transition) = self.checker.poll_transition() {
-            self.changed = true;
             let Transition { key, from, to, verdict } = transition;
+            // Whether it is unknown, healthy or degraded makes no difference to a pick.
+            self.changed |= (from == Health::Unhealthy) != (to == Health::Unhealthy);
             self.follow_health(&key, from, to);
             self.events.push_back(ServiceEvent::Health { key, from, to, verdict });
         }
@@ -257,9 +268,15 @@ impl ServiceMachine {
     }
 
     fn publish(&mut self) {
-        self.views.set_knowledge(if self.discovery.is_known() { Knowledge::Known } else { Knowledge::Unknown });
-        let served = Arc::clone(self.discovery.served());
-        self.view = self.views.build(served.entries().iter().map(|entry| self.member(entry)).collect::<Vec<_>>());
+        let knowledge = if self.discovery.is_known() { Knowledge::Known } else { Knowledge::Unknown };
+        let members: Vec<_> = self.discovery.served().iter().map(|entry| self.member(entry)).collect();
+        let rerouted = core::mem::take(&mut self.rerouted);
+        if !rerouted && knowledge == self.view.knowledge() && are_same(&members, &self.members) {
+            return;
+        }
+        self.views.set_knowledge(knowledge);
+        self.view = self.views.build(members.iter().cloned());
+        self.members = members;
         self.effects.retain(|effect| !matches!(effect, ServiceEffect::Publish(_)));
         self.effects.push_back(ServiceEffect::Publish(Arc::clone(&self.view)));
     }
@@ -293,7 +310,7 @@ impl ServiceMachine {
             Some(after) if to == Health::Unhealthy && self.check.is_none() => {
                 self.reaper.start(self.clock.latest(), key.clone(), after);
             }
-            _ => self.reaper.forget(key),
+            _ => self.reaper.spare(key),
         }
         if let Some(endpoint) = self.views.endpoint(key).filter(|_| from == Health::Unhealthy) {
             endpoint.forgive();
@@ -360,4 +377,12 @@ impl Machine for ServiceMachine {
     fn poll_timeout(&self) -> Option<Instant> {
         [self.discovery.due(), self.checker.next(), self.reaper.next()].into_iter().flatten().min()
     }
+}
+
+/// Whether a pick could not tell the one from the other.
+fn are_same(one: &[Member], other: &[Member]) -> bool {
+    let same = |(a, b): (&Member, &Member)| {
+        (a.weight, a.eligibility) == (b.weight, b.eligibility) && a.instance == b.instance
+    };
+    one.len() == other.len() && one.iter().zip(other).all(same)
 }

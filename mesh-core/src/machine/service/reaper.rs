@@ -2,10 +2,11 @@
 //!
 //! Never the last few of a service: when everything is unhealthy, the checks are the likelier culprit.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use crate::service::InstanceKey;
+use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timers::Timers;
 
@@ -19,12 +20,21 @@ pub(super) struct Reaper {
     timers: Timers<InstanceKey>,
     unhealthy_since: BTreeMap<InstanceKey, Instant>,
     asked: BTreeMap<DeregisterId, InstanceKey>,
+    /// Those that may be gone by now: a deregistration is under way, or done and the list has yet to show it.
+    leaving: BTreeSet<InstanceKey>,
     ids_made: u64,
 }
 
 impl Reaper {
     pub(super) const fn new(keeps: u32) -> Self {
-        Self { keeps, timers: Timers::new(), unhealthy_since: BTreeMap::new(), asked: BTreeMap::new(), ids_made: 0 }
+        Self {
+            keeps,
+            timers: Timers::new(),
+            unhealthy_since: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            ids_made: 0,
+        }
     }
 
     /// The instance `key` is unhealthy from `now` on and is to go `after` that.
@@ -33,18 +43,28 @@ impl Reaper {
         self.timers.set(key, now + after);
     }
 
-    /// The instance `key` is well again, or gone.
-    pub(super) fn forget(&mut self, key: &InstanceKey) {
+    /// The instance `key` is not known to be unhealthy any more. What has been asked for cannot be taken back.
+    pub(super) fn spare(&mut self, key: &InstanceKey) {
         self.timers.clear(key);
         self.unhealthy_since.remove(key);
-        self.asked.retain(|_, asked| asked != key);
+    }
+
+    /// Only the instances of `listed` are registered now.
+    pub(super) fn retain(&mut self, listed: &Snapshot) {
+        self.leaving.retain(|key| listed.get(key).is_some());
+        self.asked.retain(|_, key| listed.get(key).is_some());
     }
 
     /// The next instance that is to go now, with the time it fell ill. `registered` instances are served.
     pub(super) fn pop_due(&mut self, now: Instant, registered: usize) -> Option<(InstanceKey, Instant)> {
         while let Some(key) = self.timers.pop_due(now) {
             let Some(&since) = self.unhealthy_since.get(&key) else { continue };
-            if registered.saturating_sub(self.asked.len()) > self.keeps as usize {
+            let allowed = if self.leaving.contains(&key) {
+                !self.asked.values().any(|asked| *asked == key)
+            } else {
+                registered.saturating_sub(self.leaving.len()) > self.keeps as usize
+            };
+            if allowed {
                 return Some((key, since));
             }
             self.timers.set(key, now + TRY_AGAIN);
@@ -55,6 +75,7 @@ impl Reaper {
     pub(super) fn ask(&mut self, key: InstanceKey) -> DeregisterId {
         self.ids_made += 1;
         let id = DeregisterId(self.ids_made);
+        self.leaving.insert(key.clone());
         self.asked.insert(id, key);
         id
     }
@@ -63,7 +84,11 @@ impl Reaper {
     pub(super) fn answer(&mut self, now: Instant, id: DeregisterId, done: bool) -> Option<InstanceKey> {
         let key = self.asked.remove(&id)?;
         if !done {
-            self.timers.set(key.clone(), now + TRY_AGAIN);
+            self.leaving.remove(&key);
+            // One that was well for a while meanwhile has a deadline of its own, or none.
+            if self.unhealthy_since.contains_key(&key) && self.timers.get(&key).is_none() {
+                self.timers.set(key.clone(), now + TRY_AGAIN);
+            }
         }
         Some(key)
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use mesh_core::service::{InstanceId, ServiceConfig, ServiceName, escape, escape_to};
 use thiserror::Error;
 
+use super::document::Fault;
+
 /// Why a list of instances was not taken. Nothing was changed: a list that was in force still is.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -57,10 +59,9 @@ pub enum StaticListError {
 }
 
 impl StaticListError {
-    /// What the parser says of `text`.
-    pub(super) fn invalid(origin: &ListOrigin, text: &str, error: &toml::de::Error) -> Self {
-        let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
-        let problem = escape_to(error.message(), PROBLEM_CHARS_MAX).to_string();
+    pub(super) fn invalid(origin: &ListOrigin, text: &str, fault: &Fault) -> Self {
+        let (line, column) = line_and_column(text, fault.offset);
+        let problem = escape_to(&fault.problem, PROBLEM_CHARS_MAX).to_string();
         Self::Invalid { origin: origin.clone(), line, column, problem }
     }
 

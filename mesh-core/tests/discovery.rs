@@ -1,0 +1,256 @@
+//! What is served while the registry answers, is silent, or says that there is nothing.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::balance::PickError;
+use mesh_core::discovery::Freshness::{self, Doubted, Live, Pending, Stale};
+use mesh_core::machine::{Machine, ServiceEvent, ServiceInput, ServiceMachineConfig};
+use mesh_core::port::Resolution;
+use mesh_core::snapshot::{Entry, RegistryStatus, Snapshot};
+use support::rig::*;
+use support::*;
+
+#[test]
+fn nothing_is_served_before_the_registry_has_answered() {
+    let mut rig = Rig::new(ServiceMachineConfig::default());
+    for input in [ServiceInput::Lost, ServiceInput::Confirmed, ServiceInput::Lost] {
+        rig.pass(ms(1_000));
+        rig.tell(input);
+        assert_eq!(rig.state(), (vec![], Pending, None));
+    }
+    assert!(rig.take().events.is_empty());
+    rig.observe(heard(fleet_of(1)));
+    assert_eq!(rig.state(), (vec![0], Live, Some(rig.now)));
+    assert_eq!(rig.changes(), [(Pending, Live)]);
+}
+
+#[test]
+fn a_lost_registry_takes_nothing_away_and_the_list_grows_old() {
+    let mut rig = Rig::of(fleet_of(2));
+    let (heard_at, served) = (rig.now, Arc::clone(rig.machine.snapshot()));
+    rig.take();
+    rig.pass(ms(5_000));
+    let since = rig.now;
+    for _ in 0..3 {
+        rig.tell(ServiceInput::Lost);
+        rig.pass(Duration::from_secs(3_600));
+        assert_eq!(rig.state(), (vec![0, 1], Stale { since }, Some(heard_at)));
+    }
+    assert!(Arc::ptr_eq(&served, rig.machine.snapshot()) && rig.usable() == [0, 1]);
+    assert_eq!(rig.changes(), [(Live, Stale { since })], "told once");
+    assert!(rig.take().views.is_empty());
+}
+
+#[test]
+fn a_word_or_a_confirmation_makes_the_list_fresh_again() {
+    for input in [ServiceInput::Confirmed, ServiceInput::Observed(heard(fleet_of(2)))] {
+        let mut rig = Rig::of(fleet_of(2));
+        rig.pass(ms(5));
+        rig.tell(ServiceInput::Lost);
+        let since = rig.now;
+        rig.pass(ms(5));
+        rig.take();
+        rig.tell(input.clone());
+        assert_eq!(rig.state(), (vec![0, 1], Live, Some(rig.now)));
+        rig.tell(input);
+        assert_eq!(rig.changes(), [(Stale { since }, Live)]);
+        assert!(rig.take().views.is_empty());
+    }
+}
+
+#[test]
+fn an_empty_list_that_was_only_heard_is_doubted_and_then_believed() {
+    let mut rig = Rig::of(fleet_of(2));
+    rig.pass(ms(1_000));
+    rig.take();
+    let (heard_at, since) = (at(0), rig.now);
+    rig.observe(heard(vec![]));
+    assert_eq!(rig.state(), (vec![0, 1], Doubted { since }, Some(heard_at)));
+    assert_eq!(rig.machine.poll_timeout(), Some(since + HOLD));
+    // Said again or confirmed, it is doubted no longer and no shorter, and the list that is served grows old.
+    rig.pass(ms(10_000));
+    rig.observe(heard(vec![]));
+    rig.pass(ms(10_000));
+    rig.tell(ServiceInput::Confirmed);
+    rig.pass(ms(9_999));
+    assert_eq!(rig.state(), (vec![0, 1], Doubted { since }, Some(heard_at)));
+    assert_eq!(rig.usable(), [0, 1]);
+    rig.pass(ms(1));
+    assert_eq!(rig.state(), (vec![], Live, Some(rig.now)));
+    assert_eq!(rig.refusal(), PickError::NoneRegistered);
+    assert_eq!(rig.changes(), [(Live, Doubted { since }), (Doubted { since }, Live)]);
+    assert_eq!(rig.take().views.len(), 1);
+    assert_eq!(rig.machine.poll_timeout(), None);
+}
+
+#[test]
+fn of_several_doubted_words_the_last_is_believed() {
+    let mut rig = Rig::of(fleet_of(1));
+    rig.observe(heard(vec![]));
+    rig.observe(unknown());
+    rig.pass(HOLD);
+    assert_eq!(rig.refusal(), PickError::UnknownService);
+}
+
+#[test]
+fn an_empty_list_is_not_believed_while_the_registry_is_lost() {
+    let mut rig = Rig::of(fleet_of(2));
+    rig.observe(heard(vec![]));
+    rig.pass(ms(1_000));
+    rig.tell(ServiceInput::Lost);
+    let since = rig.now;
+    assert_eq!(rig.machine.poll_timeout(), None);
+    rig.pass(HOLD * 10);
+    assert_eq!(rig.state(), (vec![0, 1], Stale { since }, Some(at(0))));
+    // It is back, has nothing new to say, and has said so for long enough.
+    rig.tell(ServiceInput::Confirmed);
+    rig.pass(ms(0));
+    assert_eq!(rig.state(), (vec![], Live, Some(rig.now)));
+}
+
+#[test]
+fn a_doubt_goes_on_when_the_registry_is_back_in_time() {
+    let mut rig = Rig::of(fleet_of(1));
+    rig.take();
+    rig.observe(heard(vec![]));
+    let since = rig.now;
+    rig.pass(ms(1_000));
+    rig.tell(ServiceInput::Lost);
+    let lost = rig.now;
+    rig.pass(ms(1_000));
+    rig.tell(ServiceInput::Confirmed);
+    assert_eq!(rig.state(), (vec![0], Doubted { since }, Some(at(0))));
+    let (doubted, stale) = (Doubted { since }, Stale { since: lost });
+    assert_eq!(rig.changes(), [(Live, doubted), (doubted, stale), (stale, doubted)]);
+}
+
+#[test]
+fn a_doubt_is_forgotten_when_instances_are_back() {
+    for count in [1, 2] {
+        let mut rig = Rig::of(fleet_of(2));
+        rig.observe(heard(vec![]));
+        rig.pass(HOLD - ms(1));
+        rig.observe(heard(fleet_of(count)));
+        assert_eq!((rig.machine.freshness(), rig.machine.poll_timeout()), (Live, None));
+        // Another doubt begins anew.
+        rig.pass(ms(1));
+        rig.observe(heard(vec![]));
+        let since = rig.now;
+        rig.pass(HOLD - ms(1));
+        assert_eq!(rig.state().1, Doubted { since });
+        assert_eq!(rig.usable().len(), usize::from(count));
+    }
+}
+
+#[test]
+fn a_certain_empty_list_is_believed_at_once_even_in_doubt() {
+    for doubted in [false, true] {
+        let mut rig = Rig::of(fleet_of(2));
+        if doubted {
+            rig.observe(heard(vec![]));
+            rig.pass(ms(1_000));
+        }
+        rig.take();
+        rig.observe(certain(vec![]));
+        assert_eq!((rig.state(), rig.take().views.len()), ((vec![], Live, Some(rig.now)), 1));
+        assert_eq!(rig.machine.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn an_empty_list_is_not_doubted_where_there_was_nothing_to_lose() {
+    let mut rig = Rig::new(ServiceMachineConfig::default());
+    rig.observe(unknown());
+    assert_eq!((rig.machine.freshness(), rig.refusal()), (Live, PickError::UnknownService));
+    rig.observe(heard(vec![]));
+    assert_eq!((rig.machine.freshness(), rig.refusal()), (Live, PickError::NoneRegistered));
+    rig.observe(heard(fleet_of(1)));
+    assert_eq!(rig.usable(), [0]);
+}
+
+#[test]
+fn a_list_that_shrinks_is_not_doubted() {
+    let mut rig = Rig::of(fleet_of(4));
+    rig.observe(heard(fleet_of(1)));
+    assert_eq!(rig.state(), (vec![0], Live, Some(rig.now)));
+}
+
+#[test]
+fn instances_that_are_all_critical_are_no_empty_list() {
+    let mut rig = Rig::of(fleet_of(2));
+    rig.observe(heard((0..2).map(|number| entry(number, RegistryStatus::Critical)).collect()));
+    assert_eq!(rig.machine.freshness(), Live);
+    assert_eq!(rig.refusal(), PickError::NoneHealthy { registered: 2, unhealthy: 2, drained: 0 });
+}
+
+#[test]
+fn without_a_hold_every_word_is_believed_at_once() {
+    let mut config = ServiceMachineConfig::default();
+    config.discovery.empty_hold = Duration::ZERO;
+    let mut rig = Rig::new(config);
+    rig.observe(heard(fleet_of(2)));
+    rig.observe(heard(vec![]));
+    assert_eq!(rig.state(), (vec![], Live, Some(rig.now)));
+}
+
+#[test]
+fn a_list_that_is_doubted_is_checked_as_before() {
+    let mut rig = Rig::of(all_checked(1));
+    rig.pass(ms(2_000));
+    rig.observe(heard(vec![]));
+    rig.take();
+    rig.pass(ms(1_000));
+    assert!(rig.take().probes.len() >= 8);
+    rig.pass(HOLD);
+    rig.take();
+    rig.pass(ms(1_000));
+    assert!(rig.take().probes.is_empty(), "believed, there is nobody left to check");
+}
+
+#[test]
+fn time_that_goes_back_makes_no_list_older() {
+    let mut rig = Rig::of(fleet_of(1));
+    rig.pass(ms(5_000));
+    rig.tell(ServiceInput::Confirmed);
+    rig.machine.handle_input(at(1_000), ServiceInput::Confirmed);
+    assert_eq!(rig.machine.confirmed_at(), Some(at(5_000)));
+    rig.machine.handle_input(at(1_000), ServiceInput::Lost);
+    assert_eq!(rig.machine.freshness(), Stale { since: at(5_000) });
+}
+
+trait Discovered {
+    fn state(&self) -> (Vec<u16>, Freshness, Option<mesh_core::time::Instant>);
+    fn changes(&self) -> Vec<(Freshness, Freshness)>;
+}
+
+impl Discovered for Rig {
+    /// Who is served, how sure that is, and when it was confirmed.
+    fn state(&self) -> (Vec<u16>, Freshness, Option<mesh_core::time::Instant>) {
+        let served = self.machine.snapshot().iter().map(|entry| number(entry.instance())).collect();
+        (served, self.machine.freshness(), self.machine.confirmed_at())
+    }
+
+    fn changes(&self) -> Vec<(Freshness, Freshness)> {
+        let change = |event: &ServiceEvent| match event {
+            ServiceEvent::Freshness { from, to } => Some((*from, *to)),
+            _ => None,
+        };
+        self.said.events.iter().filter_map(change).collect()
+    }
+}
+
+fn fleet_of(count: u16) -> Vec<Entry> {
+    (0..count).map(|number| entry(number, RegistryStatus::Passing)).collect()
+}
+
+/// A registry that forgot the name.
+fn unknown() -> Resolution {
+    Resolution::heard(Arc::new(Snapshot::default()), false)
+}
+
+/// The default of `empty_hold`.
+const HOLD: Duration = Duration::from_secs(30);

@@ -1,0 +1,48 @@
+//! A recorder that keeps what it is told.
+
+use std::sync::{Arc, Mutex};
+
+use mesh::core::recorder::{Measurement, Recorder};
+
+/// The notes of what was measured; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    notes: Arc<Mutex<Vec<Note>>>,
+}
+
+/// One measurement: the metric, the service, and the word that tells what came of it.
+pub(crate) type Note = (&'static str, String, String);
+
+impl Notes {
+    /// The words that were noted for the metric `name`, in order.
+    pub(crate) fn of(&self, name: &str) -> Vec<String> {
+        let notes = self.notes.lock().unwrap();
+        notes.iter().filter(|(metric, ..)| *metric == name).map(|(.., word)| word.clone()).collect()
+    }
+
+    /// All notes, in order.
+    pub(crate) fn all(&self) -> Vec<Note> {
+        self.notes.lock().unwrap().clone()
+    }
+}
+
+impl Recorder for Notes {
+    fn record(&self, measurement: &Measurement<'_>) {
+        let word = match measurement {
+            Measurement::CallEnded { attempts, result, .. } => format!("{result} after {attempts}"),
+            Measurement::AttemptEnded { outcome, .. } => (*outcome).to_owned(),
+            Measurement::PickRefused { reason, .. } => (*reason).to_owned(),
+            Measurement::Endpoints { eligible, unhealthy, drained, registered, .. } => {
+                format!("{eligible} of {registered}, {unhealthy} unhealthy, {drained} drained")
+            }
+            Measurement::DiscoveryUpdated { result, .. } => (*result).to_owned(),
+            Measurement::HealthChecked { passed, .. } => if *passed { "passed" } else { "failed" }.to_owned(),
+            Measurement::Registration { event, .. } => (*event).to_owned(),
+            Measurement::Deregistration { confirmed, .. } => {
+                if *confirmed { "confirmed" } else { "unconfirmed" }.to_owned()
+            }
+            other => format!("{other:?}"),
+        };
+        self.notes.lock().unwrap().push((measurement.name(), measurement.service().to_string(), word));
+    }
+}
