@@ -114,7 +114,8 @@ impl ServiceDiscovery for Alternating {
 
 /// tower takes changes one by one, at the next pick: here one instance leaves, another joins, and one is picked.
 fn tower_one_changed(group: &mut Group<'_>, size: usize) {
-    let join = |number| Change::Insert(number, PendingRequests::new(service_fn(at_once), CompleteOnResponse::default()));
+    let join =
+        |number| Change::Insert(number, PendingRequests::new(service_fn(at_once), CompleteOnResponse::default()));
     let (changes, discovered) = mpsc::channel();
     (0..size).try_for_each(|number| changes.send(join(number))).expect("the receiver lives");
     let mut balance = Balance::<_, ()>::new(Changes(discovered));

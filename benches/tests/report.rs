@@ -1,4 +1,5 @@
 //! The report: what it reads of criterion's files, and what it shows.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::fs;
 use std::path::Path;

@@ -235,9 +235,9 @@ impl Discovered for Rig {
     }
 
     fn changes(&self) -> Vec<(Freshness, Freshness)> {
-        let change = |event: &ServiceEvent| match event {
-            ServiceEvent::Freshness { from, to } => Some((*from, *to)),
-            _ => None,
+        let change = |event: &ServiceEvent| {
+            let ServiceEvent::Freshness { from, to } = event else { return None };
+            Some((*from, *to))
         };
         self.said.events.iter().filter_map(change).collect()
     }

@@ -57,8 +57,7 @@ fn a_service_that_becomes_known_or_unknown_is_published() {
     rig.observe(empty(false));
     let published = rig.take().views;
     let seen: Vec<_> = published.iter().map(|(_, view)| (view.knowledge(), view.census().registered)).collect();
-    let expected =
-        [(Knowledge::Unknown, 0), (Knowledge::Known, 0), (Knowledge::Known, 1), (Knowledge::Unknown, 0)];
+    let expected = [(Knowledge::Unknown, 0), (Knowledge::Known, 0), (Knowledge::Known, 1), (Knowledge::Unknown, 0)];
     assert_eq!(seen, expected);
 }
 
@@ -149,9 +148,8 @@ fn the_registry_decides_who_may_be_picked_where_the_mesh_does_not_check() {
 #[test]
 fn an_instance_that_warns_has_its_warning_weight() {
     let weights = |passing, warning| Weights { passing: Weight::new(passing), warning: Weight::new(warning) };
-    let weighted = |number: u16, weights| {
-        Instance::builder("api", "127.0.0.1", 10_000 + number).weights(weights).build().unwrap()
-    };
+    let weighted =
+        |number: u16, weights| Instance::builder("api", "127.0.0.1", 10_000 + number).weights(weights).build().unwrap();
     let share = |status| {
         let warns = of(weighted(0, weights(40, 10)), status);
         share_of_first(Rig::of(vec![warns, of(weighted(1, weights(10, 10)), RegistryStatus::Passing)]).machine.view())

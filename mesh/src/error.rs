@@ -214,7 +214,9 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoInstance { reason, attempts: 0, .. } => write!(f, "{reason}")?,
+            Self::NoInstance { reason, attempts: 1, .. } => write!(f, "{reason}, after 1 attempt")?,
             Self::NoInstance { reason, attempts, .. } => write!(f, "{reason}, after {attempts} attempts")?,
+            Self::GaveUp { reason, attempts: 1, .. } => write!(f, "given up after 1 attempt: {reason}")?,
             Self::GaveUp { reason, attempts, .. } => write!(f, "given up after {attempts} attempts: {reason}")?,
         }
         match self.last() {

@@ -104,6 +104,9 @@ fn what_a_file_says_cannot_forge_a_log_line() {
     let error =
         refused("[[instance]]\nservice = \"a\\nINFO all is well\\u001b[31m\"\nhost = \"10.0.0.7\"\nport = 80\n");
     assert!(error.contains("service: ") && !error.contains(char::is_control), "{error:?}");
+    let error = refused("[[instance]]\n\"\\u001b[31m\\n\" = 1\n");
+    assert!(error.contains("unknown field `\\u{1b}[31m\\n`") && !error.contains(char::is_control), "{error:?}");
+    assert!(refused(&format!("[[instance]]\n{} = 1\n", "k".repeat(10_000))).len() < 3_000);
     let error = refused("[[instance]]\n\u{1b}[31m = 1\n");
     assert!(error.contains("line 2") && !error.contains(char::is_control), "{error:?}");
 }

@@ -7,13 +7,15 @@
 mod model;
 mod script;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::policy::{Draw, LeastLoadedConfig, LoadReport, P2cConfig, Picker, Policy};
-use super::{Balancer, Handle, Knowledge, Lease, Lineup, Outcome, PickContext, PickError, Route, Strategy, Tried};
+use super::policy::{Completion, Draw, LeastLoadedConfig, LoadReport, P2cConfig, Picker, Policy};
+use super::{
+    Balancer, Endpoint, Handle, Knowledge, Lease, Lineup, Outcome, PickContext, PickError, Route, Strategy, Tried,
+};
 use super::{View, ViewBuilder};
 use crate::route::RouteId;
 use crate::time::Instant;
@@ -57,7 +59,7 @@ struct World {
     balancer: Balancer,
     handles: Vec<Handle>,
     leases: Vec<(Lease, Ending)>,
-    /// A view that was built and not yet published, and what the model says of it.
+    /// A view that was built and not published at once, and what the model says of it.
     withheld: Option<(Arc<View>, Arc<Picture>)>,
     now: Instant,
     model: Model,
@@ -109,8 +111,9 @@ impl World {
         self.publish(view, picture);
     }
 
+    /// It stays withheld, so that it can be published again.
     fn publish_the_withheld(&mut self) {
-        if let Some((view, picture)) = self.withheld.take() {
+        if let Some((view, picture)) = self.withheld.clone() {
             self.publish(view, picture);
         }
     }
@@ -145,7 +148,7 @@ impl World {
     ) -> Option<(Ending, T)> {
         let (asked, exclusions) = (script.route(), script.below(16));
         let mut tried = Tried::new();
-        let mut want = Want { asked, excluded: Vec::new() };
+        let mut want = Want { asked, excluded: VecDeque::new() };
         for _ in 0..exclusions {
             let Some(id) = self.model.any_endpoint(script.byte()) else { break };
             tried.insert(id);
@@ -239,9 +242,10 @@ impl World {
         }
     }
 
-    /// From a millisecond to an hour and more, so that held failures are counted and forgotten.
+    /// Up to a second in small steps, or up to an hour and more, so that held failures are counted and forgotten.
     fn pass_time(&mut self, byte: u8) {
-        self.now += Duration::from_millis(1 << (byte % 23));
+        let millis = if byte < 128 { u64::from(byte) * 8 } else { 1 << (byte % 23) };
+        self.now += Duration::from_millis(millis);
     }
 
     /// Ends every lease after the balancer, its builder and its handles are gone; nothing may remain counted.
@@ -291,6 +295,10 @@ impl Picker for Careless {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
         let beyond = draw.lineup().len() + 2;
         Some(draw.index(beyond)).filter(|position| position % 5 != 4)
+    }
+
+    fn finish(&self, endpoint: &Endpoint, completion: &Completion) {
+        assert_ne!(completion.outcome, Outcome::Cancelled, "{} hears of a cancelled attempt", endpoint.key());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What several test files of this crate share: instances, members and snapshots in one line each.
 #![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 pub(crate) mod rig;
 

@@ -209,11 +209,11 @@ impl Said {
 
     /// The changes of an instance's health, as pairs.
     pub(crate) fn changes(&self, number: u16) -> Vec<(Health, Health)> {
-        let of = |event: &ServiceEvent| match event {
-            ServiceEvent::Health { key, from, to, .. } if *key == super::key(number) => Some((*from, *to)),
-            _ => None,
+        let change = |event: &ServiceEvent| {
+            let ServiceEvent::Health { key, from, to, .. } = event else { return None };
+            (*key == super::key(number)).then_some((*from, *to))
         };
-        self.events.iter().filter_map(of).collect()
+        self.events.iter().filter_map(change).collect()
     }
 }
 

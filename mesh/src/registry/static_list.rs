@@ -128,7 +128,7 @@ impl Registry for StaticRegistry {
     fn watch(&self, service: &ServiceName) -> Box<dyn Watch> {
         let mut changes = self.shared.list.subscribe();
         changes.mark_changed();
-        Box::new(StaticWatch { _shared: Arc::clone(&self.shared), service: service.clone(), changes, last: None })
+        Box::new(StaticWatch { service: service.clone(), changes, last: None })
     }
 
     fn runs_checks(&self) -> bool {
@@ -208,8 +208,6 @@ impl List {
 
 #[derive(Debug)]
 struct StaticWatch {
-    /// Keeps the list alive for as long as it is followed.
-    _shared: Arc<Shared>,
     service: ServiceName,
     changes: watch::Receiver<Arc<List>>,
     last: Option<Resolution>,
@@ -219,7 +217,7 @@ impl Watch for StaticWatch {
     fn next(&mut self) -> BoxFuture<'_, WatchEvent> {
         Box::pin(async move {
             if self.changes.changed().await.is_err() {
-                // The list is held above, so its sender is there.
+                // The registry is gone, so nobody can have the file read again: nothing changes any more.
                 pending::<()>().await;
             }
             let resolution = self.changes.borrow_and_update().resolution(&self.service);

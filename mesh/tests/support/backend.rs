@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
@@ -46,9 +47,11 @@ impl Backend {
         Self { address, manner, server }
     }
 
-    /// Its registration in `service`, with a check every 20 ms that the mesh runs.
+    /// Its registration in `service`, with a check every quarter of a second that the mesh runs: often enough for
+    /// a test to wait for, seldom enough for a busy machine to answer in time.
     pub(crate) fn config(&self, service: &str) -> ServiceConfig {
-        let check = HealthCheck::http("/health").run_by(CheckRunner::Mesh).interval(ms(20));
+        let check = HealthCheck::http("/health").run_by(CheckRunner::Mesh).interval(ms(250));
+        let check = check.fall(TWO).rise(NonZeroU32::MIN);
         ServiceConfig::builder(service, "127.0.0.1", self.port()).check(check).build().unwrap()
     }
 
@@ -127,3 +130,5 @@ impl Manner {
         response.body("hello".to_owned()).unwrap()
     }
 }
+
+const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();

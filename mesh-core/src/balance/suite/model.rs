@@ -251,7 +251,8 @@ impl Model {
             let endpoint = views.endpoint(&key(slot));
             assert_eq!(endpoint.is_some(), self.slots.contains_key(&slot), "whether slot {slot} has an endpoint");
             let (Some(endpoint), Some(state)) = (endpoint, self.slots.get(&slot)) else { continue };
-            let kept = before.get(&slot).filter(|(_, moved)| *moved == state.moved).map(|(incarnation, _)| *incarnation);
+            let kept =
+                before.get(&slot).filter(|(_, moved)| *moved == state.moved).map(|(incarnation, _)| *incarnation);
             let position = self.incarnations.iter().position(|it| it.endpoint.id() == endpoint.id());
             assert_eq!(position, kept, "whether slot {slot} keeps the endpoint that it had");
             let incarnation = position.unwrap_or(self.incarnations.len());

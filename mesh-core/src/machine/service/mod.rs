@@ -381,8 +381,7 @@ impl Machine for ServiceMachine {
 
 /// Whether a pick could not tell the one from the other.
 fn are_same(one: &[Member], other: &[Member]) -> bool {
-    let same = |(a, b): (&Member, &Member)| {
-        (a.weight, a.eligibility) == (b.weight, b.eligibility) && a.instance == b.instance
-    };
+    let same =
+        |(a, b): (&Member, &Member)| (a.weight, a.eligibility) == (b.weight, b.eligibility) && a.instance == b.instance;
     one.len() == other.len() && one.iter().zip(other).all(same)
 }

@@ -59,12 +59,8 @@ impl Reaper {
     pub(super) fn pop_due(&mut self, now: Instant, registered: usize) -> Option<(InstanceKey, Instant)> {
         while let Some(key) = self.timers.pop_due(now) {
             let Some(&since) = self.unhealthy_since.get(&key) else { continue };
-            let allowed = if self.leaving.contains(&key) {
-                !self.asked.values().any(|asked| *asked == key)
-            } else {
-                registered.saturating_sub(self.leaving.len()) > self.keeps as usize
-            };
-            if allowed {
+            let others_stay = registered.saturating_sub(self.leaving.len()) > self.keeps as usize;
+            if others_stay && !self.leaving.contains(&key) {
                 return Some((key, since));
             }
             self.timers.set(key, now + TRY_AGAIN);
