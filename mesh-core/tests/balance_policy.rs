@@ -218,7 +218,7 @@ impl Picker for StubbornPicker {
     }
 
     fn finish(&self, _: &Endpoint, completion: &Completion) {
-        assert_eq!(completion.latency, ms(3));
+        assert_eq!(completion.latency(), ms(3));
         self.heard.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 

@@ -5,6 +5,7 @@ mod support;
 
 use mesh::PickError;
 use mesh::core::service::InstanceKey;
+use mesh::core::snapshot::RegistryStatus;
 
 use support::{Lab, api, every, healthy, instance_of, number_of, settle};
 
@@ -78,6 +79,22 @@ async fn an_instance_of_weight_0_drains_itself() {
     lab.registry.put(&api(1)).await;
     settle().await;
     assert_eq!(healthy(&mesh, "api").await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_its_registry_took_out_of_service_is_drained() {
+    let lab = Lab::new();
+    let mesh = lab.mesh_with(2).await;
+    lab.registry.put_as(&api(1), RegistryStatus::Maintenance).await;
+    assert_eq!(healthy(&mesh, "api").await, [2]);
+    for _ in 0..20 {
+        assert_eq!(number_of(&mesh.get_service("api").await.unwrap()), 2);
+    }
+    lab.registry.put_as(&api(2), RegistryStatus::Maintenance).await;
+    settle().await;
+    let all_drained = Some(PickError::NoneHealthy { registered: 2, unhealthy: 0, drained: 2 });
+    assert_eq!(mesh.get_service_instance("api").await.unwrap_err().pick(), all_drained);
+    assert_eq!(mesh.get_service("api").await.unwrap_err().pick(), all_drained);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,8 @@ mod support;
 use std::num::NonZeroU32;
 
 use mesh::core::machine::ServiceMachineConfig;
-use mesh::core::service::HealthCheckBuilder;
+use mesh::core::service::{HealthCheckBuilder, Weight, Weights};
+use mesh::core::snapshot::RegistryStatus;
 use mesh::{CallPolicy, HealthCheck, Outcome, PickError, ServiceMesh};
 
 use support::backend::Backend;
@@ -65,6 +66,24 @@ async fn a_backend_that_is_killed_is_left_alone_and_no_caller_notices() {
     })
     .await;
     assert_eq!(in_flight(&mesh, "api").await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_registrys_own_checks_say_counts_without_any_of_the_meshs() {
+    let lab = Lab::new();
+    let weighted = instance_of("api", 2).weights(Weights { passing: Weight::new(100), warning: Weight::new(1) });
+    lab.registry.put_as(&instance_of("api", 1).build().unwrap(), RegistryStatus::Critical).await;
+    lab.registry.put_as(&weighted.build().unwrap(), RegistryStatus::Warning).await;
+    lab.registry.put_as(&instance_of("api", 3).weight(100).build().unwrap(), RegistryStatus::Passing).await;
+    let mesh = lab.mesh().await;
+    assert_eq!(healthy(&mesh, "api").await, [2, 3]);
+    let mut leases = Vec::new();
+    for _ in 0..100 {
+        assert_ne!(number_of(&mesh.get_service("api").await.unwrap()), 1);
+        leases.push(mesh.get_service_instance("api").await.unwrap());
+    }
+    let warned = leases.iter().filter(|lease| number_of(lease.instance()) == 2).count();
+    assert!(warned <= 10, "{warned} of 100 requests in flight with a share of 1 in 101");
 }
 
 #[tokio::test(start_paused = true)]

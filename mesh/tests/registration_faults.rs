@@ -229,6 +229,36 @@ async fn a_registration_that_is_deregistered_before_it_stands_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_deregistered_while_the_registry_is_away_may_still_stand_and_everybody_is_told() {
+    let lab = Lab::new();
+    lab.registry.register_is(Answer::Emptily);
+    let mesh = lab.mesh().await;
+    let registering = tokio::spawn({
+        let mesh = mesh.clone();
+        async move { mesh.register_service(checked()).await.map(drop) }
+    });
+    pass(secs(1)).await;
+    lab.registry.everything_is(&Answer::No(unreachable()));
+    let error = mesh.deregister_service(checked().id()).await.unwrap_err();
+    assert_eq!(error.to_string(), "api-9: may still stand in the registry: the registry cannot be reached");
+    let error = registering.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "api api-9: deregistered before the registry showed it; may still stand there");
+
+    lab.registry.everything_is(&Answer::Truly);
+    let me = mesh.register_service(checked()).await.unwrap();
+    lab.registry.register_is(Answer::Never);
+    let update = tokio::spawn({
+        let me = me.clone();
+        async move { me.update(checked()).await }
+    });
+    settle().await;
+    lab.registry.everything_is(&Answer::No(unreachable()));
+    me.deregister().await.unwrap_err();
+    let error = update.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the registration ended");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operation_that_panics_counts_as_unanswered() {
     #[derive(Debug)]
     struct Brittle(support::registry::ScriptedRegistry, std::sync::atomic::AtomicBool);

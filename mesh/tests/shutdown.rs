@@ -66,7 +66,7 @@ async fn an_idle_mesh_ends_at_once_with_a_clean_report() {
 async fn a_registry_that_hangs_does_not_outlast_the_grace() {
     let lab = Lab::new();
     let mesh = lab.mesh().await;
-    mesh.register_service(api(1)).await.unwrap();
+    let me = mesh.register_service(api(1)).await.unwrap();
     mesh.register_service(api(2)).await.unwrap();
     lab.registry.everything_is(&Answer::Never);
     let began = lab.now();
@@ -79,6 +79,9 @@ async fn a_registry_that_hangs_does_not_outlast_the_grace() {
     }
     assert_eq!(report.deregistered.len(), 2);
     assert_eq!((lab.registry.under_way(), lab.registry.watches()), (0, 0), "nothing goes on in the background");
+    assert!(!me.is_kept());
+    let error = me.deregister().await.unwrap_err();
+    assert_eq!(error.to_string(), "api-1: may still stand in the registry: not confirmed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -145,8 +145,24 @@ impl Handle {
         &self.pin.view
     }
 
+    #[inline]
     fn place(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<(u32, u32), PickError> {
         self.refresh();
+        if context.is_plain()
+            && let Some(row) = self.pin.view.place_plain(now, entropy)
+        {
+            return Ok((RouteId::ALL.index() as u32, row as u32));
+        }
+        self.place_by_draw(now, context, entropy)
+    }
+
+    /// Places a request that asks for more than any candidate, or by a policy that wants to know more.
+    fn place_by_draw(
+        &mut self,
+        now: Instant,
+        context: &PickContext<'_>,
+        entropy: u64,
+    ) -> Result<(u32, u32), PickError> {
         let view = &*self.pin.view;
         let (route, selector) = match context.route {
             Route::All => (RouteId::ALL, None),

@@ -31,6 +31,14 @@ pub enum Route<'a> {
     Selector(&'a Selector),
 }
 
+impl PickContext<'_> {
+    /// Whether any candidate at all may be picked.
+    #[inline]
+    pub(super) const fn is_plain(&self) -> bool {
+        matches!(self.route, Route::All) && self.excluded.is_empty()
+    }
+}
+
 impl Default for PickContext<'_> {
     fn default() -> Self {
         static NONE: Tried = Tried::new();

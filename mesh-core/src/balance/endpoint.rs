@@ -48,6 +48,7 @@ impl Endpoint {
 
     /// Its number, never given twice by one builder of views.
     #[must_use]
+    #[inline]
     pub const fn id(&self) -> EndpointId {
         self.counters.id
     }
@@ -60,27 +61,31 @@ impl Endpoint {
 
     /// Requests picked for it and not yet finished, exact over all threads.
     #[must_use]
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         self.counters.in_flight.load(Ordering::Relaxed)
     }
 
     /// Failures since its last success.
     #[must_use]
+    #[inline]
     pub fn failures_in_row(&self) -> u32 {
         self.counters.failures_in_row.load(Ordering::Relaxed)
     }
 
     /// Ended failures that still count as load at `now`. See [`Endpoint::hold`].
     #[must_use]
+    #[inline]
     pub fn held(&self, now: Instant) -> u32 {
         if now.as_nanos() >= self.counters.held_until.load(Ordering::Relaxed) {
             return 0;
         }
-        self.hold.get().map_or(0, |ring| ring.count(now))
+        self.count_held(now)
     }
 
     /// The load that in-flight-based policies compare: requests in flight plus held failures.
     #[must_use]
+    #[inline]
     pub fn load(&self, now: Instant) -> u64 {
         u64::from(self.in_flight()) + u64::from(self.held(now))
     }
@@ -97,6 +102,11 @@ impl Endpoint {
         self.counters.held_until.fetch_max(until.as_nanos(), Ordering::Relaxed);
     }
 
+    #[cold]
+    fn count_held(&self, now: Instant) -> u32 {
+        self.hold.get().map_or(0, |ring| ring.count(now))
+    }
+
     /// Forgets the failures that are held and the run they are part of: checks have found the instance well
     /// again, which is newer evidence.
     pub(crate) fn forgive(&self) {
@@ -107,15 +117,18 @@ impl Endpoint {
         }
     }
 
+    #[inline]
     pub(crate) fn start(&self) {
         self.counters.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn stop(&self) {
         self.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Takes note of how an attempt ended and returns the length of the run of failures it is part of.
+    #[inline]
     pub(crate) fn learn(&self, outcome: Outcome) -> u32 {
         match outcome {
             Outcome::Success => {

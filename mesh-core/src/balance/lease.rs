@@ -4,7 +4,6 @@
 //! learnt. Neither kind touches a reference count that other threads write.
 
 use alloc::sync::Arc;
-use core::time::Duration;
 
 use super::balancer::Pin;
 use super::endpoint::Endpoint;
@@ -55,7 +54,7 @@ impl<'h> LeaseRef<'h> {
     #[inline]
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Wake {
         self.open = false;
-        self.view.complete(self.part, self.endpoint, &completion(self.started, now, outcome))
+        self.view.complete(self.part, self.endpoint, &Completion { started: self.started, now, outcome })
     }
 }
 
@@ -107,7 +106,11 @@ impl Lease {
     #[inline]
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Wake {
         self.open = false;
-        self.pin.view.complete(self.part, self.pin.endpoint(self.row), &completion(self.started, now, outcome))
+        self.pin.view.complete(
+            self.part,
+            self.pin.endpoint(self.row),
+            &Completion { started: self.started, now, outcome },
+        )
     }
 }
 
@@ -118,9 +121,4 @@ impl Drop for Lease {
             self.pin.endpoint(self.row).stop();
         }
     }
-}
-
-fn completion(started: Instant, now: Instant, outcome: Outcome) -> Completion {
-    let latency: Duration = now.since(started);
-    Completion { now, latency, outcome }
 }

@@ -74,6 +74,7 @@ impl Tried {
 
     /// Whether none is remembered.
     #[must_use]
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }

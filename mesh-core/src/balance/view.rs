@@ -74,6 +74,7 @@ pub(super) enum Rows {
 }
 
 impl Rows {
+    #[inline]
     pub(super) fn len(&self) -> usize {
         match self {
             Self::All(len) => *len as usize,
@@ -88,6 +89,7 @@ impl Rows {
         }
     }
 
+    #[inline]
     fn row(&self, position: usize) -> usize {
         match self {
             Self::All(_) => position,
@@ -106,6 +108,7 @@ pub struct Lineup<'a> {
 impl<'a> Lineup<'a> {
     /// How many candidates there are.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -118,6 +121,7 @@ impl<'a> Lineup<'a> {
 
     /// The counters of the candidate at `position`, which must be below [`Lineup::len`].
     #[must_use]
+    #[inline]
     pub fn endpoint(&self, position: usize) -> &'a Endpoint {
         &self.table.endpoints[self.rows.row(position)]
     }
@@ -130,6 +134,7 @@ impl<'a> Lineup<'a> {
 
     /// The weight in force of the candidate at `position`, never 0.
     #[must_use]
+    #[inline]
     pub fn weight(&self, position: usize) -> u32 {
         u32::from(self.table.weights[self.rows.row(position)].get())
     }
@@ -200,6 +205,15 @@ impl View {
         }
     }
 
+    /// Places a request that any candidate may serve, where the policy needs nothing but a random word for that;
+    /// the row of the table, not yet counted.
+    #[inline]
+    pub(super) fn place_plain(&self, now: Instant, entropy: u64) -> Option<usize> {
+        let part = self.parts.first()?;
+        let position = part.picker.pick_plain(&self.lineup(part), now, entropy)?;
+        Some(part.rows.row(position))
+    }
+
     /// Places a request: the part it was placed by and the row of the table, not yet counted.
     pub(super) fn place(&self, part: usize, draw: Draw<'_>) -> Result<usize, PickError> {
         let part = &self.parts[part];
@@ -248,11 +262,13 @@ impl View {
         })
     }
 
+    #[inline]
     pub(super) fn lineup<'a>(&'a self, part: &'a Part) -> Lineup<'a> {
         Lineup { table: &self.table, rows: &part.rows }
     }
 
     /// Writes the end of an attempt into its endpoint and tells the policy.
+    #[inline]
     pub(super) fn complete(&self, part: u32, endpoint: &Endpoint, completion: &Completion) -> Wake {
         endpoint.stop();
         if completion.outcome == Outcome::Cancelled {

@@ -1,11 +1,13 @@
 //! A registry in memory that can be told to fail, hang, lie, lose what it holds and fall silent, and that keeps a
 //! journal.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mesh::core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch, WatchEvent};
 use mesh::core::registration::{Part, Standing};
+use mesh::core::snapshot::{Entry, RegistryStatus, Snapshot};
 use mesh::registry::MemoryRegistry;
 use mesh::{InstanceId, ServiceConfig, ServiceName};
 use tokio::sync::watch;
@@ -26,6 +28,7 @@ pub(crate) struct Script {
     resolve: Mutex<Answer>,
     hearing: watch::Sender<Hearing>,
     uncertain: AtomicBool,
+    statuses: Mutex<BTreeMap<InstanceId, RegistryStatus>>,
     journal: Mutex<Vec<String>>,
     watches: AtomicUsize,
     under_way: AtomicUsize,
@@ -67,6 +70,14 @@ impl ScriptedRegistry {
     /// Puts an instance there without any mesh, as another process would.
     pub(crate) async fn put(&self, config: &ServiceConfig) {
         self.truth.register(config).await.unwrap();
+    }
+
+    /// Puts an instance there of whose health the registry's own checks say `status`.
+    pub(crate) async fn put_as(&self, config: &ServiceConfig, status: RegistryStatus) {
+        self.script.statuses.lock().unwrap().insert(config.id().clone(), status);
+        // Taken away first, so that those who follow it hear of an entry that did not change otherwise.
+        self.lose(config).await;
+        self.put(config).await;
     }
 
     /// Loses an instance.
@@ -202,7 +213,9 @@ impl Registry for ScriptedRegistry {
         Box::pin(async move {
             let (answer, _under_way) = self.asked(&self.script.resolve);
             match answer {
-                Answer::Truly | Answer::Emptily => self.truth.resolve(service).await,
+                Answer::Truly | Answer::Emptily => {
+                    self.truth.resolve(service).await.map(|resolution| self.script.judged(resolution))
+                }
                 Answer::No(error) | Answer::DoneBut(error) | Answer::WithoutCheck(error) => Err(error),
                 Answer::Never => std::future::pending().await,
             }
@@ -228,12 +241,25 @@ struct ScriptedWatch {
     lost: bool,
 }
 
-impl ScriptedWatch {
+impl Script {
+    /// The resolution with what the registry says of each instance's health, and of how sure it is.
+    fn judged(&self, resolution: Resolution) -> Resolution {
+        let statuses = self.statuses.lock().unwrap();
+        let judged = |entry: &Entry| {
+            let status = statuses.get(entry.instance().id()).copied().unwrap_or_else(|| entry.status());
+            Entry::new(Arc::clone(entry.instance()), status, entry.check().cloned())
+        };
+        let snapshot = Arc::new(Snapshot::new(resolution.snapshot.iter().map(judged).collect()));
+        if self.uncertain.load(Ordering::Relaxed) {
+            Resolution::heard(snapshot, resolution.known)
+        } else {
+            Resolution::certain(snapshot, resolution.known)
+        }
+    }
+
     fn heard(&self, event: WatchEvent) -> WatchEvent {
         match event {
-            WatchEvent::Snapshot(resolution) if self.script.uncertain.load(Ordering::Relaxed) => {
-                WatchEvent::Snapshot(Resolution::heard(resolution.snapshot, resolution.known))
-            }
+            WatchEvent::Snapshot(resolution) => WatchEvent::Snapshot(self.judged(resolution)),
             other => other,
         }
     }
@@ -250,7 +276,7 @@ impl Watch for ScriptedWatch {
                         return WatchEvent::Confirmed;
                     }
                     Hearing::Clear => tokio::select! {
-                        event = self.truth.next() => return self.heard(event),
+                        event = self.truth.next() => return self.script.heard(event),
                         _ = self.hearing.changed() => {}
                     },
                     Hearing::Lost(error) if !self.lost => {

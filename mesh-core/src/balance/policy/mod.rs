@@ -66,12 +66,20 @@ pub trait Picker: Any + Debug + Send + Sync {
 /// The end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
+    /// When it was picked.
+    pub started: Instant,
     /// When it ended.
     pub now: Instant,
-    /// From the pick to the end.
-    pub latency: Duration,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl Completion {
+    /// From the pick to the end.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        self.now.since(self.started)
+    }
 }
 
 /// A picker in force. The built-in ones are called directly, a user's through its trait.
@@ -103,6 +111,19 @@ impl BuiltPicker {
             Self::LeastLoaded(picker) => picker,
             Self::P2c(picker) => picker,
             Self::Custom(picker) => &**picker,
+        }
+    }
+}
+
+impl BuiltPicker {
+    /// The pick where any candidate may serve, for policies that need a random word for it and nothing more;
+    /// `None` leaves it to [`Picker::pick`]. Kept apart because it is what nearly every request comes to.
+    #[inline]
+    pub(super) fn pick_plain(&self, lineup: &Lineup<'_>, now: Instant, entropy: u64) -> Option<usize> {
+        match self {
+            Self::P2c(picker) => picker.pick_plain(lineup, now, entropy),
+            Self::Random(picker) => picker.pick_plain(lineup, entropy),
+            Self::RoundRobin(_) | Self::LeastLoaded(_) | Self::Custom(_) => None,
         }
     }
 }

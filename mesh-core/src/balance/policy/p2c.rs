@@ -11,6 +11,7 @@ use super::weighting::Weighting;
 use super::{Completion, Draw, Picker};
 use crate::balance::endpoint::Endpoint;
 use crate::balance::view::Lineup;
+use crate::time::Instant;
 
 /// The parameters of the power of two choices over loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,16 +47,23 @@ impl P2c {
         Self { choices, failure_hold: config.failure_hold, weighting }
     }
 
+    /// The better of two, where all candidates are admitted and weigh the same.
+    #[inline]
+    pub(super) fn pick_plain(&self, lineup: &Lineup<'_>, now: Instant, entropy: u64) -> Option<usize> {
+        let len = lineup.len();
+        if len < 2 || self.choices > 2 || self.weighting.is_some() {
+            return None;
+        }
+        let (first, second) = distinct(entropy, len);
+        let better = lineup.endpoint(second).load(now) < lineup.endpoint(first).load(now);
+        Some(if better { second } else { first })
+    }
+
     /// A candidate and another that is not the same; there must be two at least.
     #[inline]
     fn pair(&self, draw: &mut Draw<'_>, len: usize) -> (usize, usize) {
         match &self.weighting {
-            None => {
-                let bits = draw.random();
-                let first = scale32(bits >> 32, len);
-                let second = scale32(bits & u64::from(u32::MAX), len - 1);
-                (first, second + usize::from(second >= first))
-            }
+            None => distinct(draw.random(), len),
             Some(weighting) => {
                 let first = weighting.sample(draw.random());
                 (first, weighting.sample_but(first, draw))
@@ -139,6 +147,14 @@ impl Picker for P2c {
     fn finish(&self, endpoint: &Endpoint, completion: &Completion) {
         hold_failure(endpoint, completion, self.failure_hold);
     }
+}
+
+/// Two distinct positions below `len`, which is 2 at least, from one random word.
+#[inline]
+const fn distinct(bits: u64, len: usize) -> (usize, usize) {
+    let first = scale32(bits >> 32, len);
+    let second = scale32(bits & u32::MAX as u64, len - 1);
+    (first, second + (second >= first) as usize)
 }
 
 /// Maps 32 random bits onto `0..len`; the bias is below `len / 2^32`.
