@@ -1,4 +1,5 @@
 //! What every policy owes: it honours exclusion, routes and eligibility, and says why when it cannot pick.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What each policy promises of its own.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

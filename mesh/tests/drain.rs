@@ -34,8 +34,9 @@ async fn a_drain_holds_as_soon_as_it_returns() {
         mesh.drain("api", &key(number)).await.unwrap();
         assert!(!healthy(&mesh, "api").await.contains(&number));
     }
-    let error = mesh.get_service_instance("api").await.unwrap_err();
-    assert_eq!(error.pick(), Some(PickError::NoneHealthy { registered: 3, unhealthy: 0, drained: 3 }));
+    let all_drained = Some(PickError::NoneHealthy { registered: 3, unhealthy: 0, drained: 3 });
+    assert_eq!(mesh.get_service_instance("api").await.unwrap_err().pick(), all_drained);
+    assert_eq!(mesh.get_service("api").await.unwrap_err().pick(), all_drained);
     for number in 1..=3 {
         mesh.undrain("api", &key(number)).await.unwrap();
         assert!(healthy(&mesh, "api").await.contains(&number));

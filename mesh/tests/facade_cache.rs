@@ -6,6 +6,7 @@ mod support;
 use mesh::{CachedService, PickError, ServiceMesh, Source};
 use mesh_core::discovery::Freshness;
 
+use support::logs::Logs;
 use support::registry::{Hearing, unreachable};
 use support::{Lab, api, healthy, number_of, pass, secs, settle};
 
@@ -42,6 +43,23 @@ async fn after_the_registry_was_lost_the_last_good_list_is_served_with_its_age()
     settle().await;
     let again = cached(&mesh).await;
     assert_eq!((again.freshness, again.source, again.age), (Freshness::Live, Source::Watch, secs(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_loss_of_the_registry_is_logged_once_with_its_reason() {
+    let (logs, _listening) = Logs::listen();
+    let lab = Lab::new();
+    let mesh = lab.mesh_with(1).await;
+    cached(&mesh).await;
+    for losses in 1..=3 {
+        lab.registry.watches_are(Hearing::Lost(unreachable()));
+        pass(secs(60)).await;
+        let text = logs.text();
+        assert_eq!(text.matches("registry lost").count(), losses, "{text}");
+        assert!(text.contains("service=api error=the registry cannot be reached"), "{text}");
+        lab.registry.watches_are(Hearing::Clear);
+        settle().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

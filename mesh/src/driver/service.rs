@@ -1,6 +1,5 @@
 //! Drives the machine of one service: watches the registry, runs probes, publishes views.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mesh_core::balance::View;
@@ -189,8 +188,10 @@ impl ServiceDriver {
             registered: census.registered,
         });
         let before = self.followed.balancer.view();
-        let stay: BTreeSet<_> = view.endpoints().map(|endpoint| endpoint.id()).collect();
-        let left: Vec<_> = before.endpoints().filter(|endpoint| !stay.contains(&endpoint.id())).cloned().collect();
+        let mut stay: Vec<_> = view.endpoints().map(|endpoint| endpoint.id()).collect();
+        stay.sort_unstable();
+        let left = before.endpoints().filter(|endpoint| stay.binary_search(&endpoint.id()).is_err());
+        let left: Vec<_> = left.cloned().collect();
         self.followed.balancer.publish(view);
         self.followed.state.send_modify(|state: &mut ServiceState| {
             state.leaving.extend(left);

@@ -212,8 +212,10 @@ impl Inner {
         if let Some(entry) = healthy.get(chosen) {
             return Ok(Arc::clone(entry.instance()));
         }
-        let registered = resolution.snapshot.len() as u32;
+        let (registered, census) = (resolution.snapshot.len() as u32, view.census());
         let drained = resolution.snapshot.iter().filter(|entry| is_drained(entry)).count() as u32;
+        // The view knows as well whom this process drained; where it is of another list, it would mislead.
+        let drained = if census.registered == registered { census.drained.max(drained) } else { drained };
         let source = match (resolution.known, registered) {
             (false, 0) => PickError::UnknownService,
             (true, 0) => PickError::NoneRegistered,
