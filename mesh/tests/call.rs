@@ -1,5 +1,6 @@
 //! A call from end to end on paused time: where its attempts go, how long it waits, when it gives up, and what the
 //! caller gets.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

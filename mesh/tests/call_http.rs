@@ -1,4 +1,5 @@
 //! Calls over real HTTP: statuses, `Retry-After`, connections that are refused, and the caller's own client.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Requests are counted as long as they last and not a moment longer, however they end; and of one that nobody
 //! waited for nothing is learnt.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

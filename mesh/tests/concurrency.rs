@@ -1,5 +1,6 @@
 //! Many threads at once on a real runtime: instances join, leave and die while calls go on, and every count ends at
 //! zero.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 
@@ -139,6 +140,27 @@ async fn many_tasks_may_register_and_leave_under_one_id() {
     assert_eq!(wins.load(Ordering::Relaxed) + losses.load(Ordering::Relaxed), TASKS * 50);
     assert!(wins.load(Ordering::Relaxed) >= 50);
     assert!(mesh.get_healthy_services("api").await.is_err(), "nobody is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_drain_holds_for_every_thread_as_soon_as_it_returns() {
+    let registry = MemoryRegistry::new();
+    for number in 1..=2 {
+        registry.register(&api(number)).await.unwrap();
+    }
+    let mesh = ServiceMesh::builder().registry(registry).build().await.unwrap();
+    mesh.get_service("api").await.unwrap();
+    let key = api(1).key().clone();
+    for _ in 0..500 {
+        mesh.drain("api", &key).await.unwrap();
+        let elsewhere = mesh.clone();
+        let picked =
+            tokio::spawn(async move { number_of(elsewhere.get_service_instance("api").await.unwrap().instance()) });
+        assert_eq!(mesh.get_healthy_services("api").await.unwrap().len(), 1);
+        assert_eq!(picked.await.unwrap(), 2);
+        mesh.undrain("api", &key).await.unwrap();
+        assert_eq!(mesh.get_healthy_services("api").await.unwrap().len(), 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

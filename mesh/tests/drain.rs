@@ -1,5 +1,6 @@
 //! Instances that are given no further requests: by who owns them (weight 0), by their registry (maintenance), and by
 //! this process.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Every call of the facade on the embedded default, with real backends where it is about HTTP.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

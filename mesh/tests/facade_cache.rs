@@ -1,5 +1,6 @@
 //! `get_service_with_cache`: the healthy instances with the age, freshness and source of that knowledge, while the
 //! registry is heard, after it was lost, and while its word is doubted.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Why there is no instance: every question that has no answer says which of the many reasons it was.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

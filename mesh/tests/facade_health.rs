@@ -1,5 +1,6 @@
 //! Health from end to end: what a backend answers to its checks decides whether it is picked, and at last whether
 //! it stays registered.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

@@ -2,6 +2,7 @@
 //!
 //! Two of the list belong to later work and join with it: *distributed-state complexity* with the retry coordinator
 //! (issue 9), *cache coherency* with the cache (issue 5).
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

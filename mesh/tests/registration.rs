@@ -1,4 +1,5 @@
 //! The life of a registration: it stands when `register_service` returns, is kept, updated and taken away.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 
@@ -190,7 +191,9 @@ async fn deregistering_twice_or_from_two_places_is_harmless() {
     let mesh = lab.mesh().await;
     let me = mesh.register_service(api(1)).await.unwrap();
     let (first, second, by_id) = tokio::join!(me.deregister(), me.deregister(), mesh.deregister_service(me.id()));
-    (first.unwrap(), second.unwrap(), by_id.unwrap());
+    first.unwrap();
+    second.unwrap();
+    by_id.unwrap();
     me.deregister().await.unwrap();
     assert_eq!(lab.registry.journal(), ["register api-1", "deregister api-1"]);
     let unknown = mesh.deregister_service(me.id()).await.unwrap_err();
@@ -276,7 +279,7 @@ async fn a_mesh_that_is_dropped_without_a_shutdown_warns_and_stops_its_tasks() {
     let (logs, _listening) = Logs::listen();
     let lab = Lab::new();
     let mesh = lab.mesh().await;
-    mesh.register_service(api(1)).await.unwrap();
+    let me = mesh.register_service(api(1)).await.unwrap();
     healthy(&mesh, "api").await;
     healthy(&mesh, "web").await;
     assert_eq!(lab.registry.watches(), 2);
@@ -285,6 +288,7 @@ async fn a_mesh_that_is_dropped_without_a_shutdown_warns_and_stops_its_tasks() {
     assert_eq!(lab.registry.under_way(), 1, "a verification");
     drop(mesh);
     eventually("the tasks end", async || lab.registry.watches() == 0 && lab.registry.under_way() == 0).await;
+    assert!(!me.is_kept());
     let text = logs.text();
     assert!(text.contains("a mesh was dropped without a shutdown") && text.contains("kept=1"), "{text}");
     pass(secs(600)).await;

@@ -1,4 +1,5 @@
 //! Registrations that fail, in whole or in part, or that nobody waits for any more: what is left, and what is said.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 
@@ -9,7 +10,7 @@ use mesh::core::registration::{Part, Parts, RegistrationError, Standing};
 use mesh::{DeregisterError, HealthCheck, RegisterError, ServiceConfig, ServiceMesh};
 
 use support::registry::{Answer, denied, refused, unavailable, unreachable};
-use support::{Lab, ms, pass, secs, settle};
+use support::{Lab, PATIENCE, ms, pass, secs, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_registration_that_is_refused_fails_at_once_and_leaves_nothing() {
@@ -245,7 +246,8 @@ async fn what_is_deregistered_while_the_registry_is_away_may_still_stand_and_eve
     assert_eq!(error.to_string(), "api api-9: deregistered before the registry showed it; may still stand there");
 
     lab.registry.everything_is(&Answer::Truly);
-    let me = mesh.register_service(checked()).await.unwrap();
+    let anew = tokio::time::timeout(PATIENCE, mesh.register_service(checked())).await;
+    let me = anew.expect("nothing is on its way out any more").unwrap();
     lab.registry.register_is(Answer::Never);
     let update = tokio::spawn({
         let me = me.clone();
@@ -254,7 +256,8 @@ async fn what_is_deregistered_while_the_registry_is_away_may_still_stand_and_eve
     settle().await;
     lab.registry.everything_is(&Answer::No(unreachable()));
     me.deregister().await.unwrap_err();
-    let error = update.await.unwrap().unwrap_err();
+    let told = tokio::time::timeout(PATIENCE, update).await.expect("nobody waits for an update that cannot come");
+    let error = told.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the registration ended");
 }
 

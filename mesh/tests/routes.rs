@@ -1,4 +1,5 @@
 //! Tag-based routing through the facade: requests find the instances that they ask for, and no others.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

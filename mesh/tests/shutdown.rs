@@ -1,5 +1,6 @@
 //! The orderly end: no longer ready, out of the registry, requests finished, tasks stopped; all within the grace,
 //! whatever the registry does.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
 

@@ -105,8 +105,7 @@ impl RegistrationDriver {
         let (state, receiver) = watch::channel(KeptState::default());
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let leaving = Arc::<AtomicBool>::default();
-        let kept =
-            Kept { config: Arc::clone(&config), state: receiver, orders: sender, leaving: Arc::clone(&leaving) };
+        let kept = Kept { config: Arc::clone(&config), state: receiver, orders: sender, leaving: Arc::clone(&leaving) };
         let driver = Self {
             keeper,
             registry,

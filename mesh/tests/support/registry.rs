@@ -260,7 +260,7 @@ impl Script {
     fn heard(&self, event: WatchEvent) -> WatchEvent {
         match event {
             WatchEvent::Snapshot(resolution) => WatchEvent::Snapshot(self.judged(resolution)),
-            other => other,
+            WatchEvent::Confirmed | WatchEvent::Lost(_) | _ => event,
         }
     }
 }
