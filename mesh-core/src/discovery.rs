@@ -95,7 +95,7 @@ impl Discovery {
 
     /// The registry sent a list.
     pub(crate) fn observe(&mut self, now: Instant, resolution: Resolution) -> Change {
-        self.lost_since = None;
+        self.hear(now);
         if self.is_doubtful(&resolution) {
             if let Some(doubt) = &mut self.doubt {
                 doubt.empty = resolution;
@@ -111,10 +111,7 @@ impl Discovery {
 
     /// The registry said that nothing changed.
     pub(crate) fn confirm(&mut self, now: Instant) {
-        if !self.answered {
-            return;
-        }
-        self.lost_since = None;
+        self.hear(now);
         // While an empty list is doubted, it is that list which is confirmed and not the one that is served.
         if self.doubt.is_none() {
             self.confirmed_at = now;
@@ -170,6 +167,16 @@ impl Discovery {
             (true, Some(since), _) => Freshness::Stale { since },
             (true, None, Some(doubt)) => Freshness::Doubted { since: doubt.since },
             (true, None, None) => Freshness::Live,
+        }
+    }
+
+    /// The registry is heard again. What it said before it was lost has to stand for the whole hold anew: a
+    /// registry that restarts is what the hold is for.
+    fn hear(&mut self, now: Instant) {
+        if self.lost_since.take().is_some()
+            && let Some(doubt) = &mut self.doubt
+        {
+            doubt.since = now;
         }
     }
 

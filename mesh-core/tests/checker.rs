@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_core::health::{Health, ProbeVerdict};
-use mesh_core::machine::{ServiceInput, ServiceMachineConfig};
+use mesh_core::machine::{Machine, ServiceInput, ServiceMachineConfig};
 use mesh_core::service::HealthCheckBuilder;
 use mesh_core::time::Instant;
 use support::rig::*;
@@ -121,12 +121,7 @@ fn an_answer_given_twice_counts_once() {
 
 #[test]
 fn what_is_due_beyond_the_bound_waits_and_is_asked_in_the_order_it_came_due() {
-    // Both draw the same times, and this one makes nobody wait.
-    let mut unbounded = bounded(100);
-    unbounded.observe(heard(all_checked(6)));
-    unbounded.until_all_are_due();
-    let due = unbounded.take().probed();
-
+    let due = due_order(6);
     let mut rig = bounded(2);
     rig.usually(Fate::Silence);
     rig.observe(heard(all_checked(6)));
@@ -169,17 +164,31 @@ fn an_instance_that_leaves_while_it_is_checked_frees_its_place_at_once() {
 
 #[test]
 fn an_instance_that_leaves_while_it_waits_is_not_asked() {
-    let mut rig = bounded(1);
-    rig.usually(Fate::Silence);
-    rig.observe(heard(all_checked(3)));
-    rig.until_all_are_due();
-    let holder = rig.take().probed()[0];
-    let waiting: Vec<u16> = (0..3).filter(|number| *number != holder).collect();
-    rig.observe(heard(vec![checked(holder), checked(waiting[1])]));
-    rig.answer(holder, ProbeVerdict::Passed);
-    assert_eq!(rig.take().probed(), [waiting[1]]);
-    rig.answer(waiting[1], ProbeVerdict::Passed);
-    assert!(rig.take().probes.is_empty());
+    let due = due_order(3);
+    for leaves in [1, 2] {
+        let mut rig = bounded(1);
+        rig.usually(Fate::Silence);
+        rig.observe(heard(all_checked(3)));
+        rig.until_all_are_due();
+        assert_eq!(rig.take().probed(), due[..1]);
+        let (left, stays) = (due[leaves], due[3 - leaves]);
+        rig.observe(heard((0..3).filter(|number| *number != left).map(checked).collect()));
+        rig.answer(due[0], ProbeVerdict::Passed);
+        assert_eq!(rig.take().probed(), [stays], "the place goes to whoever still waits");
+        rig.answer(stays, ProbeVerdict::Passed);
+        assert!(rig.take().probes.is_empty());
+    }
+}
+
+#[test]
+fn when_everybody_has_left_there_is_nothing_to_wake_up_for() {
+    for after in [0, 20, 500] {
+        let mut rig = bounded(2);
+        rig.observe(heard(all_checked(5)));
+        rig.pass(ms(after));
+        rig.observe(certain(vec![]));
+        assert_eq!(rig.machine.poll_timeout(), None, "after {after} ms");
+    }
 }
 
 #[test]
@@ -252,6 +261,15 @@ impl Dues for Rig {
     fn until_all_are_due(&mut self) {
         self.pass(ms(31));
     }
+}
+
+/// In which order the first checks of so many instances come due in a bounded machine: all of them draw the same
+/// times, and this one makes nobody wait.
+fn due_order(count: u16) -> Vec<u16> {
+    let mut rig = bounded(100);
+    rig.observe(heard(all_checked(count)));
+    rig.until_all_are_due();
+    rig.take().probed()
 }
 
 fn every(interval: u64) -> HealthCheckBuilder {

@@ -106,14 +106,16 @@ fn an_empty_list_is_not_believed_while_the_registry_is_lost() {
     assert_eq!(rig.machine.poll_timeout(), None);
     rig.pass(HOLD * 10);
     assert_eq!(rig.state(), (vec![0, 1], Stale { since }, Some(at(0))));
-    // It is back, has nothing new to say, and has said so for long enough.
+    // It is back and says the same: as it may have restarted, that has to stand for a whole hold again.
     rig.tell(ServiceInput::Confirmed);
-    rig.pass(ms(0));
+    let back = rig.now;
+    assert_eq!(rig.state(), (vec![0, 1], Doubted { since: back }, Some(at(0))));
+    rig.pass(HOLD);
     assert_eq!(rig.state(), (vec![], Live, Some(rig.now)));
 }
 
 #[test]
-fn a_doubt_goes_on_when_the_registry_is_back_in_time() {
+fn a_doubt_begins_anew_when_a_registry_that_was_lost_is_back() {
     let mut rig = Rig::of(fleet_of(1));
     rig.take();
     rig.observe(heard(vec![]));
@@ -123,9 +125,10 @@ fn a_doubt_goes_on_when_the_registry_is_back_in_time() {
     let lost = rig.now;
     rig.pass(ms(1_000));
     rig.tell(ServiceInput::Confirmed);
-    assert_eq!(rig.state(), (vec![0], Doubted { since }, Some(at(0))));
+    let anew = Doubted { since: rig.now };
+    assert_eq!(rig.state(), (vec![0], anew, Some(at(0))));
     let (doubted, stale) = (Doubted { since }, Stale { since: lost });
-    assert_eq!(rig.changes(), [(Live, doubted), (doubted, stale), (stale, doubted)]);
+    assert_eq!(rig.changes(), [(Live, doubted), (doubted, stale), (stale, anew)]);
 }
 
 #[test]

@@ -99,11 +99,11 @@ impl Model {
             Word::Lost => self.lost = self.lost.or(Some(now)),
             Word::Confirmed if self.good.is_none() => {}
             Word::Confirmed => {
-                self.lost = None;
+                self.hear_again(now);
                 self.confirmed = if self.doubt.is_some() { self.confirmed } else { Some(now) };
             }
             Word::List { count, known, certain } => {
-                self.lost = None;
+                self.hear_again(now);
                 let something_to_lose = self.good.is_some_and(|(count, _)| count > 0);
                 if count == 0 && something_to_lose && !certain && self.hold > Duration::ZERO {
                     self.doubt = Some((self.doubt.map_or(now, |(since, _)| since), known));
@@ -111,6 +111,13 @@ impl Model {
                     (self.doubt, self.good, self.confirmed) = (None, Some((count, known)), Some(now));
                 }
             }
+        }
+    }
+
+    /// A registry that was lost has to say a void for a whole hold anew.
+    fn hear_again(&mut self, now: Instant) {
+        if self.lost.take().is_some() {
+            self.doubt = self.doubt.map(|(_, known)| (now, known));
         }
     }
 

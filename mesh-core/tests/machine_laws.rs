@@ -11,7 +11,9 @@ use std::time::Duration;
 use mesh_core::balance::policy::LoadReport;
 use mesh_core::health::{ProbeReport, ProbeVerdict};
 use mesh_core::machine::laws::{Trace, World, assert_hold};
-use mesh_core::machine::{Machine, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig};
+use mesh_core::machine::{
+    Deregistration, Machine, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig,
+};
 use mesh_core::port::Resolution;
 use mesh_core::rng::Rng;
 use mesh_core::route::Selector;
@@ -66,13 +68,14 @@ fn an_input_from_the_past_happens_now() {
 }
 
 /// What effects and events are called in a trace.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "Probe(",
     "Deregister(",
     "Publish(",
     "Deregistering",
-    "done: true",
-    "done: false",
+    "answer: Done",
+    "answer: Again",
+    "answer: Never",
     "to: Live",
     "to: Stale",
     "to: Doubted",
@@ -92,7 +95,10 @@ fn laws(seed: u64, script: Vec<(u64, Input)>) -> Trace {
 fn answer(effect: &ServiceEffect, rng: &mut Rng) -> Option<(Duration, Input)> {
     let input = match effect {
         ServiceEffect::Publish(_) => return None,
-        ServiceEffect::Deregister(id, _) => ServiceInput::Deregistered(*id, rng.below(2) == 0),
+        ServiceEffect::Deregister(id, _) => {
+            let answers = [Deregistration::Done, Deregistration::Again, Deregistration::Never];
+            ServiceInput::Deregistered(*id, answers[rng.below(3) as usize])
+        }
         ServiceEffect::Probe(probe) => {
             // Some are ill for good, some now and then, some never.
             let ill = [8, 4, 0][usize::from(probe.instance.port() % 3)];

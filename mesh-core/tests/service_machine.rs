@@ -176,17 +176,19 @@ fn a_drained_instance_is_out_until_it_is_undrained() {
 }
 
 #[test]
-fn an_instance_may_be_drained_before_it_is_known_and_stays_drained_when_it_comes_back() {
+fn an_instance_may_be_drained_before_it_is_known_and_the_drain_ends_with_it() {
+    let both = || certain(vec![entry(0, RegistryStatus::Passing), entry(1, RegistryStatus::Passing)]);
     let mut rig = Rig::of(vec![entry(1, RegistryStatus::Passing)]);
     rig.machine.drain(key(0));
-    for _ in 0..2 {
-        rig.observe(certain(vec![entry(0, RegistryStatus::Passing), entry(1, RegistryStatus::Passing)]));
-        assert_eq!(rig.usable(), [1]);
-        rig.observe(certain(vec![entry(1, RegistryStatus::Passing)]));
-    }
+    rig.observe(both());
+    assert_eq!(rig.usable(), [1]);
     rig.machine.undrain(&key(0));
-    rig.observe(certain(vec![entry(0, RegistryStatus::Passing)]));
-    assert_eq!(rig.usable(), [0]);
+    rig.observe(both());
+    assert_eq!(rig.usable(), [0, 1]);
+    rig.machine.drain(key(0));
+    rig.observe(certain(vec![entry(1, RegistryStatus::Passing)]));
+    rig.observe(both());
+    assert_eq!(rig.usable(), [0, 1], "the same name, a new instance");
 }
 
 #[test]

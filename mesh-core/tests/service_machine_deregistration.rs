@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mesh_core::machine::{DeregisterId, ServiceEvent, ServiceInput, ServiceMachineConfig};
+use mesh_core::machine::{DeregisterId, Deregistration, ServiceEvent, ServiceInput, ServiceMachineConfig};
 use mesh_core::rng::Rng;
 use mesh_core::service::HealthCheck;
 use mesh_core::snapshot::RegistryStatus;
@@ -27,8 +27,10 @@ fn an_instance_that_is_unhealthy_all_the_time_is_deregistered_after_a_minute() {
     let said = rig.take();
     assert_eq!(said.deregistrations.iter().map(|(at, _, number)| (*at, *number)).collect::<Vec<_>>(), [(rig.now, 1)]);
     assert!(said.events.contains(&ServiceEvent::Deregistering { key: key(1), since }));
-    rig.deregistered(said.deregistrations[0].1, true);
-    assert_eq!(rig.take().events, [ServiceEvent::Deregistered { key: key(1), done: true }]);
+    rig.deregistered(said.deregistrations[0].1, Deregistration::Done);
+    let done = ServiceEvent::Deregistered { key: key(1), answer: Deregistration::Done };
+    assert_eq!(rig.take().events, [done]);
+    rig.observe(heard(vec![checked(0), checked(2)]));
     rig.pass(secs(600));
     assert!(rig.take().deregistrations.is_empty(), "once is enough");
 }
@@ -86,9 +88,10 @@ fn only_checks_that_the_registry_left_to_the_mesh_deregister() {
     rig.pass(secs(120));
     assert_eq!((rig.usable(), rig.said.deregistered()), (vec![0], vec![]), "the registry's own");
 
-    let mut rig = Rig::of(vec![checked(0), with_check(1, quick().deregister_after(None))]);
-    rig.usually(fails());
-    rig.pass(secs(120));
+    let mut rig = Rig::of(vec![checked(0), with_check(1, quick().deregister_after(None)), checked(2), checked(3)]);
+    rig.fate(0, fails());
+    rig.fate(1, fails());
+    rig.pass(secs(80));
     assert_eq!(rig.said.deregistered(), [0], "a check that asks for none");
 }
 
@@ -97,34 +100,37 @@ fn the_last_ones_are_never_deregistered() {
     for keeps in 1..=4 {
         let mut rig = Rig::new(keeping(keeps));
         rig.observe(heard(all_checked(4)));
-        rig.usually(fails());
-        rig.pass(secs(600));
-        assert_eq!(rig.said.deregistered().len(), 4 - keeps as usize, "{keeps} are kept");
+        rig.fate(0, fails());
+        rig.fate(1, fails());
+        rig.pass(secs(80));
+        assert_eq!(rig.said.deregistered().len(), 2.min(4 - keeps as usize), "{keeps} are kept");
     }
 }
 
 #[test]
-fn one_that_was_taken_out_does_not_count_as_left_although_it_is_listed() {
-    let mut rig = Rig::of(all_checked(3));
-    rig.usually(fails());
-    rig.pass(secs(62));
-    rig.tell(ServiceInput::Lost);
-    let said = rig.take();
-    let last = (0..3).find(|number| !said.deregistered().contains(number)).unwrap();
-    for (_, id, _) in said.deregistrations {
-        rig.deregistered(id, true);
+fn while_most_are_unhealthy_nobody_is_deregistered() {
+    let mut rig = Rig::of(all_checked(5));
+    for number in 0..3 {
+        rig.fate(number, fails());
     }
     rig.pass(secs(600));
-    assert!(rig.take().deregistrations.is_empty());
-    // The registry is back and shows what was done: one instance is left, and it stays.
-    rig.observe(heard(vec![checked(last)]));
+    assert!(rig.said.deregistrations.is_empty(), "the checks are the likelier culprit");
+    rig.fate(2, passes());
+    rig.pass(secs(31));
+    let said = rig.take();
+    assert!(!said.deregistered().is_empty() && !said.deregistered().contains(&2));
+}
+
+#[test]
+fn while_the_registry_is_lost_nobody_is_deregistered() {
+    let mut rig = Rig::of(all_checked(3));
+    rig.fate(0, fails());
+    rig.tell(ServiceInput::Lost);
     rig.pass(secs(600));
     assert!(rig.take().deregistrations.is_empty());
-    // Another one joins, so that the sick one may go.
-    rig.fate(3, passes());
-    rig.observe(heard(vec![checked(last), checked(3)]));
+    rig.tell(ServiceInput::Confirmed);
     rig.pass(secs(31));
-    assert_eq!(rig.take().deregistered(), [last]);
+    assert!(rig.take().deregistered().contains(&0));
 }
 
 #[test]
@@ -135,7 +141,44 @@ fn instances_that_join_let_the_sick_ones_go() {
     assert!(rig.said.deregistrations.is_empty());
     rig.observe(heard(all_checked(2)));
     rig.pass(secs(31));
-    assert_eq!(rig.said.deregistered(), [0]);
+    assert!(rig.said.deregistered().contains(&0));
+}
+
+#[test]
+fn a_final_refusal_is_not_tried_again_until_the_instance_was_well() {
+    let mut rig = Rig::of(all_checked(2));
+    rig.fate(0, fails());
+    rig.pass(secs(62));
+    let said = rig.take();
+    rig.deregistered(said.deregistrations[0].1, Deregistration::Never);
+    rig.pass(secs(600));
+    assert!(rig.take().deregistrations.is_empty());
+    rig.fate(0, passes());
+    rig.pass(secs(2));
+    rig.fate(0, fails());
+    rig.pass(secs(62));
+    assert_eq!(rig.take().deregistered(), [0]);
+}
+
+#[test]
+fn one_that_is_still_listed_half_a_minute_later_is_asked_for_again() {
+    for answered in [false, true] {
+        let mut rig = Rig::of(all_checked(3));
+        rig.fate(0, fails());
+        rig.pass(secs(62));
+        let said = rig.take();
+        assert_eq!(said.deregistered(), [0]);
+        let (asked, id, _) = said.deregistrations[0];
+        if answered {
+            rig.deregistered(id, Deregistration::Done);
+        }
+        rig.pass(asked + secs(30) - rig.now - ms(1));
+        assert!(rig.take().deregistrations.is_empty());
+        rig.pass(ms(1));
+        assert_eq!(rig.take().deregistered(), [0]);
+        rig.deregistered(id, Deregistration::Done);
+        assert!(rig.take().events.is_empty(), "the first answer is late");
+    }
 }
 
 #[test]
@@ -146,8 +189,9 @@ fn a_refused_deregistration_is_tried_again_every_half_minute() {
     for _ in 0..3 {
         let said = rig.take();
         assert_eq!(said.deregistered(), [0]);
-        rig.deregistered(said.deregistrations[0].1, false);
-        assert_eq!(rig.said.events, [ServiceEvent::Deregistered { key: key(0), done: false }]);
+        rig.deregistered(said.deregistrations[0].1, Deregistration::Again);
+        let again = ServiceEvent::Deregistered { key: key(0), answer: Deregistration::Again };
+        assert_eq!(rig.said.events, [again]);
         rig.pass(secs(30) - ms(1));
         assert!(rig.said.deregistrations.is_empty());
         rig.pass(ms(1));
@@ -163,7 +207,7 @@ fn one_that_recovers_is_not_tried_again() {
     rig.fate(0, passes());
     rig.pass(secs(2));
     let id = rig.take().deregistrations[0].1;
-    rig.deregistered(id, false);
+    rig.deregistered(id, Deregistration::Again);
     rig.pass(secs(120));
     assert!(rig.take().deregistrations.is_empty());
 }
@@ -178,52 +222,31 @@ fn a_refusal_gives_one_that_fell_ill_again_no_less_time() {
     rig.fate(0, fails());
     let again = rig.until_unhealthy(0);
     let id = rig.take().deregistrations[0].1;
-    rig.deregistered(id, false);
+    rig.deregistered(id, Deregistration::Again);
     rig.pass(secs(62));
     assert_eq!(rig.take().deregistrations[0].0, again + secs(60));
 }
 
 #[test]
 fn while_a_deregistration_is_under_way_its_instance_counts_as_gone_even_if_it_recovers() {
-    let mut rig = Rig::of(all_checked(2));
-    rig.usually(fails());
+    let mut rig = Rig::new(keeping(3));
+    rig.observe(heard(all_checked(4)));
+    rig.fate(0, fails());
+    rig.fate(1, fails());
     rig.pass(secs(62));
     let said = rig.take();
-    let (_, id, asked) = said.deregistrations[0];
+    let [(asked_at, id, asked)] = said.deregistrations[..] else { panic!("{said:?}") };
     rig.fate(asked, passes());
-    rig.pass(secs(120));
-    assert!(rig.take().deregistrations.is_empty(), "the other one may be the last");
-    rig.deregistered(id, false);
+    rig.pass(asked_at + secs(29) - rig.now);
+    assert!(rig.take().deregistrations.is_empty(), "the other one may be one too many");
+    rig.deregistered(id, Deregistration::Again);
     rig.pass(secs(31));
     assert_eq!(rig.take().deregistered(), [1 - asked], "now it is known not to be");
 }
 
 #[test]
-fn nothing_is_asked_for_twice_until_it_is_refused_or_gone() {
-    for answered in [false, true] {
-        let mut rig = Rig::of(all_checked(3));
-        rig.fate(0, fails());
-        rig.pass(secs(62));
-        let said = rig.take();
-        assert_eq!(said.deregistered(), [0]);
-        if answered {
-            rig.deregistered(said.deregistrations[0].1, true);
-        }
-        rig.fate(0, passes());
-        rig.pass(secs(5));
-        rig.fate(0, fails());
-        rig.pass(secs(600));
-        assert!(rig.take().deregistrations.is_empty());
-        rig.observe(heard(vec![checked(1), checked(2)]));
-        rig.observe(heard(all_checked(3)));
-        rig.pass(secs(62));
-        assert_eq!(rig.take().deregistered(), [0], "a new instance by the old name");
-    }
-}
-
-#[test]
 fn answers_for_an_instance_that_left_and_answers_given_twice_are_ignored() {
-    for done in [true, false] {
+    for answer in [Deregistration::Done, Deregistration::Again, Deregistration::Never] {
         let mut rig = Rig::of(all_checked(2));
         rig.fate(0, fails());
         rig.pass(secs(62));
@@ -231,8 +254,8 @@ fn answers_for_an_instance_that_left_and_answers_given_twice_are_ignored() {
         rig.observe(certain(vec![checked(1)]));
         rig.observe(certain(all_checked(2)));
         rig.take();
-        rig.deregistered(id, done);
-        rig.deregistered(id, !done);
+        rig.deregistered(id, answer);
+        rig.deregistered(id, answer);
         assert!(rig.take().events.is_empty());
         rig.pass(secs(59));
         assert!(rig.take().deregistrations.is_empty(), "it came back as another instance");
@@ -268,24 +291,24 @@ proptest! {
         let mut rig = Rig::new(keeping(keeps));
         let mut registry: BTreeSet<u16> = (0..count).collect();
         let least = registry.len().min(keeps as usize);
-        let mut asked: Vec<(DeregisterId, u16)> = Vec::new();
         rig.observe(listed(&registry));
         for _ in 0..60 {
             for number in 0..count {
                 rig.fate(number, if rng.below(4) == 0 { passes() } else { fails() });
             }
-            rig.pass(rng.up_to(secs(45)));
-            asked.extend(rig.take().deregistrations.into_iter().map(|(_, id, number)| (id, number)));
-            if !asked.is_empty() && rng.below(2) == 0 {
-                let (id, number) = asked.swap_remove(rng.below(asked.len() as u64) as usize);
+            rig.pass(rng.up_to(secs(25)));
+            let asked = rig.take().deregistrations;
+            for (_, id, number) in asked {
                 let done = rng.below(3) > 0;
                 if done {
                     registry.remove(&number);
                 }
-                rig.deregistered(id, done);
+                rig.deregistered(id, if done { Deregistration::Done } else { Deregistration::Again });
             }
-            // The registry may be as good as lost for a long time.
-            if rng.below(4) == 0 {
+            // The registry may be lost for a while, and shows what was done once it is heard again.
+            if rng.below(3) == 0 {
+                rig.tell(ServiceInput::Lost);
+            } else {
                 rig.observe(listed(&registry));
             }
             prop_assert!(registry.len() >= least, "{:?} left of {count}", registry);
@@ -295,7 +318,7 @@ proptest! {
 
 trait Deregistrations {
     fn until_unhealthy(&mut self, number: u16) -> Instant;
-    fn deregistered(&mut self, id: DeregisterId, done: bool);
+    fn deregistered(&mut self, id: DeregisterId, answer: Deregistration);
 }
 
 impl Deregistrations for Rig {
@@ -306,8 +329,8 @@ impl Deregistrations for Rig {
         self.now
     }
 
-    fn deregistered(&mut self, id: DeregisterId, done: bool) {
-        self.tell(ServiceInput::Deregistered(id, done));
+    fn deregistered(&mut self, id: DeregisterId, answer: Deregistration) {
+        self.tell(ServiceInput::Deregistered(id, answer));
     }
 }
 

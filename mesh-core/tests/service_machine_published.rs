@@ -195,6 +195,12 @@ impl Model {
         if let Some((_, known)) = self.last_heard.as_ref().filter(|(heard, _)| heard == machine.snapshot()) {
             self.known = *known;
         }
+        // A drain ends with its instance.
+        for (instance, ..) in self.published.iter().flat_map(|before| &before.members) {
+            if machine.snapshot().get(instance.key()).is_none() {
+                self.drained.remove(&number(instance));
+            }
+        }
         let members = machine.snapshot().iter().map(|entry| self.member(entry)).collect();
         let knowledge = if self.known { Knowledge::Known } else { Knowledge::Unknown };
         Some(Truth { knowledge, members, routes: self.routes.clone() })

@@ -13,7 +13,7 @@ use mesh::{CallPolicy, HealthCheck, Outcome, PickError, ServiceMesh};
 
 use support::backend::Backend;
 use support::dial::Line;
-use support::registry::{Answer, unavailable};
+use support::registry::{Answer, refused, unavailable};
 use support::{Lab, eventually, healthy, in_flight, instance_of, ms, number_of, pass, port, retries, secs, settle};
 
 #[tokio::test]
@@ -200,16 +200,33 @@ async fn one_good_answer_starts_the_time_to_deregistration_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_instance_is_never_taken_out() {
+async fn when_most_instances_are_sick_nobody_is_taken_out() {
     let lab = Lab::new();
     for number in 1..=3 {
         lab.registry.put(&instance_of("api", number).check(every_second()).build().unwrap()).await;
-        lab.dial.set(port(number), Line::Refused);
+        lab.dial.set(port(number), if number == 1 { Line::Status(200) } else { Line::Refused });
     }
     let mesh = lab.mesh().await;
     healthy(&mesh, "api").await;
-    pass(secs(3600)).await;
-    assert_eq!(lab.registry.held("api").await.len(), 1, "when all are sick, the checks are the likelier culprit");
+    pass(secs(400)).await;
+    assert_eq!(lab.registry.held("api").await.len(), 3, "the checks are the likelier culprit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_instances_as_configured_are_never_taken_out() {
+    for (keeps, stay) in [(1, vec!["api-1"]), (2, vec!["api-1", "api-2"])] {
+        let lab = Lab::new();
+        for number in 1..=2 {
+            lab.registry.put(&instance_of("api", number).check(every_second()).build().unwrap()).await;
+        }
+        lab.dial.set(port(2), Line::Refused);
+        let mut own = ServiceMachineConfig::default();
+        own.deregister_keeps = NonZeroU32::new(keeps).unwrap();
+        let mesh = lab.builder().service("api".parse().unwrap(), own).build().await.unwrap();
+        healthy(&mesh, "api").await;
+        pass(secs(400)).await;
+        assert_eq!(lab.registry.held("api").await, stay);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,6 +248,25 @@ async fn an_automatic_deregistration_that_fails_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn automatic_deregistrations_that_hang_do_not_pile_up_and_one_that_is_refused_is_not_repeated() {
+    for (answer, orders) in [(Answer::Never, 5..), (Answer::No(refused()), 1..)] {
+        let lab = Lab::new();
+        for number in 1..=2 {
+            lab.registry.put(&instance_of("api", number).check(every_second()).build().unwrap()).await;
+        }
+        lab.dial.set(port(2), Line::Refused);
+        lab.registry.deregister_is(answer.clone());
+        let mesh = lab.mesh().await;
+        healthy(&mesh, "api").await;
+        pass(secs(400)).await;
+        assert!(lab.registry.under_way() <= 1);
+        let made = lab.registry.journal().len();
+        assert!(orders.contains(&made), "{made} orders");
+        assert_eq!(made == 1, matches!(answer, Answer::No(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_check_of_the_mesh_replaces_those_of_the_instances_and_deregisters_nobody() {
     let lab = Lab::new();
     for number in 1..=2 {
@@ -243,7 +279,7 @@ async fn a_check_of_the_mesh_replaces_those_of_the_instances_and_deregisters_nob
     healthy(&mesh, "api").await;
     pass(secs(3)).await;
     assert_eq!(healthy(&mesh, "api").await, [1]);
-    pass(secs(600)).await;
+    pass(secs(400)).await;
     assert_eq!(lab.registry.held("api").await.len(), 2);
 }
 

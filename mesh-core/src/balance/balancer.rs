@@ -1,6 +1,7 @@
 //! Where views are published and picked from.
 
 use alloc::sync::Arc;
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
@@ -38,12 +39,11 @@ use crate::time::Instant;
 /// lease.finish(Instant::from_millis(3), Outcome::Success);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Balancer {
     core: Arc<Core>,
 }
 
-#[derive(Debug)]
 struct Core {
     view: ArcSwap<View>,
     version: AtomicU64,
@@ -89,6 +89,20 @@ impl Balancer {
     }
 }
 
+impl fmt::Debug for Balancer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let view = self.view();
+        let mut text = f.debug_struct("Balancer");
+        text.field("version", &view.version()).field("census", &view.census()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("version", &self.version).field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}
+
 impl Default for Balancer {
     fn default() -> Self {
         Self::new()
@@ -99,7 +113,6 @@ impl Default for Balancer {
 ///
 /// Picking takes `&mut self`, because it may turn to a newer view; a borrowed lease keeps the handle borrowed
 /// until it ends. Many leases at a time are taken with [`Handle::pick_owned`].
-#[derive(Debug)]
 pub struct Handle {
     core: Arc<Core>,
     pin: Arc<Pin>,
@@ -107,9 +120,8 @@ pub struct Handle {
     cursor: Cursor,
 }
 
-/// A view as one handle holds it. Owned leases clone this reference count, which no other thread writes,
-/// rather than the view's, which all would.
-#[derive(Debug)]
+/// A view as one handle holds it. Owned leases clone this reference count, which other threads write only when
+/// a lease ends on one of them, rather than the view's, which all would write all the time.
 #[repr(align(128))]
 pub(super) struct Pin {
     pub(super) view: Arc<View>,
@@ -118,7 +130,7 @@ pub(super) struct Pin {
 impl Handle {
     /// Picks an instance for a request that ends before the handle's next pick.
     ///
-    /// `entropy` is one word of randomness, all that the pick draws from. O(1), except for policies that scan
+    /// `entropy` is one word, all that the pick draws from: words that differ at all give unrelated picks. O(1), except for policies that scan
     /// by nature, selectors that are not registered and calls that exclude most candidates.
     ///
     /// # Errors

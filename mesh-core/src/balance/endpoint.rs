@@ -98,7 +98,7 @@ impl Endpoint {
         if hold.is_zero() {
             return;
         }
-        let until = self.hold.get_or_init(Box::default).add(now, hold);
+        let until = self.hold.get_or_init(|| Box::new(HoldRing::new(hold))).add(now, hold);
         self.counters.held_until.fetch_max(until.as_nanos(), Ordering::Relaxed);
     }
 

@@ -7,17 +7,22 @@ use crate::time::{Instant, saturating_nanos};
 
 /// Counts of ended failures in slices of 1/16 of the hold, without a lock and without upkeep: a slice that
 /// has passed is told by its number, and is overwritten when its place comes round again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HoldRing {
     width: AtomicU64,
     slices: [AtomicU64; SLICES + 1],
 }
 
 impl HoldRing {
+    /// A ring for failures that are held for `hold`.
+    pub(super) fn new(hold: Duration) -> Self {
+        Self { width: AtomicU64::new(width_of(hold)), slices: core::array::from_fn(|_| AtomicU64::new(0)) }
+    }
+
     /// Counts a failure that ended at `now`; returns when it stops counting.
     pub(super) fn add(&self, now: Instant, hold: Duration) -> Instant {
-        let width = (saturating_nanos(hold) / SLICES as u64).max(1);
-        if self.width.swap(width, Ordering::Relaxed) != width {
+        let width = width_of(hold);
+        if self.width.load(Ordering::Relaxed) != width && self.width.swap(width, Ordering::Relaxed) != width {
             // Slices of another width would be misread; a change of the hold forgets what was held.
             self.clear();
         }
@@ -51,6 +56,11 @@ impl HoldRing {
     }
 }
 
+/// The length of a slice in nanoseconds.
+fn width_of(hold: Duration) -> u64 {
+    (saturating_nanos(hold) / SLICES as u64).max(1)
+}
+
 /// How many slices ago the slice of `word` was current when `number` is.
 const fn age(number: u64, word: u64) -> u64 {
     number.wrapping_sub(word >> COUNT_BITS) & NUMBER
@@ -74,7 +84,7 @@ mod tests {
     #[test]
     fn a_failure_counts_for_the_hold_and_at_most_a_sixteenth_longer() {
         for start in [0, 1, 62, 63, 999, 123_456] {
-            let ring = HoldRing::default();
+            let ring = HoldRing::new(HOLD);
             let until = ring.add(at(start), HOLD);
             assert_eq!(ring.count(at(start)), 1);
             assert_eq!(ring.count(at(start + 1000) - Duration::from_nanos(1)), 1, "from {start} ms");
@@ -86,7 +96,7 @@ mod tests {
 
     #[test]
     fn failures_add_up_and_leave_one_by_one() {
-        let ring = HoldRing::default();
+        let ring = HoldRing::new(HOLD);
         for millis in (0..1000).step_by(100) {
             ring.add(at(millis), HOLD);
             ring.add(at(millis), HOLD);
@@ -98,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_place_that_comes_round_again_starts_anew() {
-        let ring = HoldRing::default();
+        let ring = HoldRing::new(HOLD);
         for second in 0..50 {
             ring.add(at(second * 1063), HOLD);
             assert_eq!(ring.count(at(second * 1063)), 1, "second {second}");
@@ -107,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_change_of_the_hold_forgets_what_was_held() {
-        let ring = HoldRing::default();
+        let ring = HoldRing::new(HOLD);
         ring.add(at(10), HOLD);
         ring.add(at(11), HOLD / 2);
         assert_eq!(ring.count(at(11)), 1);

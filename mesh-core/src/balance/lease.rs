@@ -4,6 +4,7 @@
 //! learnt. Neither kind touches a reference count that other threads write.
 
 use alloc::sync::Arc;
+use core::fmt;
 
 use super::balancer::Pin;
 use super::endpoint::Endpoint;
@@ -14,7 +15,6 @@ use crate::service::Instance;
 use crate::time::Instant;
 
 /// A lease that lives as long as the handle it was picked with is borrowed: the cheapest one.
-#[derive(Debug)]
 pub struct LeaseRef<'h> {
     view: &'h View,
     endpoint: &'h Endpoint,
@@ -58,6 +58,13 @@ impl<'h> LeaseRef<'h> {
     }
 }
 
+impl fmt::Debug for LeaseRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("LeaseRef");
+        text.field("instance", self.instance()).field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
 impl Drop for LeaseRef<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -68,7 +75,6 @@ impl Drop for LeaseRef<'_> {
 }
 
 /// A lease that may go anywhere: to another task, into a future that is spawned, into a table.
-#[derive(Debug)]
 pub struct Lease {
     pin: Arc<Pin>,
     row: u32,
@@ -111,6 +117,13 @@ impl Lease {
             self.pin.endpoint(self.row),
             &Completion { started: self.started, now, outcome },
         )
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Lease");
+        text.field("instance", self.instance()).field("started", &self.started).finish_non_exhaustive()
     }
 }
 

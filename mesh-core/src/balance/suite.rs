@@ -82,7 +82,7 @@ impl World {
     }
 
     fn step(&mut self, operation: u8, script: &mut Script<'_>) {
-        match operation % 16 {
+        match operation % 17 {
             0 => self.model.join(script.slot(), script.byte()),
             1 => self.model.leave(script.slot()),
             2 => self.model.join_all(script.byte()),
@@ -96,7 +96,8 @@ impl World {
             12 => self.finish(script),
             13 => self.drop_lease(script),
             14 => self.handle(script.byte()),
-            _ => self.pass_time(script.byte()),
+            15 => self.pass_time(script.byte()),
+            _ => self.forgive(script.slot()),
         }
     }
 
@@ -246,6 +247,14 @@ impl World {
     fn pass_time(&mut self, byte: u8) {
         let millis = if byte < 128 { u64::from(byte) * 8 } else { 1 << (byte % 23) };
         self.now += Duration::from_millis(millis);
+    }
+
+    /// Checks have found the instance well again.
+    fn forgive(&mut self, slot: usize) {
+        if let Some(endpoint) = self.views.endpoint(&script::key(slot)) {
+            endpoint.forgive();
+            self.model.forgiven(slot);
+        }
     }
 
     /// Ends every lease after the balancer, its builder and its handles are gone; nothing may remain counted.

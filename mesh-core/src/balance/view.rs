@@ -7,6 +7,7 @@ use super::endpoint::Endpoint;
 use super::error::PickError;
 use super::outcome::{Outcome, Wake};
 use super::policy::{BuiltPicker, Completion, Draw, LoadReport, Picker as _};
+use crate::rng::mix;
 use crate::route::RouteId;
 use crate::service::{Instance, InstanceKey, Weight};
 use crate::time::Instant;
@@ -39,6 +40,7 @@ pub enum Knowledge {
 
 /// How many instances are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Census {
     /// Instances in the registry.
     pub registered: u32,
@@ -210,11 +212,11 @@ impl View {
     #[inline]
     pub(super) fn place_plain(&self, now: Instant, entropy: u64) -> Option<usize> {
         let part = self.parts.first()?;
-        let position = part.picker.pick_plain(&self.lineup(part), now, entropy)?;
+        let position = part.picker.pick_plain(&self.lineup(part), now, mix(entropy))?;
         Some(part.rows.row(position))
     }
 
-    /// Places a request: the part it was placed by and the row of the table, not yet counted.
+    /// Places a request among the candidates of `part`: the row of the table, not yet counted.
     pub(super) fn place(&self, part: usize, draw: Draw<'_>) -> Result<usize, PickError> {
         let part = &self.parts[part];
         let position = self.position(part, draw)?;

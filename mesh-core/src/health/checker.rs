@@ -27,7 +27,7 @@ pub struct CheckerConfig {
     /// shorter, so that a thousand instances found at once are no herd. Default 1 s.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub stagger_max: Duration,
-    /// How far each interval may be stretched at random, in percent. Default 10.
+    /// How far each interval may be stretched at random, in percent: 0 to 100. Default 10.
     pub jitter_percent: u32,
 }
 
@@ -71,6 +71,19 @@ pub enum ProbeVerdict {
     Warned,
     /// It did not.
     Failed(ProbeFailure),
+}
+
+impl ProbeVerdict {
+    /// What an HTTP status means: 2xx passes, 429 warns, everything else fails, as Consul's agent reads it
+    /// (`agent/checks/check.go`).
+    #[must_use]
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            200..=299 => Self::Passed,
+            429 => Self::Warned,
+            other => Self::Failed(ProbeFailure::Status(other)),
+        }
+    }
 }
 
 /// Why a probe failed.
@@ -123,6 +136,8 @@ struct Target {
     threshold: Threshold,
     health: Health,
     asked: Asked,
+    /// When the last check of it ended.
+    concluded: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +180,8 @@ impl Checker {
         let (instance, check) = (Arc::clone(instance), Arc::clone(check));
         let first = self.rng.up_to(self.config.stagger_max.min(check.interval()));
         self.timers.set(Timer::Due(key.clone()), now + first);
-        let target = Target { instance, check, threshold, health: Health::Unknown, asked: Asked::No };
+        let health = Health::Unknown;
+        let target = Target { instance, check, threshold, health, asked: Asked::No, concluded: None };
         self.targets.insert(target.instance.key().clone(), target);
         true
     }
@@ -185,9 +201,15 @@ impl Checker {
         }
     }
 
-    /// Checks the instance `key` at once, unless a check of it is under way.
+    /// Checks the instance `key` at once, unless a check of it is under way or ended a moment ago, or it is
+    /// known to be unhealthy: there is nothing to hurry for then.
     pub(crate) fn hurry(&mut self, now: Instant, key: &InstanceKey) {
-        if self.targets.get(key).is_some_and(|target| target.asked == Asked::No) {
+        let worth_it = |target: &Target| {
+            let gap = HURRY_GAP.min(target.check.interval());
+            let rested = target.concluded.is_none_or(|concluded| now.since(concluded) >= gap);
+            target.asked == Asked::No && target.health != Health::Unhealthy && rested
+        };
+        if self.targets.get(key).is_some_and(worth_it) {
             self.timers.clear(&Timer::Due(key.clone()));
             self.ask(now, key.clone());
         }
@@ -268,6 +290,7 @@ impl Checker {
     fn conclude(&mut self, now: Instant, key: &InstanceKey, verdict: ProbeVerdict) {
         let Some(target) = self.targets.get_mut(key) else { return };
         target.asked = Asked::No;
+        target.concluded = Some(now);
         let interval = target.check.interval();
         let stretch = self.rng.up_to(interval * self.config.jitter_percent.min(100) / 100);
         self.timers.set(Timer::Due(key.clone()), now + interval + stretch);
@@ -286,4 +309,6 @@ impl Checker {
     }
 }
 
+/// The least time between the end of a check and a hurried one: Consul's shortest interval.
+const HURRY_GAP: Duration = Duration::from_secs(1);
 const IN_FLIGHT_MAX: NonZeroU32 = NonZeroU32::new(64).unwrap();

@@ -25,7 +25,9 @@ mod service;
 
 use crate::time::Instant;
 
-pub use service::{DeregisterId, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig};
+pub use service::{
+    DeregisterId, Deregistration, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig,
+};
 
 /// A Sans-IO state machine.
 ///

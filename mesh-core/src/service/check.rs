@@ -33,7 +33,7 @@ impl HealthCheck {
         &self.kind
     }
 
-    /// The time from the start of one check to the start of the next.
+    /// The time from the end of one check to the start of the next, as Consul and Envoy count it.
     #[must_use]
     pub const fn interval(&self) -> Duration {
         self.interval

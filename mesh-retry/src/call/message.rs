@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use mesh_core::balance::EndpointId;
+use mesh_core::balance::{EndpointId, PickError};
 
 use super::GiveUpReason;
 use crate::classify::Class;
@@ -79,6 +79,21 @@ pub enum Unavailable {
     AllExcluded,
     /// There is none to choose from: the call gives up.
     None,
+}
+
+impl From<PickError> for Unavailable {
+    fn from(error: PickError) -> Self {
+        match error {
+            PickError::AllExcluded { .. } => Self::AllExcluded,
+            PickError::Pending
+            | PickError::UnknownService
+            | PickError::NoneRegistered
+            | PickError::NoneHealthy { .. }
+            | PickError::NoneMatching { .. }
+            | PickError::UnknownRoute(_)
+            | _ => Self::None,
+        }
+    }
 }
 
 /// What a call machine asks for.

@@ -7,6 +7,8 @@ mod http;
 
 use core::time::Duration;
 
+use mesh_core::balance::Outcome;
+
 pub use http::{class_of_status, parse_retry_after};
 
 /// What the result of an attempt means for the call.
@@ -35,6 +37,18 @@ impl Class {
         match self {
             Self::Throttled { .. } => Self::Throttled { retry_after: announced },
             Self::Success | Self::Transient | Self::Permanent => self,
+        }
+    }
+
+    /// What the balancer learns of the instance that gave such a result.
+    ///
+    /// A permanent failure is none of the instance's: what it refused for good, every other would refuse as well.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Success | Self::Permanent => Outcome::Success,
+            Self::Transient => Outcome::Failure,
+            Self::Throttled { retry_after } => Outcome::Overloaded { retry_after },
         }
     }
 

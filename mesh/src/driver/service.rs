@@ -1,11 +1,13 @@
 //! Drives the machine of one service: watches the registry, runs probes, publishes views.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_core::balance::View;
 use mesh_core::health::{Probe, ProbeId, ProbeReport, ProbeVerdict};
 use mesh_core::machine::{
-    DeregisterId, Machine as _, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig,
+    DeregisterId, Deregistration, Machine as _, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine,
+    ServiceMachineConfig,
 };
 use mesh_core::port::{Registry, RegistryError, Watch, WatchEvent};
 use mesh_core::recorder::{Measurement, Recorder};
@@ -114,12 +116,17 @@ impl ServiceDriver {
                 self.tell(ServiceInput::Probed(id, report));
             }
             Ok(Done::Deregistered(id, result)) => {
+                let answer = match &result {
+                    Ok(()) => Deregistration::Done,
+                    Err(error) if error.is_transient() => Deregistration::Again,
+                    Err(_) => Deregistration::Never,
+                };
                 if let Err(error) = &result {
-                    tracing::warn!(service = %self.followed.name, %error, "deregistration failed, will be tried again");
+                    tracing::warn!(service = %self.followed.name, %error, ?answer, "automatic deregistration failed");
                 }
-                self.tell(ServiceInput::Deregistered(id, result.is_ok()));
+                self.tell(ServiceInput::Deregistered(id, answer));
             }
-            // A probe that panicked has no answer; the machine takes it for late in time.
+            // What panicked has no answer; the machine takes it for late in time.
             Err(error) => tracing::error!(service = %self.followed.name, %error, "a job of the driver panicked"),
         }
     }
@@ -173,8 +180,9 @@ impl ServiceDriver {
     fn deregister(&mut self, id: DeregisterId, instance: Arc<Instance>) {
         let registry = Arc::clone(&self.registry);
         self.jobs.spawn(async move {
-            let result = registry.deregister(instance.service(), instance.id(), Part::Service).await;
-            Done::Deregistered(id, result)
+            let order = registry.deregister(instance.service(), instance.id(), Part::Service);
+            let result = tokio::time::timeout(DEREGISTER_TIMEOUT, order).await;
+            Done::Deregistered(id, result.unwrap_or(Err(RegistryError::Timeout { after: DEREGISTER_TIMEOUT })))
         });
     }
 
@@ -209,8 +217,8 @@ impl ServiceDriver {
             ServiceEvent::Deregistering { key, .. } => {
                 tracing::warn!(%service, instance = %key.id(), "critical for too long, taking it out of the registry");
             }
-            ServiceEvent::Deregistered { key, done } => {
-                tracing::info!(%service, instance = %key.id(), done, "deregistration answered");
+            ServiceEvent::Deregistered { key, answer } => {
+                tracing::info!(%service, instance = %key.id(), ?answer, "deregistration answered");
             }
             other => tracing::info!(%service, ?other, "service event"),
         }
@@ -222,3 +230,6 @@ impl Drop for ServiceDriver {
         self.followed.end();
     }
 }
+
+/// Shorter than the machine waits before it asks again (30 s), so that orders that hang do not pile up.
+const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(20);

@@ -174,7 +174,8 @@ impl ServiceMesh {
         route.map_err(|source| ServiceError::Routes { service: followed.name.clone(), source })
     }
 
-    /// Gives one instance no further requests from this process, until [`ServiceMesh::undrain`].
+    /// Gives one instance no further requests from this process, until [`ServiceMesh::undrain`] or until it has
+    /// left the registry. It need not be known yet.
     ///
     /// # Errors
     /// Says why the service cannot be followed.

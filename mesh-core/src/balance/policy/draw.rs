@@ -70,7 +70,8 @@ impl<'a> Draw<'a> {
     }
 
     /// The next number of a rotation that all handles share, taken in blocks so that the shared counter is
-    /// not written at every pick. One handle alone counts 0, 1, 2 and so on.
+    /// not written at every pick. One handle alone counts 0, 1, 2 and so on. The block belongs to the route: a
+    /// policy uses one counter only.
     pub fn ticket(&mut self, shared: &AtomicU64) -> u64 {
         self.cursor.next(shared)
     }

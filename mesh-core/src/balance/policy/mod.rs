@@ -53,6 +53,9 @@ pub trait Picker: Any + Debug + Send + Sync {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize>;
 
     /// Takes note of the end of an attempt that was not cancelled. Its in-flight count has fallen already.
+    ///
+    /// The picker that placed the attempt hears of it, even when another has been built since: state that both
+    /// need is shared between them.
     fn finish(&self, endpoint: &Endpoint, completion: &Completion) {
         let _ = (endpoint, completion);
     }

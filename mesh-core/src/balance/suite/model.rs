@@ -219,6 +219,13 @@ impl Model {
         Wake::No
     }
 
+    /// Takes note that the failures of the instance in `slot` are forgotten.
+    pub(super) fn forgiven(&mut self, slot: usize) {
+        let incarnation = &mut self.incarnations[self.enrolled[&slot].0];
+        incarnation.failures = 0;
+        incarnation.held.clear();
+    }
+
     /// Whether the instance of a lease has left or moved.
     pub(super) fn has_left(&self, ending: &Ending) -> bool {
         !self.enrolled.values().any(|(incarnation, _)| *incarnation == ending.incarnation)
@@ -272,6 +279,10 @@ impl Model {
         };
         let shown: Vec<_> = view.registered().map(|(endpoint, _)| endpoint.id()).collect();
         assert_eq!(shown, ids(picture.members.iter().map(|(at, _)| *at).collect()), "everyone registered, in order");
+        for slot in 0..SLOTS {
+            let out = self.slots.get(&slot).is_some_and(|slot| !slot.is_usable());
+            assert_eq!(view.is_out(&key(slot)), out, "whether slot {slot} is out");
+        }
         for index in 0..=picture.routes.len() {
             let asked = Asked::Registered(index);
             let route = asked.registered().unwrap_or_default();

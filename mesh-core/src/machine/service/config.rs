@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 use crate::balance::Strategy;
 use crate::discovery::DiscoveryConfig;
 use crate::health::CheckerConfig;
-use crate::service::HealthCheck;
+use crate::service::{ConfigError, HealthCheck, Problems};
 
 /// The configuration of a [`ServiceMachine`](super::ServiceMachine).
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,22 @@ pub struct ServiceMachineConfig {
     pub wake_after: NonZeroU32,
     /// How many instances automatic deregistration always leaves in the registry. Default 1.
     pub deregister_keeps: NonZeroU32,
+}
+
+impl ServiceMachineConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Every field that breaks its rule, with its value.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems = Problems::default();
+        if let Strategy::P2cLeastLoaded(config) = &self.strategy {
+            problems.require((2..=10).contains(&config.choices), "choices", config.choices, "must be 2 to 10");
+        }
+        let jitter = self.checks.jitter_percent;
+        problems.require(jitter <= 100, "jitter_percent", jitter, "must be 0 to 100");
+        if problems.is_empty() { Ok(()) } else { Err(problems.into_error()) }
+    }
 }
 
 impl Default for ServiceMachineConfig {

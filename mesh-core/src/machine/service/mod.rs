@@ -8,8 +8,8 @@
 //! - **Effects**: run a probe, deregister an instance, publish a view.
 //! - **Events**: changes of freshness and health, doubts, deregistrations.
 //! - **Timers**: checks due and late, a doubted list believed, an instance critical for too long.
-//! - **Bounds**: checks in flight (`checks.in_flight_max`), routes (`Routes::MAX`); everything else is one entry
-//!   an instance.
+//! - **Bounds**: checks in flight (`checks.in_flight_max`), routes, events ([`ServiceMachine::EVENTS_MAX`]); one
+//!   entry for each instance that the owner drained and that has not left; one entry an instance for all else.
 
 mod config;
 mod reaper;
@@ -30,8 +30,8 @@ use crate::snapshot::{Entry, RegistryStatus, Snapshot};
 use crate::time::{Instant, Monotonic};
 
 pub use config::ServiceMachineConfig;
-pub use reaper::DeregisterId;
 use reaper::Reaper;
+pub use reaper::{DeregisterId, Deregistration};
 
 /// The machine of one service.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ pub enum ServiceInput {
     Load(InstanceKey, LoadReport),
     /// An attempt asked for a look at the endpoints ([`Wake::Sweep`](crate::balance::Wake::Sweep)).
     Sweep,
-    /// A deregistration was carried out, or not.
-    Deregistered(DeregisterId, bool),
+    /// A deregistration ended.
+    Deregistered(DeregisterId, Deregistration),
 }
 
 /// What a service machine asks for.
@@ -118,12 +118,15 @@ pub enum ServiceEvent {
     Deregistered {
         /// The instance.
         key: InstanceKey,
-        /// Whether the registry took it out; where not, it is tried again as long as the instance is unhealthy.
-        done: bool,
+        /// How it ended.
+        answer: Deregistration,
     },
 }
 
 impl ServiceMachine {
+    /// How many events wait to be fetched; of more, the oldest are forgotten.
+    pub const EVENTS_MAX: usize = 4096;
+
     /// A machine that knows nothing yet. `seed` spreads its checks.
     #[must_use]
     pub fn new(config: ServiceMachineConfig, seed: u64) -> Self {
@@ -163,7 +166,8 @@ impl ServiceMachine {
         Ok(id)
     }
 
-    /// Gives the instance `key` no new requests until [`ServiceMachine::undrain`]. It need not be known yet.
+    /// Gives the instance `key` no new requests until [`ServiceMachine::undrain`], or until it has left the
+    /// registry. It need not be known yet.
     pub fn drain(&mut self, key: InstanceKey) {
         self.changed |= self.drained.insert(key);
         self.settle();
@@ -228,6 +232,10 @@ impl ServiceMachine {
             }
         }
         self.reaper.retain(&served);
+        // A drain ends with its instance, or those of every deploy would pile up.
+        let left =
+            |key: &InstanceKey| self.members.iter().any(|m| m.instance.key() == key) && served.get(key).is_none();
+        self.drained.retain(|key| !left(key));
         self.changed = true;
     }
 
@@ -255,12 +263,12 @@ impl ServiceMachine {
             // Whether it is unknown, healthy or degraded makes no difference to a pick.
             self.changed |= (from == Health::Unhealthy) != (to == Health::Unhealthy);
             self.follow_health(&key, from, to);
-            self.events.push_back(ServiceEvent::Health { key, from, to, verdict });
+            self.tell(ServiceEvent::Health { key, from, to, verdict });
         }
         let freshness = self.discovery.freshness();
         if core::mem::discriminant(&freshness) != core::mem::discriminant(&self.freshness) {
             let from = core::mem::replace(&mut self.freshness, freshness);
-            self.events.push_back(ServiceEvent::Freshness { from, to: freshness });
+            self.tell(ServiceEvent::Freshness { from, to: freshness });
         }
         if core::mem::take(&mut self.changed) && self.discovery.has_answered() {
             self.publish();
@@ -318,19 +326,29 @@ impl ServiceMachine {
     }
 
     fn reap(&mut self, now: Instant) {
-        while let Some((key, since)) = self.reaper.pop_due(now, self.discovery.served().len()) {
+        while let Some((key, since)) =
+            self.reaper.pop_due(now, self.view.census(), self.discovery.freshness() == Freshness::Live)
+        {
             let Some(entry) = self.discovery.served().get(&key) else { continue };
             let instance = Arc::clone(entry.instance());
-            let id = self.reaper.ask(key.clone());
-            self.events.push_back(ServiceEvent::Deregistering { key, since });
+            let id = self.reaper.ask(now, key.clone());
+            self.tell(ServiceEvent::Deregistering { key, since });
             self.effects.push_back(ServiceEffect::Deregister(id, instance));
         }
     }
 
-    fn deregistered(&mut self, now: Instant, id: DeregisterId, done: bool) {
-        if let Some(key) = self.reaper.answer(now, id, done) {
-            self.events.push_back(ServiceEvent::Deregistered { key, done });
+    fn deregistered(&mut self, now: Instant, id: DeregisterId, answer: Deregistration) {
+        if let Some(key) = self.reaper.answer(now, id, answer) {
+            self.tell(ServiceEvent::Deregistered { key, answer });
         }
+    }
+
+    /// Reports an event; of more than are fetched, the oldest are forgotten.
+    fn tell(&mut self, event: ServiceEvent) {
+        if self.events.len() == Self::EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
     }
 }
 
@@ -348,7 +366,7 @@ impl Machine for ServiceMachine {
             ServiceInput::Probed(id, report) => self.checker.answer(now, id, report),
             ServiceInput::Load(key, report) => self.view.report(now, &key, &report),
             ServiceInput::Sweep => self.sweep(now),
-            ServiceInput::Deregistered(id, done) => self.deregistered(now, id, done),
+            ServiceInput::Deregistered(id, answer) => self.deregistered(now, id, answer),
         }
         self.settle();
     }
