@@ -81,9 +81,12 @@ impl ServiceMeshBuilder {
     /// # Errors
     /// Names the number that breaks its rule.
     pub async fn build(self) -> Result<ServiceMesh, BuildError> {
-        self.config.registration.validate()?;
+        self.config.validate()?;
+        for config in self.services.values() {
+            config.validate()?;
+        }
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let inner = Inner::new(self.config, self.services, registry, self.environment, self.recorder);
-        Ok(ServiceMesh::from_inner(Arc::new(inner)))
+        Ok(ServiceMesh::from_inner(inner))
     }
 }

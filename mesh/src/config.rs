@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::registration::KeeperConfig;
+use mesh_core::service::ConfigError;
 
 /// How a mesh discovers, balances, checks and registers.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -21,6 +22,21 @@ pub struct MeshConfig {
     pub discovery_timeout: Duration,
     /// How many services may be followed at once. Default 1,024.
     pub services_max: NonZeroU32,
+}
+
+impl MeshConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The fields of the first block that breaks a rule, with their values.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.registration.validate()?;
+        self.service.validate()?;
+        if self.discovery_timeout.is_zero() {
+            return Err(ConfigError::new("discovery_timeout", "0s", "must be longer than zero"));
+        }
+        Ok(())
+    }
 }
 
 impl Default for MeshConfig {

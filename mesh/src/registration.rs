@@ -162,8 +162,16 @@ impl Kept {
         self.orders.is_closed()
     }
 
-    /// Waits until no task drives it any more.
-    pub(crate) async fn ended(&self) {
-        self.orders.closed().await;
+    /// Waits until it has ended, or rests with something that may still stand, so that another may follow it.
+    pub(crate) async fn gave_way(&self) {
+        let mut state = self.state.clone();
+        // An error means that it has ended.
+        let gone =
+            state.wait_for(|state| state.is_gone() || state.is_resting()).await.is_ok_and(|state| state.is_gone());
+        if gone {
+            self.orders.closed().await;
+        }
+        // One that rests may have an order waiting that its task has yet to see.
+        tokio::task::yield_now().await;
     }
 }

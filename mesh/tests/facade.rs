@@ -182,7 +182,8 @@ async fn a_configuration_read_from_text_is_the_one_in_force() {
     choices.choices = 3;
     assert_eq!(config.service.strategy, Strategy::P2cLeastLoaded(choices));
     let mesh = ServiceMesh::builder().config(config).build().await.unwrap();
-    mesh.get_service("api").await.unwrap_err();
+    mesh.register_service(mesh::ServiceConfig::builder("api", "127.0.0.1", 1).build().unwrap()).await.unwrap();
+    mesh.get_service("api").await.unwrap();
     let error = mesh.get_service("web").await.unwrap_err();
     assert!(matches!(error, ServiceError::TooManyServices { services_max: 1, .. }), "{error}");
     let unknown = toml::from_str::<MeshConfig>("discovery_time = \"1s\"").unwrap_err();

@@ -57,7 +57,7 @@ async fn every_loss_of_the_registry_is_logged_once_with_its_reason() {
         pass(secs(60)).await;
         let text = logs.text();
         assert_eq!(text.matches("registry lost").count(), losses, "{text}");
-        assert!(text.contains("service=api error=the registry cannot be reached"), "{text}");
+        assert!(text.contains("service=api error=RegistryError(the registry cannot be reached"), "{text}");
         lab.registry.watches_are(Hearing::Clear);
         settle().await;
     }

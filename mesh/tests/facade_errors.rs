@@ -177,7 +177,8 @@ async fn more_services_than_may_be_followed_are_refused_and_the_others_go_on() {
     lab.config.services_max = NonZeroU32::new(2).unwrap();
     let mesh = lab.mesh_with(1).await;
     assert_eq!(healthy(&mesh, "api").await, [1]);
-    healthy(&mesh, "web").await;
+    lab.registry.put(&instance_of("web", 2).build().unwrap()).await;
+    assert_eq!(healthy(&mesh, "web").await, [2]);
     for error in every_question(&mesh, "third").await {
         assert_eq!(error.to_string(), "third: services_max: 2 services are followed already");
         assert!(!error.is_transient());

@@ -3,6 +3,7 @@
 
 use alloc::sync::Arc;
 use core::error::Error;
+use core::fmt;
 use core::time::Duration;
 
 use thiserror::Error as ThisError;
@@ -12,7 +13,7 @@ use crate::service::escape;
 /// Why a registry did not do what it was asked.
 ///
 /// Reasons are the registry's own words; they are bounded and freed of control characters when shown.
-#[derive(Clone, Debug, ThisError)]
+#[derive(Clone, ThisError)]
 #[non_exhaustive]
 pub enum RegistryError {
     /// The request never reached the registry: no connection could be made. Transient; nothing changed.
@@ -130,6 +131,18 @@ impl RegistryError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         if let Self::Throttled { retry_after, .. } = self { *retry_after } else { None }
+    }
+}
+
+/// The message, and that of what it failed on; both bounded and freed of control characters, since this is what
+/// comes into logs.
+impl fmt::Debug for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryError({self}")?;
+        if let Some(source) = self.source() {
+            write!(f, ", caused by: {}", escape(&source.to_string()))?;
+        }
+        f.write_str(")")
     }
 }
 

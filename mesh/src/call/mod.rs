@@ -11,7 +11,7 @@ use mesh_core::machine::Machine as _;
 use mesh_core::recorder::Measurement;
 use mesh_core::service::Instance;
 use mesh_core::time::Instant;
-use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Unavailable};
+use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine};
 use mesh_retry::classify::{Class, Classify};
 
 pub use policy::CallPolicy;
@@ -83,10 +83,8 @@ impl<'a, C> Call<'a, C> {
                 Some(lease)
             }
             Err(error) => {
-                let excluded = matches!(error, PickError::AllExcluded { .. });
-                let reason = if excluded { Unavailable::AllExcluded } else { Unavailable::None };
                 self.refused = Some(error);
-                self.machine.handle_input(now, CallInput::Unavailable { attempt: id, reason });
+                self.machine.handle_input(now, CallInput::Unavailable { attempt: id, reason: error.into() });
                 None
             }
         }
@@ -112,7 +110,7 @@ impl<'a, C> Call<'a, C> {
         };
         let now = self.inner.now();
         let class = result.as_ref().map(|result| self.policy.classifier.classify(result));
-        let outcome = class.map_or(Outcome::TimedOut, outcome_of);
+        let outcome = class.map_or(Outcome::TimedOut, Class::outcome);
         self.inner.record(&Measurement::AttemptEnded {
             service: &self.followed.name,
             outcome: outcome.name(),
@@ -157,15 +155,5 @@ impl<'a, C> Call<'a, C> {
             }
             _ => CallError::GaveUp { reason, attempts, last: error },
         })
-    }
-}
-
-/// What the balancer learns of an instance from what its answer means for the call.
-const fn outcome_of(class: Class) -> Outcome {
-    match class {
-        // The instance did its part: what it refused for good, every other would refuse as well.
-        Class::Success | Class::Permanent => Outcome::Success,
-        Class::Transient => Outcome::Failure,
-        Class::Throttled { retry_after } => Outcome::Overloaded { retry_after },
     }
 }

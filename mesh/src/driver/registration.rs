@@ -209,7 +209,8 @@ impl RegistrationDriver {
     fn rest(&mut self, state: KeptState) -> bool {
         let gone = state.is_gone();
         self.updating = None;
-        self.leaving.store(gone, Ordering::Relaxed);
+        // A newer order may be waiting already.
+        self.leaving.store(gone || !self.orders.is_empty(), Ordering::Relaxed);
         self.state.send_replace(state);
         gone
     }

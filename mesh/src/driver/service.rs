@@ -1,6 +1,6 @@
 //! Drives the machine of one service: watches the registry, runs probes, publishes views.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mesh_core::balance::View;
@@ -20,6 +20,7 @@ use super::sleep_until;
 use crate::env::Environment;
 use crate::probe;
 use crate::service::{Command, Followed, ServiceState};
+use crate::service_mesh::Inner;
 
 /// The task of one service.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct ServiceDriver {
     registry: Arc<dyn Registry>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
+    /// Whose driver it is: asked which instances are kept by the mesh itself.
+    mesh: Weak<Inner>,
 }
 
 /// What a job of the driver came to.
@@ -52,10 +55,26 @@ impl ServiceDriver {
     ) -> Self {
         let machine = ServiceMachine::new(config, environment.entropy.next_u64());
         let watch = registry.watch(&followed.name);
-        Self { followed, machine, watch, inbox, jobs: JoinSet::new(), registry, environment, recorder }
+        Self {
+            followed,
+            machine,
+            watch,
+            inbox,
+            jobs: JoinSet::new(),
+            registry,
+            environment,
+            recorder,
+            mesh: Weak::new(),
+        }
     }
 
-    /// Drives the machine until the task is aborted, or nobody can give it commands any more.
+    /// The driver of a service followed by `mesh`.
+    pub(crate) fn of(mut self, mesh: Weak<Inner>) -> Self {
+        self.mesh = mesh;
+        self
+    }
+
+    /// Drives the machine until the task is aborted or the service is not followed any more.
     pub(crate) async fn run(mut self) {
         loop {
             let due = self.machine.poll_timeout();
@@ -70,6 +89,9 @@ impl ServiceDriver {
                 () = sleep_until(&*self.environment.clock, due) => {
                     self.machine.handle_timeout(self.environment.clock.now());
                 }
+            }
+            if self.followed.has_ended() {
+                return;
             }
             self.carry_out();
         }
@@ -100,7 +122,7 @@ impl ServiceDriver {
     fn lost(&self, error: RegistryError) {
         let service = &self.followed.name;
         if self.followed.state.borrow().lost.is_none() {
-            tracing::warn!(%service, %error, "registry lost, serving what it said last");
+            tracing::warn!(%service, ?error, "registry lost, serving what it said last");
         }
         self.followed.state.send_modify(|state| state.lost = Some(error));
     }
@@ -122,7 +144,7 @@ impl ServiceDriver {
                     Err(_) => Deregistration::Never,
                 };
                 if let Err(error) = &result {
-                    tracing::warn!(service = %self.followed.name, %error, ?answer, "automatic deregistration failed");
+                    tracing::warn!(service = %self.followed.name, ?error, ?answer, "automatic deregistration failed");
                 }
                 self.tell(ServiceInput::Deregistered(id, answer));
             }
@@ -178,6 +200,11 @@ impl ServiceDriver {
     }
 
     fn deregister(&mut self, id: DeregisterId, instance: Arc<Instance>) {
+        // What this mesh keeps registered would be registered again, and again be deregistered, for ever.
+        if self.mesh.upgrade().is_some_and(|mesh| mesh.kept(instance.id()).is_some()) {
+            self.tell(ServiceInput::Deregistered(id, Deregistration::Never));
+            return;
+        }
         let registry = Arc::clone(&self.registry);
         self.jobs.spawn(async move {
             let order = registry.deregister(instance.service(), instance.id(), Part::Service);
@@ -200,11 +227,12 @@ impl ServiceDriver {
         stay.sort_unstable();
         let left = before.endpoints().filter(|endpoint| stay.binary_search(&endpoint.id()).is_err());
         let left: Vec<_> = left.cloned().collect();
-        self.followed.balancer.publish(view);
+        // First, so that no request in flight is in neither place at any moment.
         self.followed.state.send_modify(|state: &mut ServiceState| {
-            state.leaving.extend(left);
             state.leaving.retain(|endpoint| endpoint.in_flight() > 0);
+            state.leaving.extend(left);
         });
+        self.followed.balancer.publish(view);
     }
 
     fn log(&self, event: &ServiceEvent) {
@@ -216,6 +244,9 @@ impl ServiceDriver {
             }
             ServiceEvent::Deregistering { key, .. } => {
                 tracing::warn!(%service, instance = %key.id(), "critical for too long, taking it out of the registry");
+            }
+            ServiceEvent::Deregistered { key, answer: Deregistration::Never } => {
+                tracing::warn!(%service, instance = %key.id(), "stays in the registry: not the mesh's to take out");
             }
             ServiceEvent::Deregistered { key, answer } => {
                 tracing::info!(%service, instance = %key.id(), ?answer, "deregistration answered");

@@ -32,7 +32,7 @@ pub async fn run(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock) -> ProbeRepo
     let verdict = match answer {
         Ok(Answer::Connected) => ProbeVerdict::Passed,
         Ok(Answer::Http(exchange)) => {
-            let verdict = judge(exchange.status());
+            let verdict = ProbeVerdict::of_status(exchange.status());
             let patience = (timeout.saturating_sub(latency) / 2).min(DRAIN_MAX);
             // How the body ends changes nothing.
             let _ = tokio::time::timeout(patience, exchange.drain()).await;
@@ -83,14 +83,6 @@ async fn ask(dial: &dyn Dial, probe: &Probe) -> Result<Answer, ProbeFailure> {
     match probe.check.kind() {
         CheckKind::Tcp => tcp::ask(&target).await.map(|()| Answer::Connected),
         CheckKind::Http(check) => http::ask(&target, check).await.map(|exchange| Answer::Http(Box::new(exchange))),
-    }
-}
-
-const fn judge(status: u16) -> ProbeVerdict {
-    match status {
-        200..=299 => ProbeVerdict::Passed,
-        429 => ProbeVerdict::Warned,
-        other => ProbeVerdict::Failed(ProbeFailure::Status(other)),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mesh_core::balance::{PickContext, PickError};
+use mesh_core::balance::{Knowledge, PickContext, PickError};
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::port::Registry;
 use mesh_core::recorder::{Measurement, Recorder};
@@ -15,7 +15,8 @@ use mesh_core::registration::RegistrationKeeper;
 use mesh_core::service::{Instance, InstanceId, ServiceConfig, ServiceName};
 use mesh_core::snapshot::{Entry, RegistryStatus};
 use mesh_core::time::Instant;
-use tokio::task::JoinSet;
+use mesh_retry::call::GiveUpReason;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::MeshConfig;
 use crate::driver::{self, Kept, RegistrationDriver, ServiceDriver};
@@ -30,6 +31,8 @@ type Services = BTreeMap<ServiceName, Arc<Followed>>;
 /// What all clones of a mesh share. Its tasks are aborted when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// Itself, for tasks that must not keep it alive.
+    me: Weak<Self>,
     config: MeshConfig,
     configs: BTreeMap<ServiceName, ServiceMachineConfig>,
     registry: Arc<dyn Registry>,
@@ -46,6 +49,8 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 struct Owned {
     kept: BTreeMap<InstanceId, Kept>,
+    /// The tasks of `kept`, to be ended when another of their id takes their place.
+    keepers: BTreeMap<InstanceId, AbortHandle>,
     tasks: JoinSet<()>,
 }
 
@@ -60,9 +65,15 @@ pub(crate) enum Admission {
 
 impl Owned {
     /// Runs `task`, and lets go of those that have ended.
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(task);
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                tracing::error!(%error, "a task of the mesh panicked");
+            }
+        }
+        self.tasks.spawn(task)
     }
 }
 
@@ -73,8 +84,9 @@ impl Inner {
         registry: Arc<dyn Registry>,
         environment: Environment,
         recorder: Arc<dyn Recorder>,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             config,
             configs,
             registry,
@@ -84,7 +96,7 @@ impl Inner {
             owned: Mutex::default(),
             ready: AtomicBool::new(true),
             stopped: AtomicBool::new(false),
-        }
+        })
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -160,8 +172,13 @@ impl Inner {
             return Ok(Arc::clone(followed));
         }
         let services_max = self.config.services_max.get();
+        let known = earlier.is_some();
+        let mut services = Services::clone(&services);
+        if !known && services.len() >= services_max as usize {
+            make_room(&mut services);
+        }
         // One whose task ended, because its runtime did or it panicked, is followed anew in its own place.
-        if earlier.is_none() && services.len() >= services_max as usize {
+        if !known && services.len() >= services_max as usize {
             return Err(ServiceError::TooManyServices { service: name, services_max });
         }
         let (followed, inbox) = Followed::new(name.clone());
@@ -169,8 +186,7 @@ impl Inner {
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =
             ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);
-        owned.spawn(driver.run());
-        let mut services = Services::clone(&services);
+        owned.spawn(driver.of(Weak::clone(&self.me)).run());
         services.insert(name, Arc::clone(&followed));
         self.services.store(Arc::new(services));
         Ok(followed)
@@ -231,6 +247,8 @@ impl Inner {
             return Err(RegisterError::ShutDown);
         }
         owned.kept.retain(|_, kept| !kept.has_ended());
+        let Owned { kept, keepers, .. } = &mut *owned;
+        keepers.retain(|id, _| kept.contains_key(id));
         match owned.kept.get(config.id()) {
             Some(earlier) if earlier.is_leaving() => return Ok(Admission::Later(earlier.clone())),
             Some(earlier) if !earlier.is_resting() => {
@@ -245,9 +263,22 @@ impl Inner {
         let keeper = RegistrationKeeper::new(numbers, Arc::clone(&config), entropy.next_u64(), clock.now())?;
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let (driver, kept) = RegistrationDriver::new(keeper, registry, self.environment.clone(), recorder);
-        owned.spawn(driver.run());
+        let task = owned.spawn(driver.run());
+        // What the earlier one might still be told to do would be done to its successor.
+        if let Some(superseded) = owned.keepers.insert(config.id().clone(), task) {
+            superseded.abort();
+        }
         owned.kept.insert(config.id().clone(), kept.clone());
         Ok(Admission::Begun(kept))
+    }
+
+    /// Records a call that found no service to make an attempt at.
+    pub(crate) fn record_refused(&self, name: &str, started: Instant) {
+        if let Ok(service) = ServiceName::try_from(name) {
+            let elapsed = self.now().since(started);
+            let result = GiveUpReason::NoInstance.name();
+            self.record(&Measurement::CallEnded { service: &service, attempts: 0, elapsed, result });
+        }
     }
 
     /// The registration of `id`, while there is anything to take away.
@@ -284,6 +315,19 @@ impl Inner {
     fn owned(&self) -> MutexGuard<'_, Owned> {
         // Nothing that holds the lock can leave it half-changed.
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets go of a service that the registry does not know and nobody is calling: names made up by callers must not
+/// keep those of real services out.
+fn make_room(services: &mut Services) {
+    let idle = |followed: &Arc<Followed>| {
+        followed.balancer.view().knowledge() == Knowledge::Unknown && followed.in_flight() == 0
+    };
+    let unknown = services.iter().find(|(_, followed)| idle(followed)).map(|(name, _)| name.clone());
+    if let Some(followed) = unknown.and_then(|name| services.remove(&name)) {
+        followed.end();
+        followed.sweep.notify_one();
     }
 }
 

@@ -57,7 +57,7 @@ impl ServiceMesh {
         let kept = loop {
             match self.inner.keep(&config)? {
                 Admission::Begun(kept) => break kept,
-                Admission::Later(earlier) => earlier.ended().await,
+                Admission::Later(earlier) => earlier.gave_way().await,
             }
         };
         let mut abandon = Abandon(Some(&kept));
@@ -157,7 +157,10 @@ impl ServiceMesh {
         let followed = self.inner.follow_within(name, policy.retry().deadline).await;
         match followed {
             Ok(followed) => Call::new(&self.inner, &followed, policy, started).run(attempt).await,
-            Err(reason) => Err(CallError::NoInstance { reason, attempts: 0, last: None }),
+            Err(reason) => {
+                self.inner.record_refused(name, started);
+                Err(CallError::NoInstance { reason, attempts: 0, last: None })
+            }
         }
     }
 

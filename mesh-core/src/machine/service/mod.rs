@@ -12,24 +12,25 @@
 //!   entry for each instance that the owner drained and that has not left; one entry an instance for all else.
 
 mod config;
+mod message;
 mod reaper;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 
-use crate::balance::policy::LoadReport;
 use crate::balance::{Eligibility, Knowledge, Member, View, ViewBuilder};
 use crate::discovery::{Change, Discovery, Freshness};
-use crate::health::{Checker, Health, Probe, ProbeId, ProbeReport, ProbeVerdict, Transition};
+use crate::health::{Checker, Health, Transition};
 use crate::machine::Machine;
 use crate::port::Resolution;
 use crate::rng::Rng;
 use crate::route::{RouteId, RoutesFull, Selector};
-use crate::service::{HealthCheck, Instance, InstanceKey};
+use crate::service::{HealthCheck, InstanceKey};
 use crate::snapshot::{Entry, RegistryStatus, Snapshot};
 use crate::time::{Instant, Monotonic};
 
 pub use config::ServiceMachineConfig;
+pub use message::{ServiceEffect, ServiceEvent, ServiceInput};
 use reaper::Reaper;
 pub use reaper::{DeregisterId, Deregistration};
 
@@ -52,75 +53,6 @@ pub struct ServiceMachine {
     rerouted: bool,
     effects: VecDeque<ServiceEffect>,
     events: VecDeque<ServiceEvent>,
-}
-
-/// What a service machine is told.
-#[derive(Clone, Debug)]
-pub enum ServiceInput {
-    /// The registry sent a list.
-    Observed(Resolution),
-    /// The registry is reachable, and nothing changed.
-    Confirmed,
-    /// The registry cannot be reached.
-    Lost,
-    /// A probe ended.
-    Probed(ProbeId, ProbeReport),
-    /// An instance said how loaded it is.
-    Load(InstanceKey, LoadReport),
-    /// An attempt asked for a look at the endpoints ([`Wake::Sweep`](crate::balance::Wake::Sweep)).
-    Sweep,
-    /// A deregistration ended.
-    Deregistered(DeregisterId, Deregistration),
-}
-
-/// What a service machine asks for.
-#[derive(Clone, Debug)]
-pub enum ServiceEffect {
-    /// Run a probe and answer with [`ServiceInput::Probed`].
-    Probe(Probe),
-    /// Take an instance that was critical for too long out of the registry and answer with
-    /// [`ServiceInput::Deregistered`].
-    Deregister(DeregisterId, Arc<Instance>),
-    /// Publish a view to those who pick.
-    Publish(Arc<View>),
-}
-
-/// What a service machine reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ServiceEvent {
-    /// How sure the list of instances is has changed.
-    Freshness {
-        /// How sure it was.
-        from: Freshness,
-        /// How sure it is.
-        to: Freshness,
-    },
-    /// Active checks changed their mind about an instance.
-    Health {
-        /// The instance.
-        key: InstanceKey,
-        /// What was thought of it.
-        from: Health,
-        /// What is thought of it.
-        to: Health,
-        /// The answer that decided.
-        verdict: ProbeVerdict,
-    },
-    /// An instance that was critical for too long is being taken out of the registry.
-    Deregistering {
-        /// The instance.
-        key: InstanceKey,
-        /// Since when it has been unhealthy.
-        since: Instant,
-    },
-    /// A deregistration was answered.
-    Deregistered {
-        /// The instance.
-        key: InstanceKey,
-        /// How it ended.
-        answer: Deregistration,
-    },
 }
 
 impl ServiceMachine {
