@@ -86,6 +86,7 @@ impl Draws {
 
 /// SplitMix64's finaliser: a bijection in which every input bit moves every output bit.
 #[must_use]
+#[inline]
 pub const fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -95,6 +96,7 @@ pub const fn mix(mut bits: u64) -> u64 {
 /// Maps 64 random bits onto `0..bound` by multiplication (Lemire, "Fast random integer generation in an
 /// interval", 2019, without the rejection step).
 #[must_use]
+#[inline]
 pub const fn scale(bits: u64, bound: u64) -> u64 {
     ((bits as u128 * bound as u128) >> 64) as u64
 }

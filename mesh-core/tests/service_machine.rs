@@ -6,10 +6,11 @@ mod support;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mesh_core::balance::policy::LoadReport;
-use mesh_core::balance::{Balancer, Knowledge, PickContext, PickError, View};
+use mesh_core::balance::policy::{LoadReport, P2cConfig};
+use mesh_core::balance::{Balancer, Knowledge, PickContext, PickError, Strategy, View};
+use mesh_core::discovery::Freshness;
 use mesh_core::health::ProbeVerdict;
-use mesh_core::machine::{Machine, ServiceEffect, ServiceInput, ServiceMachine, ServiceMachineConfig};
+use mesh_core::machine::{Machine, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig};
 use mesh_core::port::Resolution;
 use mesh_core::rng::Rng;
 use mesh_core::route::Selector;
@@ -189,6 +190,54 @@ fn an_instance_may_be_drained_before_it_is_known_and_the_drain_ends_with_it() {
     rig.observe(certain(vec![entry(1, RegistryStatus::Passing)]));
     rig.observe(both());
     assert_eq!(rig.usable(), [0, 1], "the same name, a new instance");
+}
+
+#[test]
+fn a_drain_does_not_end_before_its_instance_has_left() {
+    let both = || vec![entry(0, RegistryStatus::Passing), entry(1, RegistryStatus::Passing)];
+    let mut rig = Rig::new(ServiceMachineConfig::default());
+    rig.machine.drain(key(0));
+    // It has yet to come, whoever else leaves meanwhile.
+    rig.observe(certain(vec![entry(1, RegistryStatus::Passing)]));
+    rig.observe(certain(vec![entry(2, RegistryStatus::Passing)]));
+    rig.observe(heard(both()));
+    assert_eq!(rig.usable(), [1]);
+    // It is as good as gone, and is not.
+    rig.observe(heard(vec![]));
+    rig.tell(ServiceInput::Lost);
+    rig.observe(heard(vec![entry(0, RegistryStatus::Critical)]));
+    rig.observe(heard(both()));
+    assert_eq!(rig.usable(), [1]);
+}
+
+#[test]
+fn of_too_many_events_that_nobody_fetches_the_oldest_are_forgotten() {
+    let mut machine = ServiceMachine::new(ServiceMachineConfig::default(), 1);
+    machine.handle_input(at(0), ServiceInput::Observed(heard(vec![])));
+    for millis in 0..ServiceMachine::EVENTS_MAX as u64 {
+        machine.handle_input(at(millis), ServiceInput::Lost);
+        machine.handle_input(at(millis), ServiceInput::Confirmed);
+    }
+    let events: Vec<_> = std::iter::from_fn(|| machine.poll_event()).collect();
+    let since = at(ServiceMachine::EVENTS_MAX as u64 - 1);
+    let last = ServiceEvent::Freshness { from: Freshness::Stale { since }, to: Freshness::Live };
+    assert_eq!((events.len(), events.last()), (ServiceMachine::EVENTS_MAX, Some(&last)));
+}
+
+#[test]
+fn a_configuration_says_everything_that_is_wrong_with_it() {
+    let config = |choices, jitter| {
+        let (mut config, mut p2c) = (ServiceMachineConfig::default(), P2cConfig::default());
+        p2c.choices = choices;
+        config.strategy = Strategy::P2cLeastLoaded(p2c);
+        config.checks.jitter_percent = jitter;
+        config.validate().map_err(|error| error.to_string())
+    };
+    assert_eq!((config(2, 0), config(10, 100)), (Ok(()), Ok(())));
+    assert!(ServiceMachineConfig::default().validate().is_ok());
+    let both = config(11, 101).unwrap_err();
+    assert!(["choices", "11", "2 to 10", "jitter_percent", "101", "0 to 100"].iter().all(|part| both.contains(part)));
+    assert!(config(1, 10).is_err_and(|error| error.contains("choices") && !error.contains("jitter")));
 }
 
 #[test]

@@ -247,6 +247,29 @@ fn a_sweep_looks_at_those_that_are_out_too_but_not_at_those_that_nobody_checks()
 }
 
 #[test]
+fn a_sweep_hurries_nobody_who_was_checked_a_moment_ago_or_is_known_to_be_unhealthy() {
+    for (interval, gap) in [(30_000, 1_000), (400, 400)] {
+        let mut rig = Rig::of(vec![with_check(0, quick().interval(ms(interval)))]);
+        rig.answers([ProbeVerdict::Passed]);
+        rig.fail(0, 5);
+        rig.take();
+        rig.now += ms(gap - 1);
+        rig.tell(ServiceInput::Sweep);
+        assert!(rig.take().probes.is_empty(), "a moment ago");
+        rig.now += ms(1);
+        rig.tell(ServiceInput::Sweep);
+        assert_eq!(rig.take().probed(), [0]);
+        rig.answer(0, failure());
+        rig.answers([failure(), failure()]);
+        assert_eq!(rig.health(0), Health::Unhealthy);
+        rig.now += ms(gap);
+        rig.take();
+        rig.tell(ServiceInput::Sweep);
+        assert!(rig.take().probes.is_empty(), "what for?");
+    }
+}
+
+#[test]
 fn an_instance_that_recovered_has_no_failures_behind_it() {
     let mut rig = Rig::of(all_checked(1));
     rig.answers([ProbeVerdict::Passed]);

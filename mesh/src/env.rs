@@ -17,7 +17,8 @@ use crate::dial::{Dial, TcpDial};
 /// Exhaustive, because whoever simulates the world must replace all of it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// Tells the time.
+    /// Tells the time. Timers are tokio's: a clock of one's own must tick with tokio's time, as a paused runtime's
+    /// does.
     pub clock: Arc<dyn Clock>,
     /// Makes one process's choices differ from another's.
     pub entropy: Arc<dyn Entropy>,

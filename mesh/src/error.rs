@@ -192,6 +192,15 @@ impl<E> CallError<E> {
         }
     }
 
+    /// As [`CallError::last`], by value: for errors that are none to the standard library, such as
+    /// `Box<dyn Error>`, whose `CallError` is none either.
+    #[must_use]
+    pub fn into_last(self) -> Option<E> {
+        match self {
+            Self::NoInstance { last, .. } | Self::GaveUp { last, .. } => last,
+        }
+    }
+
     /// How many attempts were made.
     #[must_use]
     pub const fn attempts(&self) -> u32 {

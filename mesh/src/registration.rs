@@ -116,7 +116,7 @@ impl Kept {
     pub(crate) fn begin_deregistration(&self) {
         // Full means that such orders are under way already, closed that there is nothing to deregister.
         if let Ok(permit) = self.orders.try_reserve() {
-            self.leaving.store(true, Ordering::Relaxed);
+            self.leaving.fetch_add(1, Ordering::Relaxed);
             permit.send(Order::Deregister(oneshot::channel().0));
         }
     }
@@ -124,7 +124,7 @@ impl Kept {
     pub(crate) async fn deregister(&self) -> Result<(), DeregisterError> {
         if let Ok(permit) = self.orders.reserve().await {
             let (accepted, answer) = oneshot::channel();
-            self.leaving.store(true, Ordering::Relaxed);
+            self.leaving.fetch_add(1, Ordering::Relaxed);
             permit.send(Order::Deregister(accepted));
             // No answer means that it ended before, as no room means; the state says how.
             let _ = answer.await;
@@ -144,7 +144,7 @@ impl Kept {
 
     /// Whether it is on its way out, so that another of its id must wait.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed) || self.is_over()
+        self.leaving.load(Ordering::Relaxed) > 0 || self.is_over()
     }
 
     /// Whether it may be replaced by another of its id.

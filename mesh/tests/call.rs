@@ -299,6 +299,13 @@ fn an_error_keeps_its_cause_for_those_who_follow_sources() {
     assert_eq!(none.to_string(), "api: no instance is registered");
 }
 
+#[test]
+fn the_last_error_can_be_had_by_value_even_where_it_is_no_error_to_the_standard_library() {
+    let last: Option<Box<dyn std::error::Error>> = Some("the disk is full".into());
+    let gave_up = CallError::GaveUp { reason: GiveUpReason::Permanent, attempts: 1, last };
+    assert_eq!(gave_up.into_last().unwrap().to_string(), "the disk is full");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_can_be_spawned_with_captured_and_borrowed_state() {
     fn is_send<F: Future + Send>(future: F) -> F {

@@ -262,6 +262,31 @@ async fn what_is_deregistered_while_the_registry_is_away_may_still_stand_and_eve
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_update_that_comes_as_a_deregistration_ends_does_not_block_a_new_registration() {
+    for _ in 0..20 {
+        let lab = Lab::new();
+        let mesh = lab.mesh().await;
+        let me = mesh.register_service(checked()).await.unwrap();
+        lab.registry.everything_is(&Answer::No(unreachable()));
+        let began = lab.now();
+        me.deregister().await.unwrap_err();
+        let takes = lab.now().since(began);
+        let update = tokio::spawn({
+            let me = me.clone();
+            async move {
+                tokio::time::sleep(takes).await;
+                me.update(checked()).await
+            }
+        });
+        me.deregister().await.unwrap_err();
+        update.await.unwrap().unwrap_err();
+        lab.registry.everything_is(&Answer::Truly);
+        let anew = tokio::time::timeout(PATIENCE, mesh.register_service(checked()));
+        assert!(anew.await.unwrap().unwrap().is_kept());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operation_that_panics_counts_as_unanswered() {
     #[derive(Debug)]
     struct Brittle(support::registry::ScriptedRegistry, std::sync::atomic::AtomicBool);

@@ -6,14 +6,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use super::context::{PickContext, Route};
-use super::endpoint::Endpoint;
+use super::context::PickContext;
 use super::error::PickError;
 use super::lease::{Lease, LeaseRef};
-use super::policy::{Cursor, Draw};
+use super::policy::Cursor;
+use super::shortcut::Shortcut;
 use super::view::View;
-use crate::rng::Draws;
-use crate::route::RouteId;
 use crate::time::Instant;
 
 /// The balancer of one service: one published [`View`], and handles that pick from it.
@@ -85,7 +83,9 @@ impl Balancer {
     pub fn handle(&self) -> Handle {
         let view = self.view();
         let version = view.version();
-        Handle { core: Arc::clone(&self.core), pin: Arc::new(Pin { view }), version, cursor: Cursor::default() }
+        let pin = Arc::new(Pin { view: Arc::clone(&view) });
+        let shortcut = view.shortcut.clone();
+        Handle { core: Arc::clone(&self.core), shortcut, view, pin, version, cursor: Cursor::default() }
     }
 }
 
@@ -115,6 +115,8 @@ impl Default for Balancer {
 /// until it ends. Many leases at a time are taken with [`Handle::pick_owned`].
 pub struct Handle {
     core: Arc<Core>,
+    shortcut: Shortcut,
+    view: Arc<View>,
     pin: Arc<Pin>,
     version: u64,
     cursor: Cursor,
@@ -137,8 +139,9 @@ impl Handle {
     /// Says why no instance can be picked; nothing is counted then.
     #[inline]
     pub fn pick(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<LeaseRef<'_>, PickError> {
-        let (part, row) = self.place(now, context, entropy)?;
-        Ok(LeaseRef::start(&self.pin.view, part, row, now))
+        self.refresh();
+        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor)?;
+        Ok(LeaseRef::start(&self.view, placed, now))
     }
 
     /// Picks an instance for a request that may outlive the handle.
@@ -147,46 +150,15 @@ impl Handle {
     /// As [`Handle::pick`].
     #[inline]
     pub fn pick_owned(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<Lease, PickError> {
-        let (part, row) = self.place(now, context, entropy)?;
-        Ok(Lease::start(Arc::clone(&self.pin), part, row, now))
+        self.refresh();
+        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor)?;
+        Ok(Lease::start(&self.pin, placed, now))
     }
 
     /// The view that the next pick reads.
     pub fn view(&mut self) -> &Arc<View> {
         self.refresh();
-        &self.pin.view
-    }
-
-    #[inline]
-    fn place(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<(u32, u32), PickError> {
-        self.refresh();
-        if context.is_plain()
-            && let Some(row) = self.pin.view.place_plain(now, entropy)
-        {
-            return Ok((RouteId::ALL.index() as u32, row as u32));
-        }
-        self.place_by_draw(now, context, entropy)
-    }
-
-    /// Places a request that asks for more than any candidate, or by a policy that wants to know more.
-    fn place_by_draw(
-        &mut self,
-        now: Instant,
-        context: &PickContext<'_>,
-        entropy: u64,
-    ) -> Result<(u32, u32), PickError> {
-        let view = &*self.pin.view;
-        let (route, selector) = match context.route {
-            Route::All => (RouteId::ALL, None),
-            Route::Registered(route) => (route, None),
-            Route::Selector(selector) => (RouteId::ALL, Some(selector)),
-        };
-        let part = view.part(route)?;
-        let lineup = view.lineup(&view.parts[part]);
-        self.cursor.enter(part as u32);
-        let draw = Draw { lineup, now, context, selector, draws: Draws::new(entropy), cursor: &mut self.cursor };
-        let row = view.place(part, draw)?;
-        Ok((part as u32, row as u32))
+        &self.view
     }
 
     #[inline]
@@ -200,12 +172,8 @@ impl Handle {
     fn turn_to_the_latest(&mut self) {
         let view = self.core.view.load_full();
         self.version = view.version();
-        self.pin = Arc::new(Pin { view });
-    }
-}
-
-impl Pin {
-    pub(super) fn endpoint(&self, row: u32) -> &Endpoint {
-        &self.view.table.endpoints[row as usize]
+        self.pin = Arc::new(Pin { view: Arc::clone(&view) });
+        self.shortcut = view.shortcut.clone();
+        self.view = view;
     }
 }

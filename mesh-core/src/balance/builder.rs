@@ -6,6 +6,7 @@ use core::num::NonZeroU32;
 
 use super::endpoint::Endpoint;
 use super::policy::BuiltPicker;
+use super::shortcut::Shortcut;
 use super::strategy::Strategy;
 use super::tried::EndpointId;
 use super::view::{Census, Knowledge, Lineup, Part, Rows, Table, View};
@@ -124,13 +125,16 @@ impl ViewBuilder {
         let census = census(members.values());
         let usable = members.values().enumerate().filter(|(_, member)| member.effective() == Eligibility::Usable);
         let usable: Vec<u32> = usable.map(|(row, _)| row as u32).collect();
-        let parts = self.parts(&table, &usable);
+        let (all, routes) = self.parts(&table, &usable);
         let view = View {
             version: self.last.version + 1,
             knowledge: self.knowledge,
             census,
+            shortcut: self.shortcut(&table, &all),
+            hears_of_success: all.picker.hears_of_success(),
             table,
-            parts,
+            all,
+            routes,
             wake_after: self.wake_after,
         };
         self.last = Arc::new(view);
@@ -161,7 +165,7 @@ impl ViewBuilder {
     }
 
     /// The columns of `members`, or those of the last view where nothing in them changed.
-    fn table(&self, members: &BTreeMap<InstanceKey, Member>) -> Arc<Table> {
+    fn table(&self, members: &BTreeMap<InstanceKey, Member>) -> Table {
         let last = &self.last.table;
         let same = |(row, member): (usize, &Member)| {
             last.weights[row] == member.weight
@@ -169,18 +173,18 @@ impl ViewBuilder {
                 && self.endpoints.get(member.instance.key()).is_some_and(|kept| kept.id() == last.endpoints[row].id())
         };
         if last.instances.len() == members.len() && members.values().enumerate().all(same) {
-            return Arc::clone(last);
+            return last.clone();
         }
-        Arc::new(Table {
+        Table {
             // In the order of the keys, as the members are.
             endpoints: self.endpoints.values().cloned().collect(),
             instances: members.values().map(|member| Arc::clone(&member.instance)).collect(),
             weights: members.values().map(|member| member.weight).collect(),
-        })
+        }
     }
 
     /// One part for every instance, and one for each registered route.
-    fn parts(&self, table: &Arc<Table>, usable: &[u32]) -> Box<[Part]> {
+    fn parts(&self, table: &Table, usable: &[u32]) -> (Part, Box<[Part]>) {
         let all = if usable.len() == table.instances.len() {
             Rows::All(usable.len() as u32)
         } else {
@@ -191,12 +195,25 @@ impl ViewBuilder {
             let rows = usable.iter().copied().filter(|&row| selector.matches(&table.instances[row as usize]));
             Rows::Some(rows.collect())
         });
-        let rows = core::iter::once(all).chain(selected);
-        rows.enumerate().map(|(index, rows)| self.part(table, index, rows)).collect()
+        let routes = (1..).zip(selected).map(|(index, rows)| self.part(table, index, rows)).collect();
+        (self.part(table, 0, all), routes)
+    }
+
+    /// The usable endpoints, which are those of the table or of the last view where they are the same.
+    fn shortcut(&self, table: &Table, all: &Part) -> Shortcut {
+        let last = &self.last;
+        let endpoints = match &all.rows {
+            Rows::All(_) => Arc::clone(&table.endpoints),
+            rows if Arc::ptr_eq(&table.endpoints, &last.table.endpoints) && *rows == last.all.rows => {
+                Arc::clone(&last.shortcut.endpoints)
+            }
+            Rows::Some(rows) => rows.iter().map(|&row| Arc::clone(&table.endpoints[row as usize])).collect(),
+        };
+        Shortcut { way: all.picker.way(endpoints.len()), endpoints }
     }
 
     fn part(&self, table: &Table, index: usize, rows: Rows) -> Part {
-        let previous = self.last.parts.get(index).map(|part| &part.picker);
+        let previous = self.last.part(index as u32).map(|part| &part.picker);
         let picker = BuiltPicker::build(&self.strategy, &Lineup { table, rows: &rows }, previous);
         Part { rows, picker }
     }

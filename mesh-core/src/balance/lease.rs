@@ -10,7 +10,7 @@ use super::balancer::Pin;
 use super::endpoint::Endpoint;
 use super::outcome::{Outcome, Wake};
 use super::policy::Completion;
-use super::view::View;
+use super::view::{Placed, View};
 use crate::service::Instance;
 use crate::time::Instant;
 
@@ -18,24 +18,25 @@ use crate::time::Instant;
 pub struct LeaseRef<'h> {
     view: &'h View,
     endpoint: &'h Endpoint,
-    row: u32,
     part: u32,
+    position: u32,
     started: Instant,
     open: bool,
 }
 
 impl<'h> LeaseRef<'h> {
     #[inline]
-    pub(super) fn start(view: &'h View, part: u32, row: u32, now: Instant) -> Self {
-        let endpoint = &*view.table.endpoints[row as usize];
+    pub(super) fn start(view: &'h View, placed: Placed<'h>, now: Instant) -> Self {
+        let Placed { part, position, endpoint } = placed;
         endpoint.start();
-        Self { view, endpoint, row, part, started: now, open: true }
+        Self { view, endpoint, part, position, started: now, open: true }
     }
 
     /// The instance that was picked.
     #[must_use]
+    #[inline]
     pub fn instance(&self) -> &'h Arc<Instance> {
-        &self.view.table.instances[self.row as usize]
+        self.view.instance(self.part, self.position)
     }
 
     /// The counters of the instance that was picked.
@@ -77,29 +78,32 @@ impl Drop for LeaseRef<'_> {
 /// A lease that may go anywhere: to another task, into a future that is spawned, into a table.
 pub struct Lease {
     pin: Arc<Pin>,
-    row: u32,
     part: u32,
+    position: u32,
     started: Instant,
     open: bool,
 }
 
 impl Lease {
     #[inline]
-    pub(super) fn start(pin: Arc<Pin>, part: u32, row: u32, now: Instant) -> Self {
-        pin.endpoint(row).start();
-        Self { pin, row, part, started: now, open: true }
+    pub(super) fn start(pin: &Arc<Pin>, placed: Placed<'_>, now: Instant) -> Self {
+        let Placed { part, position, endpoint } = placed;
+        endpoint.start();
+        Self { pin: Arc::clone(pin), part, position, started: now, open: true }
     }
 
     /// The instance that was picked.
     #[must_use]
+    #[inline]
     pub fn instance(&self) -> &Arc<Instance> {
-        &self.pin.view.table.instances[self.row as usize]
+        self.pin.view.instance(self.part, self.position)
     }
 
     /// The counters of the instance that was picked.
     #[must_use]
+    #[inline]
     pub fn endpoint(&self) -> &Endpoint {
-        self.pin.endpoint(self.row)
+        self.pin.view.endpoint(self.part, self.position)
     }
 
     /// When it was picked.
@@ -112,11 +116,8 @@ impl Lease {
     #[inline]
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Wake {
         self.open = false;
-        self.pin.view.complete(
-            self.part,
-            self.pin.endpoint(self.row),
-            &Completion { started: self.started, now, outcome },
-        )
+        let ended = Completion { started: self.started, now, outcome };
+        self.pin.view.complete(self.part, self.endpoint(), &ended)
     }
 }
 
@@ -131,7 +132,7 @@ impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
         if self.open {
-            self.pin.endpoint(self.row).stop();
+            self.endpoint().stop();
         }
     }
 }

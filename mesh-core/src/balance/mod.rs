@@ -16,6 +16,7 @@ mod hold;
 mod lease;
 mod outcome;
 pub mod policy;
+mod shortcut;
 mod strategy;
 #[cfg(feature = "suites")]
 pub mod suite;

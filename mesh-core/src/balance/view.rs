@@ -3,11 +3,13 @@
 use alloc::sync::Arc;
 use core::num::NonZeroU32;
 
+use super::context::{PickContext, Route};
 use super::endpoint::Endpoint;
 use super::error::PickError;
 use super::outcome::{Outcome, Wake};
-use super::policy::{BuiltPicker, Completion, Draw, LoadReport, Picker as _};
-use crate::rng::mix;
+use super::policy::{BuiltPicker, Completion, Cursor, Draw, LoadReport, Picker as _};
+use super::shortcut::Shortcut;
+use crate::rng::Draws;
 use crate::route::RouteId;
 use crate::service::{Instance, InstanceKey, Weight};
 use crate::time::Instant;
@@ -21,9 +23,13 @@ pub struct View {
     pub(super) version: u64,
     pub(super) knowledge: Knowledge,
     pub(super) census: Census,
-    pub(super) table: Arc<Table>,
-    pub(super) parts: Box<[Part]>,
+    pub(super) table: Table,
+    pub(super) all: Part,
+    pub(super) routes: Box<[Part]>,
+    pub(super) shortcut: Shortcut,
     pub(super) wake_after: NonZeroU32,
+    /// Whether the policy learns from attempts that succeeded.
+    pub(super) hears_of_success: bool,
 }
 
 /// What the registry has said of the service so far.
@@ -52,13 +58,21 @@ pub struct Census {
     pub drained: u32,
 }
 
-/// Every registered instance in the order of its key, one row in each column. Shared by views as long as the
-/// membership stays.
-#[derive(Debug, Default)]
+/// Every registered instance in the order of its key, one row in each column. The columns are shared by views as
+/// long as the membership stays.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    pub(super) endpoints: Box<[Arc<Endpoint>]>,
-    pub(super) instances: Box<[Arc<Instance>]>,
-    pub(super) weights: Box<[Weight]>,
+    pub(super) endpoints: Arc<[Arc<Endpoint>]>,
+    pub(super) instances: Arc<[Arc<Instance>]>,
+    pub(super) weights: Arc<[Weight]>,
+}
+
+/// Where a request goes: the part of the view that placed it, the position in its lineup, and who is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed<'a> {
+    pub(super) part: u32,
+    pub(super) position: u32,
+    pub(super) endpoint: &'a Endpoint,
 }
 
 /// The instances of one route and the picker built for them.
@@ -92,7 +106,7 @@ impl Rows {
     }
 
     #[inline]
-    fn row(&self, position: usize) -> usize {
+    pub(super) fn row(&self, position: usize) -> usize {
         match self {
             Self::All(_) => position,
             Self::Some(rows) => rows[position] as usize,
@@ -150,9 +164,12 @@ impl View {
             version: 0,
             knowledge: Knowledge::Pending,
             census: Census::default(),
-            table: Arc::new(Table::default()),
-            parts: Box::default(),
+            table: Table::default(),
+            all: Part { rows: Rows::All(0), picker: BuiltPicker::none() },
+            routes: Box::default(),
+            shortcut: Shortcut::default(),
             wake_after: NonZeroU32::MAX,
+            hears_of_success: false,
         })
     }
 
@@ -177,7 +194,7 @@ impl View {
     /// The usable instances of every route ([`RouteId::ALL`]) or of one, in the order of their keys; nothing
     /// for a route that this view does not have.
     pub fn usable(&self, route: RouteId) -> impl Iterator<Item = (&Endpoint, &Arc<Instance>)> {
-        let lineup = self.parts.get(route.index()).map(|part| self.lineup(part));
+        let lineup = self.part(route.index() as u32).map(|part| self.lineup(part));
         let positions = lineup.as_ref().map_or(0, Lineup::len);
         (0..positions).filter_map(move |at| lineup.map(|lineup| (lineup.endpoint(at), lineup.instance(at))))
     }
@@ -196,36 +213,55 @@ impl View {
     #[must_use]
     pub fn is_out(&self, key: &InstanceKey) -> bool {
         let Ok(row) = self.table.endpoints.binary_search_by(|endpoint| endpoint.key().cmp(key)) else { return false };
-        self.parts.first().is_none_or(|all| !all.rows.contains(row as u32))
+        !self.all.rows.contains(row as u32)
     }
 
     /// Hands the policy what the instance `key` said of its own load; unknown instances are ignored.
     pub fn report(&self, now: Instant, key: &InstanceKey, report: &LoadReport) {
         let Ok(row) = self.table.endpoints.binary_search_by(|endpoint| endpoint.key().cmp(key)) else { return };
-        for part in &self.parts {
+        for part in core::iter::once(&self.all).chain(&self.routes) {
             part.picker.report(&self.table.endpoints[row], now, report);
         }
     }
 
-    /// Places a request that any candidate may serve, where the policy needs nothing but a random word for that;
-    /// the row of the table, not yet counted.
+    /// Places a request, which is not counted yet.
+    #[inline(never)]
+    pub(super) fn place(
+        &self,
+        now: Instant,
+        context: &PickContext<'_>,
+        entropy: u64,
+        cursor: &mut Cursor,
+    ) -> Result<Placed<'_>, PickError> {
+        let (route, selector) = match context.route {
+            Route::All => (RouteId::ALL, None),
+            Route::Registered(route) => (route, None),
+            Route::Selector(selector) => (RouteId::ALL, Some(selector)),
+        };
+        let index = route.index() as u32;
+        let part = self.part(index).ok_or_else(|| self.why_no_part(route))?;
+        cursor.enter(index);
+        let lineup = self.lineup(part);
+        let mut draw = Draw { lineup, now, context, selector, draws: Draws::new(entropy), cursor };
+        let picked = part.picker.pick(&mut draw).filter(|&position| position < lineup.len());
+        let position = picked.ok_or_else(|| self.why_nothing(part, &draw))?;
+        Ok(Placed { part: index, position: position as u32, endpoint: lineup.endpoint(position) })
+    }
+
+    /// Who is at `position` of the lineup of `part`, both of which this view must have.
     #[inline]
-    pub(super) fn place_plain(&self, now: Instant, entropy: u64) -> Option<usize> {
-        let part = self.parts.first()?;
-        let position = part.picker.pick_plain(&self.lineup(part), now, mix(entropy))?;
-        Some(part.rows.row(position))
+    pub(super) fn endpoint(&self, part: u32, position: u32) -> &Endpoint {
+        match part {
+            0 => &self.shortcut.endpoints[position as usize],
+            part => &self.table.endpoints[self.routes[part as usize - 1].rows.row(position as usize)],
+        }
     }
 
-    /// Places a request among the candidates of `part`: the row of the table, not yet counted.
-    pub(super) fn place(&self, part: usize, draw: Draw<'_>) -> Result<usize, PickError> {
-        let part = &self.parts[part];
-        let position = self.position(part, draw)?;
-        Ok(part.rows.row(position))
-    }
-
-    fn position(&self, part: &Part, mut draw: Draw<'_>) -> Result<usize, PickError> {
-        let picked = part.picker.pick(&mut draw);
-        picked.filter(|&position| position < draw.lineup().len()).ok_or_else(|| self.why_nothing(part, &draw))
+    /// The instance at `position` of the lineup of `part`, both of which this view must have.
+    #[inline]
+    pub(super) fn instance(&self, part: u32, position: u32) -> &Arc<Instance> {
+        let part = if part == 0 { &self.all } else { &self.routes[part as usize - 1] };
+        &self.table.instances[part.rows.row(position as usize)]
     }
 
     #[cold]
@@ -251,17 +287,19 @@ impl View {
         }
     }
 
-    /// The index of the part that serves `route`, or why there is none.
-    pub(super) fn part(&self, route: RouteId) -> Result<usize, PickError> {
-        if route.index() < self.parts.len() {
-            return Ok(route.index());
+    /// The part of the route at `index`, if this view has it.
+    #[inline]
+    pub(super) fn part(&self, index: u32) -> Option<&Part> {
+        match index {
+            0 => Some(&self.all),
+            index => self.routes.get(index as usize - 1),
         }
-        let Census { registered, unhealthy, drained, .. } = self.census;
-        Err(if self.parts.is_empty() {
-            self.why_empty(registered, unhealthy, drained)
-        } else {
-            PickError::UnknownRoute(route)
-        })
+    }
+
+    /// Why there is no part for `route`.
+    #[cold]
+    fn why_no_part(&self, route: RouteId) -> PickError {
+        if self.version == 0 { PickError::Pending } else { PickError::UnknownRoute(route) }
     }
 
     #[inline]
@@ -269,15 +307,26 @@ impl View {
         Lineup { table: &self.table, rows: &part.rows }
     }
 
-    /// Writes the end of an attempt into its endpoint and tells the policy.
+    /// Writes the end of an attempt into its counters and tells the policy.
     #[inline]
-    pub(super) fn complete(&self, part: u32, endpoint: &Endpoint, completion: &Completion) -> Wake {
+    pub(super) fn complete(&self, part: u32, endpoint: &Endpoint, ended: &Completion) -> Wake {
         endpoint.stop();
-        if completion.outcome == Outcome::Cancelled {
+        if ended.outcome == Outcome::Success && !self.hears_of_success {
+            endpoint.succeed();
             return Wake::No;
         }
-        let failures = endpoint.learn(completion.outcome);
-        self.parts[part as usize].picker.finish(endpoint, completion);
+        self.complete_in_full(part, endpoint, ended)
+    }
+
+    #[inline(never)]
+    fn complete_in_full(&self, part: u32, endpoint: &Endpoint, ended: &Completion) -> Wake {
+        if ended.outcome == Outcome::Cancelled {
+            return Wake::No;
+        }
+        let failures = endpoint.learn(ended.outcome);
+        if let Some(part) = self.part(part) {
+            part.picker.finish(endpoint, ended);
+        }
         if failures == self.wake_after.get() { Wake::Sweep } else { Wake::No }
     }
 }

@@ -1,7 +1,7 @@
 //! Drives the keeper of one registration: carries its operations to the registry, one at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mesh_core::machine::Machine as _;
 use mesh_core::port::{Registry, RegistryError};
@@ -24,8 +24,8 @@ pub(crate) struct Kept {
     pub(crate) config: Arc<ServiceConfig>,
     pub(crate) state: watch::Receiver<KeptState>,
     pub(crate) orders: mpsc::Sender<Order>,
-    /// Whether an order to take the instance away is waiting or being carried out.
-    pub(crate) leaving: Arc<AtomicBool>,
+    /// How many orders to take the instance away are waiting or being carried out.
+    pub(crate) leaving: Arc<AtomicUsize>,
 }
 
 /// What became of a registration so far.
@@ -88,7 +88,9 @@ pub(crate) struct RegistrationDriver {
     config: Arc<ServiceConfig>,
     state: watch::Sender<KeptState>,
     orders: mpsc::Receiver<Order>,
-    leaving: Arc<AtomicBool>,
+    leaving: Arc<AtomicUsize>,
+    /// Those of `leaving` that are being carried out.
+    departures: usize,
     operations: JoinSet<RegistrationInput>,
     updating: Option<oneshot::Sender<UpdateReply>>,
     leaving_since: Option<Instant>,
@@ -104,7 +106,7 @@ impl RegistrationDriver {
         let config = Arc::clone(keeper.service());
         let (state, receiver) = watch::channel(KeptState::default());
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
-        let leaving = Arc::<AtomicBool>::default();
+        let leaving = Arc::<AtomicUsize>::default();
         let kept = Kept { config: Arc::clone(&config), state: receiver, orders: sender, leaving: Arc::clone(&leaving) };
         let driver = Self {
             keeper,
@@ -115,6 +117,7 @@ impl RegistrationDriver {
             state,
             orders,
             leaving,
+            departures: 0,
             operations: JoinSet::new(),
             updating: None,
             leaving_since: None,
@@ -154,7 +157,7 @@ impl RegistrationDriver {
             },
             Order::Deregister(accepted) => {
                 self.leaving_since.get_or_insert(now);
-                self.leaving.store(true, Ordering::Relaxed);
+                self.departures += 1;
                 self.state.send_replace(KeptState::Leaving);
                 self.keeper.deregister(now);
                 let _ = accepted.send(());
@@ -209,8 +212,8 @@ impl RegistrationDriver {
     fn rest(&mut self, state: KeptState) -> bool {
         let gone = state.is_gone();
         self.updating = None;
-        // A newer order may be waiting already.
-        self.leaving.store(gone || !self.orders.is_empty(), Ordering::Relaxed);
+        // Only those that ended: a newer order may be waiting already.
+        self.leaving.fetch_sub(std::mem::take(&mut self.departures), Ordering::Relaxed);
         self.state.send_replace(state);
         gone
     }

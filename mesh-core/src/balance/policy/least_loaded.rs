@@ -38,31 +38,42 @@ impl LeastLoaded {
     }
 }
 
-impl Picker for LeastLoaded {
-    fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
-        let lineup = draw.lineup();
+impl LeastLoaded {
+    /// The candidate with the lowest score of those with one; of several, any one alike.
+    ///
+    /// The draw among equals comes after the count of them, so that a fleet at rest costs one random word and not
+    /// one a candidate. Loads that change meanwhile can only shift the draw among those that were lowest.
+    #[inline]
+    fn lowest(draw: &mut Draw<'_>, score: impl Fn(&Draw<'_>, usize) -> Option<Score>) -> Option<usize> {
+        let len = draw.lineup().len();
         let mut best: Option<(usize, Score)> = None;
-        let mut ties: u64 = 1;
-        for position in 0..lineup.len() {
-            if !draw.admits_all() && !draw.admits(position) {
-                continue;
-            }
-            let score = Score::of(&lineup, position, draw.now(), self.weighted);
+        let mut ties = 0;
+        for position in 0..len {
+            let Some(score) = score(draw, position) else { continue };
             match &best {
                 Some((_, least)) if least.below(&score) => {}
-                Some((_, least)) if !score.below(least) => {
-                    ties += 1;
-                    if draw.index(ties as usize) == 0 {
-                        best = Some((position, score));
-                    }
-                }
+                Some((_, least)) if !score.below(least) => ties += 1,
                 _ => {
                     best = Some((position, score));
                     ties = 1;
                 }
             }
         }
-        best.map(|(position, _)| position)
+        let (first, least) = best?;
+        let chosen = if ties > 1 { draw.index(ties) } else { 0 };
+        let equal = |&at: &usize| score(draw, at).is_some_and(|score| !least.below(&score));
+        (first..len).filter(equal).nth(chosen).or(Some(first))
+    }
+}
+
+impl Picker for LeastLoaded {
+    fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
+        let now = draw.now();
+        if draw.admits_all() && !self.weighted {
+            return Self::lowest(draw, |draw, at| Some(Score::of(&draw.lineup(), at, now, false)));
+        }
+        let weighted = self.weighted;
+        Self::lowest(draw, |draw, at| draw.admits(at).then(|| Score::of(&draw.lineup(), at, now, weighted)))
     }
 
     fn finish(&self, endpoint: &Endpoint, completion: &Completion) {

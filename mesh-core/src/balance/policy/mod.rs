@@ -19,6 +19,7 @@ use core::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::outcome::Outcome;
+use super::shortcut::Way;
 use super::strategy::Strategy;
 use super::view::Lineup;
 use crate::time::Instant;
@@ -28,6 +29,7 @@ pub use draw::Draw;
 pub use least_loaded::LeastLoadedConfig;
 pub use load::{InvalidLoad, LoadReport};
 pub use p2c::P2cConfig;
+pub(super) use p2c::distinct;
 
 use least_loaded::LeastLoaded;
 use p2c::P2c;
@@ -119,14 +121,25 @@ impl BuiltPicker {
 }
 
 impl BuiltPicker {
-    /// The pick where any candidate may serve, for policies that need a random word for it and nothing more;
-    /// `None` leaves it to [`Picker::pick`]. Kept apart because it is what nearly every request comes to.
-    #[inline]
-    pub(super) fn pick_plain(&self, lineup: &Lineup<'_>, now: Instant, entropy: u64) -> Option<usize> {
+    /// The picker of nobody.
+    pub(super) const fn none() -> Self {
+        Self::Random(Random)
+    }
+
+    /// Whether it learns from attempts that succeeded; of others it is always told.
+    pub(super) const fn hears_of_success(&self) -> bool {
         match self {
-            Self::P2c(picker) => picker.pick_plain(lineup, now, entropy),
-            Self::Random(picker) => picker.pick_plain(lineup, entropy),
-            Self::RoundRobin(_) | Self::LeastLoaded(_) | Self::Custom(_) => None,
+            Self::RoundRobin(_) | Self::Random(_) | Self::LeastLoaded(_) | Self::P2c(_) => false,
+            Self::Custom(_) => true,
+        }
+    }
+
+    /// The shortcut that chooses among `candidates` candidates as it does.
+    pub(super) const fn way(&self, candidates: usize) -> Way {
+        match self {
+            Self::Random(_) if candidates > 0 => Way::Any,
+            Self::P2c(picker) if candidates > 1 && picker.is_plain() => Way::LessLoadedOfTwo,
+            Self::RoundRobin(_) | Self::Random(_) | Self::LeastLoaded(_) | Self::P2c(_) | Self::Custom(_) => Way::None,
         }
     }
 }

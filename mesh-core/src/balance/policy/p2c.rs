@@ -11,7 +11,6 @@ use super::weighting::Weighting;
 use super::{Completion, Draw, Picker};
 use crate::balance::endpoint::Endpoint;
 use crate::balance::view::Lineup;
-use crate::time::Instant;
 
 /// The parameters of the power of two choices over loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,16 +46,9 @@ impl P2c {
         Self { choices, failure_hold: config.failure_hold, weighting }
     }
 
-    /// The better of two, where all candidates are admitted and weigh the same.
-    #[inline]
-    pub(super) fn pick_plain(&self, lineup: &Lineup<'_>, now: Instant, entropy: u64) -> Option<usize> {
-        let len = lineup.len();
-        if len < 2 || self.choices > 2 || self.weighting.is_some() {
-            return None;
-        }
-        let (first, second) = distinct(entropy, len);
-        let better = lineup.endpoint(second).load(now) < lineup.endpoint(first).load(now);
-        Some(if better { second } else { first })
+    /// Whether every candidate is as likely as any other, and two are compared.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.choices == 2 && self.weighting.is_none()
     }
 
     /// A candidate and another that is not the same; there must be two at least.
@@ -151,7 +143,7 @@ impl Picker for P2c {
 
 /// Two distinct positions below `len`, which is 2 at least, from one random word.
 #[inline]
-const fn distinct(bits: u64, len: usize) -> (usize, usize) {
+pub(in crate::balance) const fn distinct(bits: u64, len: usize) -> (usize, usize) {
     let first = scale32(bits >> 32, len);
     let second = scale32(bits & u32::MAX as u64, len - 1);
     (first, second + (second >= first) as usize)

@@ -1,20 +1,9 @@
 //! Random: every candidate alike, whatever its weight.
 
 use super::{Draw, Picker};
-use crate::balance::view::Lineup;
-use crate::rng::scale;
 
 #[derive(Debug)]
 pub(in crate::balance) struct Random;
-
-impl Random {
-    /// Any candidate, where all are admitted.
-    #[inline]
-    pub(super) fn pick_plain(&self, lineup: &Lineup<'_>, entropy: u64) -> Option<usize> {
-        let len = lineup.len();
-        (len > 0).then(|| scale(entropy, len as u64) as usize)
-    }
-}
 
 impl Picker for Random {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {

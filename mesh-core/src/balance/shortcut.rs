@@ -1,0 +1,67 @@
+//! The way that nearly every pick takes: any candidate may serve, and one random word says which.
+//!
+//! A handle keeps the shortcut of its view at hand, so that such a pick goes from the handle to the candidates'
+//! counters in one step. It chooses as the policy itself would; where a policy has no shortcut, or a request asks
+//! for more, the policy is asked.
+
+use alloc::sync::Arc;
+
+use super::context::PickContext;
+use super::endpoint::Endpoint;
+use super::error::PickError;
+use super::policy::{Cursor, distinct};
+use super::view::{Placed, View};
+use crate::rng::{mix, scale};
+use crate::time::Instant;
+
+/// The usable endpoints of a view, and how one of them is chosen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shortcut {
+    pub(super) endpoints: Arc<[Arc<Endpoint>]>,
+    pub(super) way: Way,
+}
+
+/// How a policy chooses when it needs to know nothing but its candidates' loads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Not at all: it must be asked.
+    #[default]
+    None,
+    /// Any candidate; there is one at least.
+    Any,
+    /// The less loaded of two that are drawn alike; there are two at least.
+    LessLoadedOfTwo,
+}
+
+impl Shortcut {
+    /// Places a request in `view`, whose shortcut this is; it is not counted yet.
+    #[inline]
+    pub(super) fn place<'a>(
+        &'a self,
+        view: &'a View,
+        now: Instant,
+        context: &PickContext<'_>,
+        entropy: u64,
+        cursor: &mut Cursor,
+    ) -> Result<Placed<'a>, PickError> {
+        match self.choose(now, context, entropy) {
+            Some((position, endpoint)) => Ok(Placed { part: 0, position: position as u32, endpoint }),
+            None => view.place(now, context, entropy, cursor),
+        }
+    }
+
+    #[inline]
+    fn choose(&self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Option<(usize, &Endpoint)> {
+        if self.way == Way::None || !context.is_plain() {
+            return None;
+        }
+        let (endpoints, bits) = (&*self.endpoints, mix(entropy));
+        if self.way == Way::Any {
+            let position = scale(bits, endpoints.len() as u64) as usize;
+            return Some((position, endpoints.get(position)?));
+        }
+        let (first, second) = distinct(bits, endpoints.len());
+        let (one, other) = (&**endpoints.get(first)?, &**endpoints.get(second)?);
+        Some(if other.load(now) < one.load(now) { (second, other) } else { (first, one) })
+    }
+}
