@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use mesh::core::port::Clock;
+use mesh::mesh_core::port::Clock;
 use mesh::{CallPolicy, Instance, Outcome, ServiceConfig, ServiceMesh, TokioClock};
 use tokio::runtime::Runtime;
 

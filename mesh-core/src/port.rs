@@ -80,6 +80,37 @@ pub trait Registry: Debug + Send + Sync {
     fn runs_checks(&self) -> bool;
 }
 
+impl<R: Registry + ?Sized> Registry for Arc<R> {
+    fn register<'a>(&'a self, config: &'a ServiceConfig) -> BoxFuture<'a, Result<(), RegistryError>> {
+        (**self).register(config)
+    }
+
+    fn deregister<'a>(
+        &'a self,
+        service: &'a ServiceName,
+        instance: &'a InstanceId,
+        part: Part,
+    ) -> BoxFuture<'a, Result<(), RegistryError>> {
+        (**self).deregister(service, instance, part)
+    }
+
+    fn inspect<'a>(&'a self, config: &'a ServiceConfig) -> BoxFuture<'a, Result<Standing, RegistryError>> {
+        (**self).inspect(config)
+    }
+
+    fn resolve<'a>(&'a self, service: &'a ServiceName) -> BoxFuture<'a, Result<Resolution, RegistryError>> {
+        (**self).resolve(service)
+    }
+
+    fn watch(&self, service: &ServiceName) -> Box<dyn Watch> {
+        (**self).watch(service)
+    }
+
+    fn runs_checks(&self) -> bool {
+        (**self).runs_checks()
+    }
+}
+
 /// A service being followed. It never ends: what goes wrong is an event, and the next one tells how it went on.
 pub trait Watch: Debug + Send {
     /// Waits for the next event.

@@ -8,10 +8,10 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mesh::core::port::Clock as _;
-use mesh::core::route::Selector;
-use mesh::core::time::Instant;
-use mesh::retry::call::GiveUpReason;
+use mesh::mesh_core::port::Clock as _;
+use mesh::mesh_core::route::Selector;
+use mesh::mesh_core::time::Instant;
+use mesh::mesh_retry::call::GiveUpReason;
 use mesh::{
     CallError, CallPolicy, Class, Instance, Outcome, PickError, RetryPolicy, ServiceError, ServiceMesh, TokioClock,
 };
@@ -344,7 +344,7 @@ impl World {
     }
 
     /// Calls `api`: `respond` says of an instance and the number of the attempt how long it takes and how it ends.
-    async fn call<C: mesh::retry::classify::Classify<&'static str, &'static str>>(
+    async fn call<C: mesh::mesh_retry::classify::Classify<&'static str, &'static str>>(
         &self,
         policy: CallPolicy<C>,
         respond: impl Fn(u16, usize) -> (Duration, Reply),

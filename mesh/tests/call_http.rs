@@ -5,8 +5,8 @@ mod support;
 
 use std::sync::Arc;
 
-use mesh::core::service::CheckRunner;
-use mesh::retry::classify::{class_of_status, parse_retry_after};
+use mesh::mesh_core::service::CheckRunner;
+use mesh::mesh_retry::classify::{class_of_status, parse_retry_after};
 use mesh::{CallPolicy, Class, HealthCheck, Instance, RetryPolicy, ServiceConfig, ServiceMesh};
 
 use support::backend::Backend;

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use mesh::core::rng::Rng;
+use mesh::mesh_core::rng::Rng;
 use mesh::registry::MemoryRegistry;
 use mesh::{CallPolicy, Instance, Outcome, RetryPolicy, ServiceConfig, ServiceMesh};
 use mesh_core::port::Registry as _;

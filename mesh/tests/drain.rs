@@ -5,8 +5,8 @@
 mod support;
 
 use mesh::PickError;
-use mesh::core::service::InstanceKey;
-use mesh::core::snapshot::RegistryStatus;
+use mesh::mesh_core::service::InstanceKey;
+use mesh::mesh_core::snapshot::RegistryStatus;
 
 use support::{Lab, api, every, healthy, instance_of, number_of, settle};
 

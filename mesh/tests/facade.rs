@@ -8,8 +8,8 @@ use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use mesh::core::balance::policy::P2cConfig;
-use mesh::core::machine::ServiceMachineConfig;
+use mesh::mesh_core::balance::policy::P2cConfig;
+use mesh::mesh_core::machine::ServiceMachineConfig;
 use mesh::registry::StaticRegistry;
 use mesh::{
     CallPolicy, DeregisterError, MeshConfig, Outcome, PickError, RegisterError, Route, ServiceError, ServiceMesh,

@@ -5,10 +5,10 @@ mod support;
 
 use std::num::NonZeroU32;
 
-use mesh::core::balance::Tried;
-use mesh::core::machine::ServiceMachineConfig;
-use mesh::core::port::RegistryError;
-use mesh::core::route::Selector;
+use mesh::mesh_core::balance::Tried;
+use mesh::mesh_core::machine::ServiceMachineConfig;
+use mesh::mesh_core::port::RegistryError;
+use mesh::mesh_core::route::Selector;
 use mesh::{CallError, CallPolicy, Class, PickContext, PickError, RetryPolicy, Route, ServiceError, ServiceMesh};
 
 use support::dial::Line;

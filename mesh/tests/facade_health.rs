@@ -6,9 +6,9 @@ mod support;
 
 use std::num::NonZeroU32;
 
-use mesh::core::machine::ServiceMachineConfig;
-use mesh::core::service::{HealthCheckBuilder, Weight, Weights};
-use mesh::core::snapshot::RegistryStatus;
+use mesh::mesh_core::machine::ServiceMachineConfig;
+use mesh::mesh_core::service::{HealthCheckBuilder, Weight, Weights};
+use mesh::mesh_core::snapshot::RegistryStatus;
 use mesh::{CallPolicy, HealthCheck, Outcome, PickError, ServiceMesh};
 
 use support::backend::Backend;

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::core::port::Clock as _;
-use mesh::core::route::Selector;
+use mesh::mesh_core::port::Clock as _;
+use mesh::mesh_core::route::Selector;
 use mesh::{
     CallPolicy, DeregisterError, Environment, HealthCheck, Outcome, PickContext, PickError, RegisterError, Route,
     ServiceConfig, ServiceMesh, Source, TokioClock,

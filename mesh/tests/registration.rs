@@ -3,7 +3,7 @@
 
 mod support;
 
-use mesh::core::registration::{Part, PartState, Standing, UpdateError};
+use mesh::mesh_core::registration::{Part, PartState, Standing, UpdateError};
 use mesh::{
     DeregisterError, HealthCheck, RegisterError, Registration, ServiceConfig, ServiceMesh, UpdateRegistrationError,
 };
@@ -78,7 +78,7 @@ async fn what_the_registry_loses_is_registered_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_was_lost_is_registered_again_too() {
-    use mesh::core::port::Registry as _;
+    use mesh::mesh_core::port::Registry as _;
     let lab = Lab::new();
     let mesh = lab.mesh().await;
     mesh.register_service(checked()).await.unwrap();

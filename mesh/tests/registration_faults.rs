@@ -5,8 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use mesh::core::port::{RegistryError, StateChange};
-use mesh::core::registration::{Part, Parts, RegistrationError, Standing};
+use mesh::mesh_core::port::{RegistryError, StateChange};
+use mesh::mesh_core::registration::{Part, Parts, RegistrationError, Standing};
 use mesh::{DeregisterError, HealthCheck, RegisterError, ServiceConfig, ServiceMesh};
 
 use support::registry::{Answer, denied, refused, unavailable, unreachable};
@@ -291,7 +291,7 @@ async fn an_operation_that_panics_counts_as_unanswered() {
     #[derive(Debug)]
     struct Brittle(support::registry::ScriptedRegistry, std::sync::atomic::AtomicBool);
 
-    impl mesh::core::port::Registry for Brittle {
+    impl mesh::mesh_core::port::Registry for Brittle {
         fn register<'a>(&'a self, config: &'a ServiceConfig) -> Answered<'a, ()> {
             assert!(self.1.swap(true, std::sync::atomic::Ordering::Relaxed), "as the test wants it");
             self.0.register(config)
@@ -310,11 +310,11 @@ async fn an_operation_that_panics_counts_as_unanswered() {
             self.0.inspect(config)
         }
 
-        fn resolve<'a>(&'a self, service: &'a mesh::ServiceName) -> Answered<'a, mesh::core::port::Resolution> {
+        fn resolve<'a>(&'a self, service: &'a mesh::ServiceName) -> Answered<'a, mesh::mesh_core::port::Resolution> {
             self.0.resolve(service)
         }
 
-        fn watch(&self, service: &mesh::ServiceName) -> Box<dyn mesh::core::port::Watch> {
+        fn watch(&self, service: &mesh::ServiceName) -> Box<dyn mesh::mesh_core::port::Watch> {
             self.0.watch(service)
         }
 
@@ -330,7 +330,7 @@ async fn an_operation_that_panics_counts_as_unanswered() {
     assert!(lab.now().since(began) >= secs(5), "after the time that an answer is waited for");
 }
 
-type Answered<'a, T> = mesh::core::port::BoxFuture<'a, Result<T, RegistryError>>;
+type Answered<'a, T> = mesh::mesh_core::port::BoxFuture<'a, Result<T, RegistryError>>;
 
 /// Registers so that the service stands without its check and cannot be taken away.
 async fn leave_half_behind(lab: &Lab, mesh: &ServiceMesh) -> RegisterError {

@@ -3,8 +3,8 @@
 
 mod support;
 
-use mesh::core::balance::Tried;
-use mesh::core::route::{RouteId, Routes, Selector};
+use mesh::mesh_core::balance::Tried;
+use mesh::mesh_core::route::{RouteId, Routes, Selector};
 use mesh::{PickContext, PickError, Route, ServiceError, ServiceMesh};
 
 use support::{Lab, instance_of, number_of, settle};

@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use mesh::core::time::Instant;
+use mesh::mesh_core::time::Instant;
 use mesh::{
     CallError, CallPolicy, DeregisterError, HealthCheck, RegisterError, ServiceError, ServiceMesh, ShutdownReport,
 };

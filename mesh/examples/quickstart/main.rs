@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mesh::core::port::Clock;
-use mesh::core::service::CheckRunner;
+use mesh::mesh_core::port::Clock;
+use mesh::mesh_core::service::CheckRunner;
 use mesh::{CallPolicy, Class, HealthCheck, Instance, ServiceConfig, ServiceMesh, TokioClock};
 
 use backend::Backend;
@@ -119,7 +119,7 @@ async fn get(client: reqwest::Client, instance: Arc<Instance>) -> reqwest::Resul
 /// What a reply means: the statuses as mesh-retry reads them, and every error worth another attempt.
 fn class_of(reply: &reqwest::Result<reqwest::Response>) -> Class {
     match reply {
-        Ok(response) => mesh::retry::classify::class_of_status(response.status().as_u16()),
+        Ok(response) => mesh::mesh_retry::classify::class_of_status(response.status().as_u16()),
         Err(_) => Class::Transient,
     }
 }

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use mesh::core::service::CheckRunner;
+use mesh::mesh_core::service::CheckRunner;
 use mesh::{HealthCheck, ServiceConfig};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use mesh::core::port::BoxFuture;
-use mesh::core::service::Host;
+use mesh::mesh_core::port::BoxFuture;
+use mesh::mesh_core::service::Host;
 use mesh::{Dial, Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mesh::core::balance::Tried;
-use mesh::core::port::{Clock, Entropy};
-use mesh::core::rng::mix;
-use mesh::core::service::{ConfigError, ServiceConfigBuilder};
-use mesh::core::time::Instant;
-use mesh::retry::backoff::Jitter;
+use mesh::mesh_core::balance::Tried;
+use mesh::mesh_core::port::{Clock, Entropy};
+use mesh::mesh_core::rng::mix;
+use mesh::mesh_core::service::{ConfigError, ServiceConfigBuilder};
+use mesh::mesh_core::time::Instant;
+use mesh::mesh_retry::backoff::Jitter;
 use mesh::{
     Environment, Instance, InstanceId, Lease, MeshConfig, PickContext, PickError, RetryPolicy, ServiceConfig,
     ServiceMesh, ServiceMeshBuilder, TokioClock,

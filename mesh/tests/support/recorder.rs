@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use mesh::core::recorder::{Measurement, Recorder};
+use mesh::mesh_core::recorder::{Measurement, Recorder};
 
 /// The notes of what was measured; clones share them.
 #[derive(Clone, Debug, Default)]

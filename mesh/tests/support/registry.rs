@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mesh::core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch, WatchEvent};
-use mesh::core::registration::{Part, Standing};
-use mesh::core::snapshot::{Entry, RegistryStatus, Snapshot};
+use mesh::mesh_core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch, WatchEvent};
+use mesh::mesh_core::registration::{Part, Standing};
+use mesh::mesh_core::snapshot::{Entry, RegistryStatus, Snapshot};
 use mesh::registry::MemoryRegistry;
 use mesh::{InstanceId, ServiceConfig, ServiceName};
 use tokio::sync::watch;
