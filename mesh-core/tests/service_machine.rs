@@ -219,9 +219,11 @@ fn of_too_many_events_that_nobody_fetches_the_oldest_are_forgotten() {
         machine.handle_input(at(millis), ServiceInput::Confirmed);
     }
     let events: Vec<_> = std::iter::from_fn(|| machine.poll_event()).collect();
-    let since = at(ServiceMachine::EVENTS_MAX as u64 - 1);
-    let last = ServiceEvent::Freshness { from: Freshness::Stale { since }, to: Freshness::Live };
-    assert_eq!((events.len(), events.last()), (ServiceMachine::EVENTS_MAX, Some(&last)));
+    let stale = |millis: usize| Freshness::Stale { since: at(millis as u64) };
+    let (first, last) = (stale(ServiceMachine::EVENTS_MAX / 2), stale(ServiceMachine::EVENTS_MAX - 1));
+    assert_eq!(events.len(), ServiceMachine::EVENTS_MAX);
+    assert_eq!(events.first(), Some(&ServiceEvent::Freshness { from: Freshness::Live, to: first }));
+    assert_eq!(events.last(), Some(&ServiceEvent::Freshness { from: last, to: Freshness::Live }));
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn whom_the_registry_finds_unhealthy_counts_with_the_sick() {
 
 #[test]
 fn one_that_was_taken_out_counts_as_gone_while_the_list_may_be_behind() {
-    let mut rig = one_taken_out_and_another_due_in(15);
+    let mut rig = one_asked_for_and_another_due_in(15, Deregistration::Done);
     rig.fate(0, passes());
     rig.pass(secs(29));
     assert!(rig.take().deregistrations.is_empty(), "three may be left, and three are kept");
@@ -44,7 +44,7 @@ fn one_that_was_taken_out_counts_as_gone_while_the_list_may_be_behind() {
 
 #[test]
 fn one_that_was_taken_out_counts_as_gone_when_nobody_may_go() {
-    let mut rig = one_taken_out_and_another_due_in(45);
+    let mut rig = one_asked_for_and_another_due_in(45, Deregistration::Done);
     rig.pass(secs(25));
     rig.fate(2, fails());
     rig.pass(secs(10));
@@ -56,7 +56,7 @@ fn one_that_was_taken_out_counts_as_gone_when_nobody_may_go() {
 
 #[test]
 fn one_that_was_taken_out_counts_as_gone_while_the_registry_is_lost_and_half_a_minute_longer() {
-    let mut rig = one_taken_out_and_another_due_in(45);
+    let mut rig = one_asked_for_and_another_due_in(45, Deregistration::Done);
     rig.tell(ServiceInput::Lost);
     rig.pass(secs(40));
     rig.tell(ServiceInput::Confirmed);
@@ -64,9 +64,26 @@ fn one_that_was_taken_out_counts_as_gone_while_the_registry_is_lost_and_half_a_m
     assert!(rig.take().deregistrations.is_empty(), "three may be left, and three are kept");
 }
 
-/// Four instances of which three are kept: 0 was taken out just now and is still listed, and 1 is sick and due so
-/// many seconds later.
-fn one_taken_out_and_another_due_in(seconds: u64) -> Rig {
+#[test]
+fn one_that_was_not_taken_out_counts_at_once() {
+    for answer in [Deregistration::Again, Deregistration::Never] {
+        let mut rig = one_asked_for_and_another_due_in(15, answer);
+        rig.pass(secs(20));
+        assert_eq!(rig.take().deregistered(), [1], "{answer:?}");
+    }
+}
+
+#[test]
+fn one_that_left_is_not_counted_twice() {
+    let mut rig = one_asked_for_and_another_due_in(15, Deregistration::Done);
+    rig.observe(heard((1..5).map(checked).collect()));
+    rig.pass(secs(20));
+    assert_eq!(rig.take().deregistered(), [1], "three others are left");
+}
+
+/// Four instances of which three are kept: the deregistration of 0 was answered just now and it is still listed,
+/// and 1 is sick and due so many seconds later.
+fn one_asked_for_and_another_due_in(seconds: u64, answer: Deregistration) -> Rig {
     let mut config = ServiceMachineConfig::default();
     config.deregister_keeps = times(3);
     config.checks.stagger_max = Duration::ZERO;
@@ -80,7 +97,7 @@ fn one_taken_out_and_another_due_in(seconds: u64) -> Rig {
     }
     let (_, id, number) = rig.take().deregistrations[0];
     assert_eq!(number, 0);
-    rig.tell(ServiceInput::Deregistered(id, Deregistration::Done));
+    rig.tell(ServiceInput::Deregistered(id, answer));
     rig
 }
 
