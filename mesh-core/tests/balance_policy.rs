@@ -69,6 +69,18 @@ fn random_picks_everyone_alike_whether_or_not_others_are_excluded() {
 }
 
 #[test]
+fn words_of_entropy_that_only_count_up_still_spread_the_picks() {
+    for strategy in [Strategy::Random, p2c(2, ms(0))] {
+        let mut fleet = fleet(strategy.clone(), members(10));
+        let mut seen = [0_u32; 10];
+        for entropy in 0..10_000 {
+            seen[usize::from(fleet.next(entropy))] += 1;
+        }
+        assert!(seen.iter().all(|&seen| seen.abs_diff(1_000) < 150), "{}: {seen:?}", strategy.name());
+    }
+}
+
+#[test]
 fn least_loaded_picks_the_least_load_per_weight_and_any_of_several_alike() {
     let mut fleet = fleet(least_loaded(ms(0)), vec![weighted(0, 4), weighted(1, 1), weighted(2, 1)]);
     let mut rng = Rng::from_seed(9);
