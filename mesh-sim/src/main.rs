@@ -1,0 +1,2 @@
+//! The command `mesh-sim`.
+fn main() {}

@@ -1,0 +1,95 @@
+//! When requests come.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// When requests come, over all clients together. Rates are in requests per second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Arrivals {
+    /// Independently of each other.
+    Poisson {
+        /// Requests per second.
+        rate: f64,
+    },
+    /// Evenly spaced; the first comes one space after the start.
+    Uniform {
+        /// Requests per second.
+        rate: f64,
+    },
+    /// Poisson during "on" periods and nothing during "off" periods, both exponentially long; begins "on".
+    Bursts {
+        /// The average over both, in requests per second.
+        rate: f64,
+        /// The mean length of an "on" period.
+        #[serde(with = "mesh_core::text::duration")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        on: Duration,
+        /// The mean length of an "off" period.
+        #[serde(with = "mesh_core::text::duration")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        off: Duration,
+    },
+    /// Poisson whose rate changes at times; before the first nothing comes.
+    Steps {
+        /// The rates, in the order of their times.
+        steps: Vec<RateStep>,
+    },
+    /// Poisson whose rate changes linearly over the duration.
+    Ramp {
+        /// The rate at the start.
+        from: f64,
+        /// The rate at the end of the duration.
+        to: f64,
+    },
+    /// Users who wait for their answer before they ask again; user u belongs to client u mod count.
+    Closed {
+        /// How many users in all.
+        concurrency: u32,
+        /// After how many requests in all it ends.
+        requests: u64,
+        /// How long a user thinks between an answer and the next request.
+        #[serde(default, with = "mesh_core::text::duration")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        think: Duration,
+    },
+    /// At given times.
+    Trace {
+        /// The file that names them: one offset from the start a line, such as `250ms`.
+        file: String,
+        /// What the file says, in order; see [`Scenario::load_trace`](super::Scenario::load_trace).
+        #[serde(skip)]
+        offsets: Arc<[Duration]>,
+    },
+}
+
+/// A rate from a time on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RateStep {
+    /// From when.
+    #[serde(with = "mesh_core::text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub at: Duration,
+    /// Requests per second from then on.
+    pub rate: f64,
+}
+
+impl Arrivals {
+    /// Poisson at `rate` requests per second.
+    #[must_use]
+    pub const fn poisson(rate: f64) -> Self {
+        Self::Poisson { rate }
+    }
+
+    /// At the times `offsets`, which are counted from the start and sorted.
+    #[must_use]
+    pub fn at(offsets: impl Into<Arc<[Duration]>>) -> Self {
+        Self::Trace { file: String::new(), offsets: offsets.into() }
+    }
+}

@@ -1,0 +1,301 @@
+//! Who calls, and how.
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use mesh_core::health::CheckerConfig;
+use mesh_retry::backoff::{Backoff, Jitter};
+use mesh_retry::policy::RetryPolicy;
+use serde::{Deserialize, Serialize};
+
+use super::Arrivals;
+
+/// Those who call: each client has a balancer, a health view and retries of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Clients {
+    /// How many.
+    #[serde(default = "one_client")]
+    pub count: NonZeroU32,
+    /// The zone they are in, or `spread`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ClientZone>,
+    /// When requests come, over all clients.
+    pub arrivals: Arrivals,
+    /// The call's deadline, from the intended arrival.
+    #[serde(default, with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub timeout: Option<Duration>,
+    /// How long one attempt may take.
+    #[serde(default, with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub attempt_timeout: Option<Duration>,
+    /// What an abandoned attempt takes back from its server.
+    #[serde(default)]
+    pub cancel: CancelMode,
+    /// The keys of requests, for strategies that keep a key with its server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Keys>,
+    /// How calls are retried; without it they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// The active checks that each client runs; without it none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthChecks>,
+}
+
+/// Where clients are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
+#[serde(from = "String", into = "String")]
+pub enum ClientZone {
+    /// All in one zone.
+    In(String),
+    /// One after the other over the servers' zones, in the order of their names.
+    Spread,
+}
+
+/// What an abandoned attempt takes back from its server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum CancelMode {
+    /// Nothing: the server works on.
+    #[default]
+    None,
+    /// Its place in the queue.
+    Queued,
+    /// Its place in the queue, or its worker.
+    Running,
+}
+
+/// The keys of requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Keys {
+    /// Any of `count` alike.
+    Uniform {
+        /// How many there are.
+        count: NonZeroU32,
+    },
+    /// Key k is drawn as often as 1 / k^exponent.
+    Zipf {
+        /// How many there are.
+        count: NonZeroU32,
+        /// The exponent, from 0.
+        exponent: f64,
+    },
+}
+
+/// How calls are retried. The defaults are those of the library's default policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Retry {
+    /// The most attempts of a call, the first included.
+    pub attempts_max: NonZeroU32,
+    /// How long retries wait.
+    pub backoff: BackoffShape,
+}
+
+/// How long retries wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum BackoffShape {
+    /// Longer from retry to retry.
+    Exponential {
+        /// The ceiling of the first wait.
+        #[serde(default = "backoff_base", with = "mesh_core::text::duration")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        base: Duration,
+        /// What no wait exceeds.
+        #[serde(default = "backoff_cap", with = "mesh_core::text::duration")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        cap: Duration,
+        /// The growth from one ceiling to the next, in thousandths.
+        #[serde(default = "backoff_multiplier")]
+        multiplier_milli: u32,
+        /// How the wait is drawn below its ceiling: `full` or `none`.
+        #[serde(default)]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        jitter: Jitter,
+    },
+}
+
+/// The active checks that each client runs of each server. The defaults are those of checks that the mesh runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct HealthChecks {
+    /// From the end of a check to the next.
+    #[serde(with = "mesh_core::text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub interval: Duration,
+    /// When a check without an answer has failed; at most the interval.
+    #[serde(with = "mesh_core::text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub timeout: Duration,
+    /// How many checks in a row must pass.
+    pub rise: NonZeroU32,
+    /// How many checks in a row must fail.
+    pub fall: NonZeroU32,
+    /// The most checks in flight at once for one client.
+    pub in_flight_max: NonZeroU32,
+    /// Within what time the first check of a server comes.
+    #[serde(with = "mesh_core::text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub stagger_max: Duration,
+    /// How far each interval may be stretched at random, in percent.
+    pub jitter_percent: u32,
+}
+
+impl Clients {
+    /// One client without timeouts, retries or checks.
+    #[must_use]
+    pub const fn new(arrivals: Arrivals) -> Self {
+        Self {
+            count: one_client(),
+            zone: None,
+            arrivals,
+            timeout: None,
+            attempt_timeout: None,
+            cancel: CancelMode::None,
+            keys: None,
+            retry: None,
+            health_check: None,
+        }
+    }
+
+    /// Sets how many clients there are.
+    #[must_use]
+    pub const fn count(mut self, count: NonZeroU32) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// Sets the call's deadline.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long one attempt may take.
+    #[must_use]
+    pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how calls are retried.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Sets the active checks.
+    #[must_use]
+    pub fn health_check(mut self, checks: HealthChecks) -> Self {
+        self.health_check = Some(checks);
+        self
+    }
+
+    /// The production policy that calls follow.
+    #[must_use]
+    pub fn policy(&self) -> RetryPolicy {
+        let mut policy = RetryPolicy::never();
+        if let Some(retry) = &self.retry {
+            policy.attempts_max = retry.attempts_max;
+            policy.backoff = retry.backoff.to_backoff();
+        }
+        policy.deadline = self.timeout;
+        policy.attempt_timeout = self.attempt_timeout;
+        policy
+    }
+}
+
+impl BackoffShape {
+    /// The production value.
+    #[must_use]
+    pub fn to_backoff(&self) -> Backoff {
+        let Self::Exponential { base, cap, multiplier_milli, jitter } = *self;
+        let mut backoff = Backoff::default();
+        (backoff.base, backoff.cap) = (base, cap);
+        (backoff.multiplier_milli, backoff.jitter) = (multiplier_milli, jitter);
+        backoff
+    }
+}
+
+impl Default for BackoffShape {
+    fn default() -> Self {
+        let Backoff { base, cap, multiplier_milli, jitter, .. } = RetryPolicy::default().backoff;
+        Self::Exponential { base, cap, multiplier_milli, jitter }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts_max: RetryPolicy::default().attempts_max, backoff: BackoffShape::default() }
+    }
+}
+
+impl Default for HealthChecks {
+    fn default() -> Self {
+        let CheckerConfig { in_flight_max, stagger_max, jitter_percent, .. } = CheckerConfig::default();
+        Self {
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            rise: RISE,
+            fall: FALL,
+            in_flight_max,
+            stagger_max,
+            jitter_percent,
+        }
+    }
+}
+
+impl From<String> for ClientZone {
+    fn from(zone: String) -> Self {
+        if zone == SPREAD { Self::Spread } else { Self::In(zone) }
+    }
+}
+
+impl From<ClientZone> for String {
+    fn from(zone: ClientZone) -> Self {
+        match zone {
+            ClientZone::In(zone) => zone,
+            ClientZone::Spread => SPREAD.into(),
+        }
+    }
+}
+
+const fn one_client() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn backoff_base() -> Duration {
+    RetryPolicy::default().backoff.base
+}
+
+fn backoff_cap() -> Duration {
+    RetryPolicy::default().backoff.cap
+}
+
+fn backoff_multiplier() -> u32 {
+    RetryPolicy::default().backoff.multiplier_milli
+}
+
+const SPREAD: &str = "spread";
+/// HAProxy's `rise` and `fall`, the defaults of checks that the mesh runs (mesh-core, `HealthCheckBuilder`).
+const RISE: NonZeroU32 = NonZeroU32::new(2).unwrap();
+const FALL: NonZeroU32 = NonZeroU32::new(3).unwrap();

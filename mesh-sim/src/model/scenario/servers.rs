@@ -1,0 +1,143 @@
+//! Who is called.
+
+use alloc::collections::BTreeMap;
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Distribution;
+
+/// A group of identical servers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ServerGroup {
+    /// What it is called; faults aim at it by this name.
+    pub group: String,
+    /// How many servers it has.
+    pub count: u32,
+    /// The zone that its servers are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The registered weight.
+    #[serde(default = "one_weight")]
+    pub weight: u16,
+    /// Service times are divided by it.
+    #[serde(default = "full_speed")]
+    pub speed: f64,
+    /// The registered version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The registered tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The registered metadata.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub meta: BTreeMap<String, String>,
+    /// How requests share a server.
+    #[serde(default)]
+    pub discipline: Discipline,
+    /// How many requests are worked on at once (fifo).
+    #[serde(default = "one_worker")]
+    pub workers: NonZeroU32,
+    /// How many requests may wait (fifo) or be in service (processor-sharing); more are rejected at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_limit: Option<u32>,
+    /// How long a request takes.
+    pub service_time: Distribution,
+    /// What each other request in the server adds to a service time when it starts.
+    #[serde(default, with = "mesh_core::text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub service_time_per_concurrent: Duration,
+}
+
+/// How requests share a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Discipline {
+    /// They wait for a worker, first come first served.
+    #[default]
+    Fifo,
+    /// All are worked on at once, and share the server's speed.
+    ProcessorSharing,
+    /// Each takes its time, however many there are.
+    Delay,
+}
+
+impl Discipline {
+    /// Its name in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fifo => "fifo",
+            Self::ProcessorSharing => "processor-sharing",
+            Self::Delay => "delay",
+        }
+    }
+}
+
+impl ServerGroup {
+    /// A group of `count` servers with one worker each.
+    #[must_use]
+    pub fn new(group: impl Into<String>, count: u32, service_time: Distribution) -> Self {
+        Self {
+            group: group.into(),
+            count,
+            zone: None,
+            weight: one_weight(),
+            speed: full_speed(),
+            version: None,
+            tags: Vec::new(),
+            meta: BTreeMap::new(),
+            discipline: Discipline::default(),
+            workers: one_worker(),
+            queue_limit: None,
+            service_time,
+            service_time_per_concurrent: Duration::ZERO,
+        }
+    }
+
+    /// Sets how requests share a server.
+    #[must_use]
+    pub const fn discipline(mut self, discipline: Discipline) -> Self {
+        self.discipline = discipline;
+        self
+    }
+
+    /// Sets how many requests are worked on at once.
+    #[must_use]
+    pub const fn workers(mut self, workers: NonZeroU32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Bounds the queue.
+    #[must_use]
+    pub const fn queue_limit(mut self, limit: u32) -> Self {
+        self.queue_limit = Some(limit);
+        self
+    }
+
+    /// Sets the registered weight.
+    #[must_use]
+    pub const fn weight(mut self, weight: u16) -> Self {
+        self.weight = weight;
+        self
+    }
+}
+
+const fn one_weight() -> u16 {
+    1
+}
+
+const fn full_speed() -> f64 {
+    1.0
+}
+
+const fn one_worker() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
