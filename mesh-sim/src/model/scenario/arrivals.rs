@@ -16,7 +16,7 @@ pub enum Arrivals {
         /// Requests per second.
         rate: f64,
     },
-    /// Evenly spaced; the first comes one space after the start.
+    /// Evenly spaced; the first comes at the start.
     Uniform {
         /// Requests per second.
         rate: f64,

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use mesh_core::service::{ConfigError, Instance};
 use serde::{Deserialize, Serialize};
 
 use super::Distribution;
@@ -130,6 +131,32 @@ impl ServerGroup {
     }
 }
 
+impl ServerGroup {
+    /// The instance that its server `index`, numbered `number` over all groups, is registered as.
+    ///
+    /// # Errors
+    /// Every name, tag or number that breaks the rules of a registry.
+    pub(crate) fn instance(&self, number: u32, index: u32) -> Result<Instance, ConfigError> {
+        let [_, high, middle, low] = number.to_be_bytes();
+        let mut builder = Instance::builder(SERVICE, format!("10.{high}.{middle}.{low}").as_str(), 80_u16)
+            .id(format!("{}-{index}", self.group).as_str())
+            .weight(self.weight);
+        for (key, value) in &self.meta {
+            builder = builder.meta(key, value);
+        }
+        for tag in &self.tags {
+            builder = builder.tag(tag.as_str());
+        }
+        if let Some(zone) = &self.zone {
+            builder = builder.zone(zone.as_str());
+        }
+        if let Some(version) = &self.version {
+            builder = builder.version(version.as_str());
+        }
+        builder.build()
+    }
+}
+
 const fn one_weight() -> u16 {
     1
 }
@@ -141,3 +168,6 @@ const fn full_speed() -> f64 {
 const fn one_worker() -> NonZeroU32 {
     NonZeroU32::MIN
 }
+
+/// What the simulated service is called.
+const SERVICE: &str = "simulated";

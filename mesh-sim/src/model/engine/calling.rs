@@ -1,0 +1,276 @@
+//! The clients' side of requests: how they come, are tried and end.
+
+use core::time::Duration;
+
+use mesh_core::balance::{Outcome, PickError, Wake};
+use mesh_core::machine::Machine as _;
+use mesh_core::rng::scale;
+use mesh_core::time::Instant;
+use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, GiveUpReason};
+use mesh_retry::classify::Class;
+
+use super::agenda::Lane;
+use super::metrics::Failing;
+use super::{Answer, Attempt, AttemptKey, Call, CallKey, Coming, Course, Due, Engine, NOBODY, Place};
+use crate::model::observe::{Event, EventKind, Observer};
+use crate::model::scenario::Arrivals;
+
+impl<C: Course, O: Observer> Engine<'_, C, O> {
+    /// Makes the next arrival of an open loop come in its time.
+    pub(super) fn expect_arrival(&mut self) {
+        match self.arrivals.next() {
+            Some(at) => self.agenda.push_in(Lane::Arrivals, at, Due::Arrival),
+            None => self.sources = 0,
+        }
+    }
+
+    /// A request of an open loop comes.
+    pub(super) fn arrive(&mut self) {
+        let request = self.requests_made;
+        self.requests_made += 1;
+        let clients = self.clients.len() as u64;
+        let client = if clients == 1 { 0 } else { scale(self.choice.next_u64(), clients) as u32 };
+        self.expect_arrival();
+        self.come(Coming { request, client, intended: self.now, user: NOBODY });
+    }
+
+    /// A user of a closed loop asks, or retires.
+    pub(super) fn ask(&mut self, user: u32) {
+        let Arrivals::Closed { requests, concurrency, .. } = &self.scenario.clients.arrivals else { return };
+        if self.requests_made >= *requests || self.now >= self.window.1 {
+            self.sources -= 1;
+            return;
+        }
+        self.requests_made += 1;
+        let asked = &mut self.asked[user as usize];
+        // The number follows from the user alone, so that every strategy gives his requests the same work.
+        let request = *asked * u64::from(*concurrency) + u64::from(user);
+        *asked += 1;
+        let client = user % self.clients.len() as u32;
+        self.come(Coming { request, client, intended: self.now, user });
+    }
+
+    fn come(&mut self, coming: Coming) {
+        self.metrics.requests.offered += 1;
+        self.metrics.requests.measured += u64::from(coming.intended >= self.window.0);
+        let Coming { request, client, .. } = coming;
+        self.note(Event { kind: EventKind::Arrived, request, attempt: u32::MAX, client, server: NOBODY });
+        match self.affliction.as_ref().filter(|affliction| affliction.paused) {
+            None => self.start(coming),
+            Some(affliction) => {
+                let until = affliction.paused_until(&self.effects).unwrap_or(self.window.1);
+                self.held.push_back(coming);
+                self.agenda.push(until.max(self.now), Due::Release);
+            }
+        }
+    }
+
+    /// A request that came while its client was paused begins.
+    pub(super) fn release(&mut self) {
+        if let Some(coming) = self.held.pop_front() {
+            self.start(coming);
+        }
+    }
+
+    fn start(&mut self, coming: Coming) {
+        let entropy = self.clients[coming.client as usize].rng.next_u64();
+        let machine = self.course.begin(entropy, self.local(coming.intended));
+        let deadline = self.scenario.clients.timeout.map(|timeout| coming.intended + timeout);
+        let hash_key = self.keys.as_ref().map(|keys| keys.draw(coming.request));
+        let measured = coming.intended >= self.window.0;
+        let call = Call { machine, coming, measured, deadline, hash_key, current: None, last: None };
+        let key = self.calls.insert(call);
+        if let Some(deadline) = deadline {
+            self.agenda.push_in(Lane::Deadlines, deadline.max(self.now), Due::Deadline(key));
+            self.sweep_lanes();
+        }
+        self.drive(key);
+    }
+
+    /// Does what a call's machine asks for, until it waits or is over.
+    fn drive(&mut self, key: CallKey) {
+        while let Some(call) = self.calls.get_mut(key) {
+            match call.machine.poll_effect() {
+                Some(CallEffect::Attempt { attempt, number, timeout }) => self.place(key, attempt, number, timeout),
+                Some(CallEffect::Cancel { .. }) => {
+                    if let Some(attempt) = call.current.take() {
+                        self.abandon(attempt, Outcome::TimedOut);
+                    }
+                }
+                None => match call.machine.poll_event() {
+                    Some(event) => self.conclude(key, &event),
+                    None => return self.wait(key),
+                },
+            }
+        }
+    }
+
+    /// Wakes a call at the end of its backoff. What an attempt under way waits for has events of its own.
+    fn wait(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key).filter(|call| call.current.is_none()) else { return };
+        let Coming { request, client, .. } = call.coming;
+        if let Some(due) = call.machine.poll_timeout() {
+            self.agenda.push(self.to_virtual(due), Due::Wakes(key));
+            self.note(Event { kind: EventKind::Waiting, request, attempt: u32::MAX, client, server: NOBODY });
+        }
+    }
+
+    pub(super) fn wake(&mut self, key: CallKey) {
+        let local = self.local(self.now);
+        if let Some(call) = self.calls.get_mut(key).filter(|call| call.current.is_none()) {
+            call.machine.handle_timeout(local);
+            self.drive(key);
+        }
+    }
+
+    /// Finds a server for an attempt and sends it, or tells the machine that there is none.
+    fn place(&mut self, key: CallKey, id: AttemptId, number: u32, timeout: Option<Duration>) {
+        let local = self.local(self.now);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Coming { request, client, .. } = call.coming;
+        match self.clients[client as usize].pick(local, C::tried(&call.machine), call.hash_key) {
+            Ok((lease, server)) => {
+                call.machine.handle_input(local, CallInput::Picked { attempt: id, endpoint: lease.endpoint().id() });
+                let attempt = Attempt {
+                    call: key,
+                    id,
+                    number,
+                    request,
+                    client,
+                    server,
+                    measured: call.measured,
+                    place: Place::OnTheWay,
+                    answer: Answer::Success,
+                    lease: Some(lease),
+                    arrived: self.now,
+                    started: self.now,
+                    paused: 0,
+                    demand: 0,
+                };
+                let measured = u64::from(call.measured);
+                let placed = self.attempts.insert(attempt);
+                call.current = Some(placed);
+                let deadline = call.deadline;
+                self.metrics.attempts += measured;
+                self.metrics.retries += if number > 1 { measured } else { 0 };
+                self.servers[server as usize].attempts += measured;
+                self.note(Event { kind: EventKind::Picked, request, attempt: number, client, server });
+                self.limit(placed, deadline, timeout);
+                self.send(placed);
+            }
+            Err(error) => {
+                call.machine.handle_input(local, CallInput::Unavailable { attempt: id, reason: error.into() });
+                if !matches!(error, PickError::AllExcluded { .. }) {
+                    let kind = EventKind::Unavailable;
+                    self.note(Event { kind, request, attempt: number, client, server: NOBODY });
+                }
+            }
+        }
+    }
+
+    /// Sets the time at which an attempt is given up; that of its call is set already.
+    fn limit(&mut self, attempt: AttemptKey, deadline: Option<Instant>, timeout: Option<Duration>) {
+        if let Some(timeout) = timeout {
+            let at = self.now + timeout;
+            if deadline.is_none_or(|deadline| at < deadline) {
+                self.agenda.push_in(Lane::AttemptTimeouts, at, Due::TimesOut(attempt));
+                self.sweep_lanes();
+            }
+        }
+    }
+
+    /// Forgets timeouts of what is long over, so that memory follows what is under way and not what has been.
+    fn sweep_lanes(&mut self) {
+        if self.agenda.len_of(Lane::Deadlines) > 2 * self.calls.len() + LANE_MIN {
+            let calls = &self.calls;
+            self.agenda.sweep(Lane::Deadlines, |due| matches!(due, Due::Deadline(key) if calls.contains_key(*key)));
+        }
+        if self.agenda.len_of(Lane::AttemptTimeouts) > 2 * self.attempts.len() + LANE_MIN {
+            let attempts = &self.attempts;
+            let live = |due: &Due| matches!(due, Due::TimesOut(key) if attempts.contains_key(*key));
+            self.agenda.sweep(Lane::AttemptTimeouts, live);
+        }
+    }
+
+    /// An answer comes back to its client, who may have stopped waiting.
+    pub(super) fn reply(&mut self, key: AttemptKey) {
+        let Some(mut attempt) = self.attempts.remove(key) else { return };
+        let Some(lease) = attempt.lease.take() else { return };
+        let local = self.local(self.now);
+        let (class, failing) = match attempt.answer {
+            Answer::Success => (Class::Success, None),
+            Answer::Error => (Class::Transient, Some(Failing::Failed)),
+            Answer::Full => (Class::Throttled { retry_after: None }, Some(Failing::Rejected)),
+        };
+        let kind = if failing.is_none() { EventKind::Replied } else { EventKind::Failed };
+        let Attempt { request, number, client, server, .. } = attempt;
+        self.note(Event { kind, request, attempt: number, client, server });
+        if lease.finish(local, class.outcome()) == Wake::Sweep {
+            self.sweep(client);
+        }
+        self.tell(attempt.call, failing, CallInput::Ended { attempt: attempt.id, class });
+    }
+
+    /// A client stops waiting for an attempt.
+    pub(super) fn time_out(&mut self, key: AttemptKey) {
+        let Some(attempt) = self.attempts.get(key).filter(|attempt| attempt.lease.is_some()) else { return };
+        let (call, id) = (attempt.call, attempt.id);
+        self.abandon(key, Outcome::TimedOut);
+        self.tell(call, Some(Failing::TimedOut), CallInput::TimedOut { attempt: id });
+    }
+
+    /// A call's time is up.
+    pub(super) fn deadline(&mut self, key: CallKey) {
+        if let Some(attempt) = self.calls.get(key).and_then(|call| call.current) {
+            self.time_out(attempt);
+        }
+    }
+
+    /// Tells a call's machine how its attempt ended, and does what follows from it.
+    fn tell(&mut self, key: CallKey, failing: Option<Failing>, input: CallInput) {
+        let local = self.local(self.now);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.current = None;
+            call.last = failing;
+            call.machine.handle_input(local, input);
+            self.drive(key);
+        }
+    }
+
+    /// Ends the client's side of an attempt, and takes back from the server what the scenario's cancel mode says.
+    fn abandon(&mut self, key: AttemptKey, outcome: Outcome) {
+        self.note_attempt(EventKind::TimedOut, key);
+        let local = self.local(self.now);
+        let Some(attempt) = self.attempts.get_mut(key) else { return };
+        let client = attempt.client;
+        let wake = attempt.lease.take().map_or(Wake::No, |lease| lease.finish(local, outcome));
+        if wake == Wake::Sweep {
+            self.sweep(client);
+        }
+        self.take_back(key);
+    }
+
+    fn conclude(&mut self, key: CallKey, event: &CallEvent) {
+        let Some(call) = self.calls.remove(key) else { return };
+        let Coming { request, client, intended, user } = call.coming;
+        let failing = match event {
+            CallEvent::Succeeded { .. } => None,
+            CallEvent::GaveUp { reason: GiveUpReason::NoInstance, .. } => Some(Failing::Refused),
+            // A call that ends before its first attempt ends at its deadline.
+            CallEvent::GaveUp { .. } | _ => Some(call.last.unwrap_or(Failing::TimedOut)),
+        };
+        let kind = if failing.is_none() { EventKind::Succeeded } else { EventKind::GaveUp };
+        self.note(Event { kind, request, attempt: u32::MAX, client, server: NOBODY });
+        match failing {
+            _ if !call.measured => {}
+            None => self.metrics.succeeded(self.now.as_nanos() - intended.as_nanos()),
+            Some(failing) => self.metrics.failed(failing),
+        }
+        if let Arrivals::Closed { think, .. } = &self.scenario.clients.arrivals {
+            self.agenda.push(self.now + *think, Due::Asks(user));
+        }
+    }
+}
+
+/// Lanes are not worth sweeping while they are that short.
+const LANE_MIN: usize = 4096;

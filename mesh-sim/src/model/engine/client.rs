@@ -1,0 +1,113 @@
+//! One client: the production balancer, service machine and randomness of one process.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+use mesh_core::balance::{Balancer, EndpointId, Handle, Lease, PickContext, PickError, Strategy, Tried, View};
+use mesh_core::machine::{ServiceMachine, ServiceMachineConfig};
+use mesh_core::rng::Rng;
+use mesh_core::service::{CheckRunner, HealthCheck, InstanceKey, Zone};
+use mesh_core::time::Instant;
+
+use super::random::Streams;
+use crate::model::scenario::{HealthChecks, Scenario};
+
+/// A client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) machine: ServiceMachine,
+    pub(super) rng: Rng,
+    /// When the machine is to be woken next, in virtual time.
+    pub(super) due: Option<Instant>,
+    /// The latest version of the registry's list that it has heard.
+    pub(super) heard: u64,
+    balancer: Balancer,
+    handle: Handle,
+    /// The server of each endpoint, by the endpoint's number.
+    servers: Vec<u32>,
+    zone: Option<Zone>,
+}
+
+/// What all clients of a run are made from.
+#[derive(Debug)]
+pub(super) struct Template {
+    config: ServiceMachineConfig,
+    policies: Streams,
+    machines: Streams,
+}
+
+impl Template {
+    pub(super) fn new(scenario: &Scenario, strategy: &Strategy) -> Self {
+        let mut config = ServiceMachineConfig::default();
+        config.strategy = strategy.clone();
+        if let Some(checks) = &scenario.clients.health_check {
+            config.check = checks.production();
+            config.checks.in_flight_max = checks.in_flight_max;
+            config.checks.stagger_max = checks.stagger_max;
+            config.checks.jitter_percent = checks.jitter_percent;
+        }
+        let seed = scenario.seed;
+        Self { config, policies: Streams::new(seed, "policy"), machines: Streams::new(seed, "machine") }
+    }
+
+    /// The client `number`.
+    pub(super) fn client(&self, number: u32, zone: Option<Zone>) -> Client {
+        let number = u64::from(number);
+        let balancer = Balancer::new();
+        Client {
+            machine: ServiceMachine::new(self.config.clone(), self.machines.seed(number)),
+            rng: Rng::from_seed(self.policies.seed(number)),
+            due: None,
+            heard: 0,
+            handle: balancer.handle(),
+            balancer,
+            servers: Vec::new(),
+            zone,
+        }
+    }
+}
+
+impl HealthChecks {
+    /// The production check that it stands for; none where it breaks the rules of one.
+    pub(crate) fn production(&self) -> Option<HealthCheck> {
+        let check = HealthCheck::tcp().interval(self.interval).timeout(self.timeout).rise(self.rise).fall(self.fall);
+        check.run_by(CheckRunner::Mesh).build_for_any().ok()
+    }
+}
+
+impl Client {
+    /// Picks a server for an attempt.
+    #[inline]
+    pub(super) fn pick(
+        &mut self,
+        now: Instant,
+        excluded: &Tried,
+        hash_key: Option<u64>,
+    ) -> Result<(Lease, u32), PickError> {
+        let word = self.rng.next_u64();
+        let context = PickContext { hash_key, zone: self.zone.as_ref(), excluded, ..PickContext::default() };
+        let lease = self.handle.pick_owned(now, &context, word)?;
+        let server = self.servers[place(lease.endpoint().id())];
+        Ok((lease, server))
+    }
+
+    /// Publishes a view, and takes note of which endpoint is which server.
+    pub(super) fn publish(&mut self, view: Arc<View>, numbers: &BTreeMap<InstanceKey, u32>) {
+        for endpoint in view.endpoints() {
+            let at = place(endpoint.id());
+            if at >= self.servers.len() {
+                self.servers.resize(at + 1, u32::MAX);
+            }
+            if self.servers[at] == u32::MAX {
+                self.servers[at] = numbers.get(endpoint.key()).copied().unwrap_or(u32::MAX);
+            }
+        }
+        self.balancer.publish(view);
+    }
+}
+
+/// The number of an endpoint as a place in a table: endpoints are numbered in the order in which they are made.
+#[inline]
+const fn place(id: EndpointId) -> usize {
+    id.number() as usize
+}
