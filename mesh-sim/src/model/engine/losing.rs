@@ -33,17 +33,16 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// A server hears that an attempt was abandoned.
     pub(super) fn cancel(&mut self, key: AttemptKey) {
         let Some(attempt) = self.attempts.get(key) else { return };
-        let (number, place, hang) = (attempt.server, attempt.place, attempt.paused);
+        let (number, place, hang) = (attempt.server, attempt.place, attempt.mark);
         let running = self.scenario.clients.cancel == CancelMode::Running;
         let sharing =
             self.groups[self.servers[number as usize].group as usize].discipline == Discipline::ProcessorSharing;
         match place {
             Place::Waiting => {
                 let server = &mut self.servers[number as usize];
-                server.waiting -= 1;
+                server.queue.remove(key, &mut self.attempts);
                 server.inside -= 1;
                 self.forget_cancelled(key);
-                self.tidy_queue(number);
             }
             Place::InService if running && sharing => {
                 self.advance(number);
@@ -58,8 +57,8 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             }
             Place::Swallowed => {
                 let server = &mut self.servers[number as usize];
-                if hang == server.hangs && server.swallowed > 0 {
-                    server.swallowed -= 1;
+                if hang == server.rest.hangs && server.rest.swallowed > 0 {
+                    server.rest.swallowed -= 1;
                     server.inside -= 1;
                 }
                 self.forget_cancelled(key);
@@ -73,15 +72,6 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     fn forget_cancelled(&mut self, key: AttemptKey) {
         self.note_attempt(EventKind::Cancelled, key);
         self.attempts.remove(key);
-    }
-
-    /// Forgets the names of those that were taken back, once they are most of a queue.
-    fn tidy_queue(&mut self, number: u32) {
-        let Self { servers, attempts, .. } = self;
-        let server = &mut servers[number as usize];
-        if server.queue.len() > 2 * server.waiting as usize + QUEUE_MIN {
-            server.queue.retain(|key| attempts.get(*key).is_some_and(|attempt| attempt.place == Place::Waiting));
-        }
     }
 
     /// All work of a server is lost.
@@ -98,7 +88,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             let attempt = &mut self.attempts[key];
             if fifo && attempt.place == Place::InService {
                 let busy = overlap(attempt.started, self.now, self.window);
-                self.servers[number as usize].busy_nanos += u128::from(busy);
+                self.servers[number as usize].busy_nanos += busy;
             }
             attempt.answer = Answer::Error;
             self.note_attempt(EventKind::Crashed, key);
@@ -107,6 +97,3 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         self.servers[number as usize].empty();
     }
 }
-
-/// Queues are not worth tidying while they are that short.
-const QUEUE_MIN: usize = 64;

@@ -21,6 +21,7 @@ mod losing;
 mod metrics;
 mod network;
 mod probing;
+mod queue;
 mod random;
 mod registry;
 mod server;
@@ -51,6 +52,7 @@ use digest::Digest;
 use faults::{Edge, Effect};
 use metrics::{Failing, Metrics};
 use network::Wire;
+use queue::Neighbours;
 use random::Streams;
 use registry::Registry;
 use server::{Group, Server};
@@ -61,7 +63,7 @@ type ProbeKey = DefaultKey;
 
 /// Runs `strategy` in `scenario`, which must have been found valid.
 pub(super) fn run<O: Observer>(scenario: &Scenario, strategy: &Strategy, observer: &mut O) -> Run {
-    run_course(scenario, strategy, &scenario.clients.policy(), observer)
+    run_course(scenario, strategy, &&scenario.clients.policy(), observer)
 }
 
 /// As [`run`], with calls that `course` decides.
@@ -169,19 +171,16 @@ struct Call<M> {
     machine: M,
     coming: Coming,
     measured: bool,
-    deadline: Option<Instant>,
-    hash_key: Option<u64>,
-    current: Option<AttemptKey>,
     last: Option<Failing>,
+    current: Option<AttemptKey>,
 }
 
 /// An attempt under way: its client's side is the lease, its server's side the place.
 #[derive(Debug)]
 struct Attempt {
     call: CallKey,
-    id: AttemptId,
-    number: u32,
     request: u64,
+    number: u32,
     client: u32,
     server: u32,
     measured: bool,
@@ -189,12 +188,14 @@ struct Attempt {
     answer: Answer,
     /// Held while the client waits.
     lease: Option<Lease>,
+    id: AttemptId,
     /// When it came to the server, and when its service began.
     arrived: Instant,
     started: Instant,
-    /// What it was paused for before its service began; for one that was swallowed, the number of the hang.
-    paused: u64,
-    demand: u64,
+    /// Of one in service, for how long its server had been paused before (fifo and delay), or its demand
+    /// (processor-sharing); of one that was swallowed, the number of the hang. In nanoseconds.
+    mark: u64,
+    neighbours: Neighbours,
 }
 
 /// Where an attempt is, as its server sees it.
