@@ -170,11 +170,12 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         }
     }
 
-    /// Sets the time at which an attempt is given up; that of its call is set already.
+    /// Sets the time at which an attempt is given up, unless its call's deadline is still to come and comes first.
     fn limit(&mut self, attempt: AttemptKey, intended: Instant, timeout: Option<Duration>) {
         if let Some(timeout) = timeout {
             let at = self.now + timeout;
-            if self.deadline_of(intended).is_none_or(|deadline| at < deadline) {
+            // A clock that was set back lets a call live on after its deadline came.
+            if self.deadline_of(intended).is_none_or(|deadline| at < deadline || deadline <= self.now) {
                 self.agenda.push_in(Lane::AttemptTimeouts, at, Due::TimesOut(attempt));
                 self.sweep_lanes();
             }

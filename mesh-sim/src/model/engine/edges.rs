@@ -100,7 +100,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         server.rest.paused_nanos = server.rest.paused_nanos.saturating_add(more.as_nanos() as u64);
         server.rest.paused_until = server.rest.paused_until.max(until);
         server.rest.sharing.stand_still(until);
-        if server.working > 0 {
+        if self.is_shared(number) {
             self.plan(number);
         }
     }

@@ -6,7 +6,6 @@ use super::metrics::overlap;
 use super::network::Leg;
 use super::{Answer, Attempt, AttemptKey, CancelMode, Course, Due, Engine, Place};
 use crate::model::observe::{EventKind, Observer};
-use crate::model::scenario::Discipline;
 
 impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// Takes back from the server what the cancel mode says of an attempt that its client has abandoned.
@@ -35,8 +34,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let Some(attempt) = self.attempts.get(key) else { return };
         let (number, place, hang) = (attempt.server, attempt.place, attempt.mark);
         let running = self.scenario.clients.cancel == CancelMode::Running;
-        let sharing =
-            self.groups[self.servers[number as usize].group as usize].discipline == Discipline::ProcessorSharing;
+        let sharing = self.is_shared(number);
         match place {
             Place::Waiting => {
                 let server = &mut self.servers[number as usize];
@@ -80,13 +78,11 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             attempt.server == number && matches!(attempt.place, Place::Waiting | Place::InService | Place::Swallowed)
         };
         let lost: Vec<_> = self.attempts.iter().filter(|(_, attempt)| here(attempt)).map(|(key, _)| key).collect();
-        let fifo = self.groups[self.servers[number as usize].group as usize].discipline != Discipline::ProcessorSharing;
-        if !fifo {
-            self.advance(number);
-        }
+        let shared = self.is_shared(number);
+        self.advance(number);
         for key in lost {
             let attempt = &mut self.attempts[key];
-            if fifo && attempt.place == Place::InService {
+            if !shared && attempt.place == Place::InService {
                 let busy = overlap(attempt.started, self.now, self.window);
                 self.servers[number as usize].busy_nanos += busy;
             }

@@ -86,6 +86,7 @@ pub(crate) fn run_course<C: Course, O: Observer>(
             break;
         }
     }
+    engine.wind_down();
     engine.summary(strategy, None)
 }
 
@@ -254,6 +255,35 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             Due::ProbeReaches(probe) => self.probe_reaches(probe),
             Due::ProbeReturns(probe) => self.probe_returns(probe),
             Due::Edge(edge) => self.edge(edge),
+        }
+    }
+
+    /// Lets servers go on until the duration with what nobody waits for any more: it keeps their workers busy.
+    fn wind_down(&mut self) {
+        while let Some((at, due)) = self.agenda.pop().filter(|(at, _)| *at <= self.window.1) {
+            self.now = at;
+            match due {
+                Due::Reaches(_)
+                | Due::Ends(_)
+                | Due::Shares { .. }
+                | Due::Answers(_)
+                | Due::Cancels(_)
+                | Due::Edge(_) => {
+                    self.dispatch(due);
+                }
+                Due::Arrival
+                | Due::Asks(_)
+                | Due::Release
+                | Due::Replies(_)
+                | Due::TimesOut(_)
+                | Due::Deadline(_)
+                | Due::Wakes(_)
+                | Due::Hears { .. }
+                | Due::LosesRegistry(_)
+                | Due::Machine(_)
+                | Due::ProbeReaches(_)
+                | Due::ProbeReturns(_) => {}
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::metrics::overlap;
 use super::{Attempt, AttemptKey, Course, Due, Engine, Place};
 use crate::model::observe::{Event, EventKind, Observer};
+use crate::model::scenario::Discipline;
 
 impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// Lets an attempt share its server.
@@ -52,8 +53,11 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         self.plan(number);
     }
 
-    /// Brings what those that share a server were given up to now.
+    /// Brings what those that share a server were given up to now; of other servers there is nothing to bring.
     pub(super) fn advance(&mut self, number: u32) {
+        if !self.is_shared(number) {
+            return;
+        }
         let server = &mut self.servers[number as usize];
         let working = server.working;
         let since = server.rest.sharing.updated();
@@ -61,6 +65,12 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             server.busy_nanos += overlap(since, self.now, self.window);
         }
         server.rest.sharing.advance(self.now, working);
+    }
+
+    /// Whether a server works on all its requests at once.
+    pub(super) fn is_shared(&self, number: u32) -> bool {
+        let group = self.servers[number as usize].group;
+        self.groups[group as usize].discipline == Discipline::ProcessorSharing
     }
 
     /// Takes an attempt out of those that share its server; what they were given is up to date.
