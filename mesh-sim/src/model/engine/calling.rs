@@ -8,10 +8,10 @@ use mesh_core::rng::scale;
 use mesh_core::time::Instant;
 use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, GiveUpReason};
 use mesh_retry::classify::Class;
+use slotmap::Key as _;
 
 use super::agenda::Lane;
 use super::metrics::Failing;
-use super::queue::Neighbours;
 use super::{Answer, Attempt, AttemptKey, Call, CallKey, Coming, Course, Due, Engine, NOBODY, Place};
 use crate::model::observe::{Event, EventKind, Observer};
 use crate::model::scenario::Arrivals;
@@ -148,7 +148,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                     arrived: self.now,
                     started: self.now,
                     mark: 0,
-                    neighbours: Neighbours::default(),
+                    behind: AttemptKey::null(),
                 };
                 let measured = u64::from(call.measured);
                 let placed = self.attempts.insert(attempt);

@@ -37,10 +37,10 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let sharing = self.is_shared(number);
         match place {
             Place::Waiting => {
+                self.note_attempt(EventKind::Cancelled, key);
                 let server = &mut self.servers[number as usize];
-                server.queue.remove(key, &mut self.attempts);
+                server.queue.leave(key, &mut self.attempts);
                 server.inside -= 1;
-                self.forget_cancelled(key);
             }
             Place::InService if running && sharing => {
                 self.advance(number);
@@ -63,7 +63,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             }
             // It overtook its attempt, which is not taken in any more.
             Place::OnTheWay => self.forget_cancelled(key),
-            Place::InService | Place::Answered | Place::Gone => {}
+            Place::InService | Place::Answered | Place::Left | Place::Gone => {}
         }
     }
 
@@ -78,6 +78,8 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             attempt.server == number && matches!(attempt.place, Place::Waiting | Place::InService | Place::Swallowed)
         };
         let lost: Vec<_> = self.attempts.iter().filter(|(_, attempt)| here(attempt)).map(|(key, _)| key).collect();
+        // Those that had been taken back are forgotten with the line.
+        while self.servers[number as usize].queue.pop(&mut self.attempts).is_some() {}
         let shared = self.is_shared(number);
         self.advance(number);
         for key in lost {

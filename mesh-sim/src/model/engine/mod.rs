@@ -52,7 +52,6 @@ use digest::Digest;
 use faults::{Edge, Effect};
 use metrics::{Failing, Metrics};
 use network::Wire;
-use queue::Neighbours;
 use random::Streams;
 use registry::Registry;
 use server::{Group, Server};
@@ -196,7 +195,8 @@ struct Attempt {
     /// Of one in service, for how long its server had been paused before (fifo and delay), or its demand
     /// (processor-sharing); of one that was swallowed, the number of the hang. In nanoseconds.
     mark: u64,
-    neighbours: Neighbours,
+    /// Who waits behind it.
+    behind: AttemptKey,
 }
 
 /// Where an attempt is, as its server sees it.
@@ -204,6 +204,8 @@ struct Attempt {
 enum Place {
     OnTheWay,
     Waiting,
+    /// Taken back; it is forgotten when its turn comes.
+    Left,
     InService,
     Swallowed,
     /// Its answer is on the way.

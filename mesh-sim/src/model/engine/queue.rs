@@ -1,78 +1,75 @@
-//! A server's line: first come first served, and whoever is taken back leaves it at once.
+//! A server's line: first come, first served.
 //!
-//! The line is threaded through the attempts themselves, so that it costs no memory of its own and nothing is left
-//! behind in it.
+//! The line is threaded through the attempts themselves, so that it costs no memory of its own. One that is taken back
+//! keeps its place until its turn comes, and counts no more; when most of a line is of that kind it is tidied.
 
 use slotmap::{Key as _, SlotMap};
 
-use super::{Attempt, AttemptKey};
+use super::{Attempt, AttemptKey, Place};
 
 /// The attempts that wait at one server.
 #[derive(Debug)]
 pub(super) struct Queue {
     first: AttemptKey,
     last: AttemptKey,
-    len: u32,
-}
-
-/// An attempt's neighbours in the line.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Neighbours {
-    before: AttemptKey,
-    after: AttemptKey,
+    waiting: u32,
+    left: u32,
 }
 
 impl Queue {
     pub(super) fn new() -> Self {
-        Self { first: AttemptKey::null(), last: AttemptKey::null(), len: 0 }
+        Self { first: AttemptKey::null(), last: AttemptKey::null(), waiting: 0, left: 0 }
     }
 
+    /// How many wait.
     pub(super) const fn len(&self) -> u32 {
-        self.len
+        self.waiting
     }
 
     /// Puts `key`, which must be in no line, at the end.
     pub(super) fn push(&mut self, key: AttemptKey, attempts: &mut SlotMap<AttemptKey, Attempt>) {
-        match attempts.get_mut(self.last) {
-            Some(last) => last.neighbours.after = key,
-            None => self.first = key,
-        }
-        if let Some(attempt) = attempts.get_mut(key) {
-            attempt.neighbours = Neighbours { before: self.last, after: AttemptKey::null() };
+        let Some(attempt) = attempts.get_mut(key) else { return };
+        (attempt.place, attempt.behind) = (Place::Waiting, AttemptKey::null());
+        if self.waiting + self.left == 0 {
+            self.first = key;
+        } else if let Some(last) = attempts.get_mut(self.last) {
+            last.behind = key;
         }
         self.last = key;
-        self.len += 1;
+        self.waiting += 1;
     }
 
-    /// Takes the first out.
-    #[inline]
+    /// Takes the first that still waits out, and forgets those before it.
     pub(super) fn pop(&mut self, attempts: &mut SlotMap<AttemptKey, Attempt>) -> Option<AttemptKey> {
-        if self.len == 0 {
-            return None;
+        while self.waiting + self.left > 0 {
+            let key = self.first;
+            let attempt = attempts.get(key)?;
+            self.first = attempt.behind;
+            if attempt.place == Place::Waiting {
+                self.waiting -= 1;
+                return Some(key);
+            }
+            attempts.remove(key);
+            self.left -= 1;
         }
-        let first = self.first;
-        self.remove(first, attempts);
-        Some(first)
+        None
     }
 
-    /// Takes `key`, which must be in this line, out.
-    pub(super) fn remove(&mut self, key: AttemptKey, attempts: &mut SlotMap<AttemptKey, Attempt>) {
-        let Some(attempt) = attempts.get_mut(key) else { return };
-        let Neighbours { before, after } = core::mem::take(&mut attempt.neighbours);
-        match attempts.get_mut(before) {
-            Some(before) => before.neighbours.after = after,
-            None => self.first = after,
+    /// Lets `key`, which waits in this line, leave it.
+    pub(super) fn leave(&mut self, key: AttemptKey, attempts: &mut SlotMap<AttemptKey, Attempt>) {
+        if let Some(attempt) = attempts.get_mut(key) {
+            attempt.place = Place::Left;
+            self.waiting -= 1;
+            self.left += 1;
         }
-        match attempts.get_mut(after) {
-            Some(after) => after.neighbours.before = before,
-            None => self.last = before,
+        if self.left > self.waiting.saturating_add(LEFT_MIN) {
+            let stay: Vec<_> = core::iter::from_fn(|| self.pop(attempts)).collect();
+            for key in stay {
+                self.push(key, attempts);
+            }
         }
-        self.len -= 1;
     }
 }
 
-impl Default for Neighbours {
-    fn default() -> Self {
-        Self { before: AttemptKey::null(), after: AttemptKey::null() }
-    }
-}
+/// Lines are not worth tidying for fewer.
+const LEFT_MIN: u32 = 64;

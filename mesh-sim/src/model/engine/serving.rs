@@ -73,7 +73,6 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         match discipline {
             Discipline::Fifo if !starts => {
                 self.servers[number].queue.push(key, &mut self.attempts);
-                self.set_place(key, Place::Waiting);
             }
             Discipline::Fifo | Discipline::Delay => self.serve(key),
             Discipline::ProcessorSharing => self.join(key),
