@@ -31,6 +31,7 @@ mod sharing;
 mod summary;
 
 use alloc::collections::{BTreeMap, VecDeque};
+use core::hint::black_box;
 use core::time::Duration;
 
 use mesh_core::balance::{Lease, Strategy};
@@ -80,6 +81,7 @@ pub(crate) fn run_course<C: Course, O: Observer>(
         if engine.steps.is_multiple_of(STEPS_UNSEEN) && engine.observer.progress(at).is_break() {
             return engine.summary(strategy, Some(at));
         }
+        engine.foresee();
         engine.dispatch(due);
         if engine.is_over() {
             break;
@@ -257,6 +259,19 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             Due::ProbeReaches(probe) => self.probe_reaches(probe),
             Due::ProbeReturns(probe) => self.probe_returns(probe),
             Due::Edge(edge) => self.edge(edge),
+        }
+    }
+
+    /// Reads what the end of a service will need that comes next, so that the processor fetches it while it works on
+    /// what comes now: with thousands of servers most of the time would be spent waiting for memory.
+    #[inline]
+    fn foresee(&self) {
+        if let Some(Due::Ends(key)) = self.agenda.peek()
+            && let Some(attempt) = self.attempts.get(*key)
+        {
+            black_box(self.servers[attempt.server as usize].working);
+            black_box(self.calls.get(attempt.call).map(|call| call.measured));
+            black_box(attempt.lease.as_ref().map(|lease| lease.endpoint().in_flight()));
         }
     }
 
