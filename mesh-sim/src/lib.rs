@@ -3,3 +3,5 @@
 extern crate alloc;
 
 pub mod model;
+mod near;
+pub mod reading;

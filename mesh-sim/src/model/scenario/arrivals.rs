@@ -93,3 +93,59 @@ impl Arrivals {
         Self::Trace { file: String::new(), offsets: offsets.into() }
     }
 }
+
+impl Arrivals {
+    /// Its name in files.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Poisson { .. } => "poisson",
+            Self::Uniform { .. } => "uniform",
+            Self::Bursts { .. } => "bursts",
+            Self::Steps { .. } => "steps",
+            Self::Ramp { .. } => "ramp",
+            Self::Closed { .. } => "closed",
+            Self::Trace { .. } => "trace",
+        }
+    }
+
+    /// How many requests are expected to come until `duration`; of a closed loop how many there are.
+    pub(super) fn expected(&self, duration: Duration) -> f64 {
+        self.expected_until(duration, duration)
+    }
+
+    /// How many requests are expected to come until `time`, in a run that ends at `duration`.
+    pub(super) fn expected_until(&self, time: Duration, duration: Duration) -> f64 {
+        let (time, seconds) = (time.min(duration), time.min(duration).as_secs_f64());
+        match self {
+            Self::Poisson { rate } | Self::Uniform { rate } | Self::Bursts { rate, .. } => rate * seconds,
+            Self::Steps { steps } => {
+                let ends = steps.iter().skip(1).map(|step| step.at).chain([Duration::MAX]);
+                let lasts = |(step, end): (&RateStep, Duration)| {
+                    end.min(time).saturating_sub(step.at).as_secs_f64() * step.rate
+                };
+                steps.iter().zip(ends).map(lasts).sum()
+            }
+            Self::Ramp { from, to } => {
+                let end = duration.as_secs_f64().max(f64::MIN_POSITIVE);
+                from * seconds + (to - from) * seconds * seconds / (2.0 * end)
+            }
+            Self::Closed { requests, .. } => *requests as f64,
+            Self::Trace { offsets, .. } => offsets.iter().filter(|offset| **offset < time).count() as f64,
+        }
+    }
+
+    /// The rate that is offered in the long run, the highest where it changes; none for a closed loop.
+    pub(super) fn peak_rate(&self, duration: Duration) -> Option<f64> {
+        match self {
+            Self::Poisson { rate } | Self::Uniform { rate } | Self::Bursts { rate, .. } => Some(*rate),
+            Self::Steps { steps } => {
+                let begun = steps.iter().filter(|step| step.at < duration);
+                Some(begun.map(|step| step.rate).fold(0.0, f64::max))
+            }
+            Self::Ramp { from, to } => Some(from.max(*to)),
+            Self::Closed { .. } => None,
+            Self::Trace { .. } => Some(self.expected(duration) / duration.as_secs_f64().max(f64::MIN_POSITIVE)),
+        }
+    }
+}

@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use mesh_core::health::CheckerConfig;
+use mesh_core::service::{CheckRunner, ConfigError, HealthCheck};
 use mesh_retry::backoff::{Backoff, Jitter};
 use mesh_retry::policy::RetryPolicy;
 use serde::{Deserialize, Serialize};
@@ -221,6 +222,17 @@ impl Clients {
         policy.deadline = self.timeout;
         policy.attempt_timeout = self.attempt_timeout;
         policy
+    }
+}
+
+impl HealthChecks {
+    /// The production check that it stands for.
+    ///
+    /// # Errors
+    /// Every number that breaks the rules of one.
+    pub(crate) fn build(&self) -> Result<HealthCheck, ConfigError> {
+        let check = HealthCheck::tcp().interval(self.interval).timeout(self.timeout).rise(self.rise).fall(self.fall);
+        check.run_by(CheckRunner::Mesh).build_for_any()
     }
 }
 

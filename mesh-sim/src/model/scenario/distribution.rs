@@ -119,6 +119,44 @@ impl Distribution {
     pub const fn exponential(mean: Duration) -> Self {
         Self::Exponential { mean }
     }
+
+    /// Its name in files.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Constant { .. } => "constant",
+            Self::Uniform { .. } => "uniform",
+            Self::Exponential { .. } => "exponential",
+            Self::Normal { .. } => "normal",
+            Self::Lognormal { .. } => "lognormal",
+            Self::Pareto { .. } => "pareto",
+            Self::Hyperexponential { .. } => "hyperexponential",
+            Self::Erlang { .. } => "erlang",
+            Self::Empirical { .. } => "empirical",
+            Self::Mixture { .. } => "mixture",
+        }
+    }
+
+    /// Its exact mean in nanoseconds; infinite for a Pareto law whose tail is too heavy to have one.
+    #[must_use]
+    pub fn mean_nanos(&self) -> f64 {
+        match self {
+            Self::Constant { value: mean }
+            | Self::Exponential { mean }
+            | Self::Hyperexponential { mean, .. }
+            | Self::Erlang { mean, .. } => nanos(*mean),
+            Self::Uniform { min, max } => f64::midpoint(nanos(*min), nanos(*max)),
+            Self::Normal { mean, std_dev } => truncated_normal_mean(nanos(*mean), nanos(*std_dev)),
+            Self::Lognormal { median, sigma } => nanos(*median) * libm::exp(sigma * sigma / 2.0),
+            Self::Pareto { alpha, .. } if *alpha <= 1.0 => f64::INFINITY,
+            Self::Pareto { min, alpha } => nanos(*min) * alpha / (alpha - 1.0),
+            Self::Empirical { values } => values.iter().copied().map(nanos).sum::<f64>() / values.len().max(1) as f64,
+            Self::Mixture { parts } => {
+                let total: f64 = parts.iter().map(|part| part.weight).sum();
+                parts.iter().map(|part| part.weight / total * part.of.mean_nanos()).sum()
+            }
+        }
+    }
 }
 
 /// No time at all.
@@ -126,6 +164,22 @@ impl Default for Distribution {
     fn default() -> Self {
         Self::constant(Duration::ZERO)
     }
+}
+
+fn nanos(duration: Duration) -> f64 {
+    duration.as_nanos() as f64
+}
+
+/// The mean of a normal law of which only what is not negative is kept: it rises by the deviation times the inverse
+/// Mills ratio (Johnson, Kotz and Balakrishnan, "Continuous Univariate Distributions", volume 1, 1994, section 10.1).
+fn truncated_normal_mean(mean: f64, std_dev: f64) -> f64 {
+    if std_dev <= 0.0 {
+        return mean;
+    }
+    let standardised = mean / std_dev;
+    let density = libm::exp(-standardised * standardised / 2.0) / core::f64::consts::TAU.sqrt();
+    let kept = libm::erfc(-standardised / core::f64::consts::SQRT_2) / 2.0;
+    mean + std_dev * density / kept
 }
 
 /// Lists of durations as text.

@@ -11,6 +11,7 @@ mod fault;
 #[cfg(feature = "schema")]
 mod schema;
 mod servers;
+mod trace;
 mod validate;
 mod world;
 
@@ -25,6 +26,7 @@ pub use distribution::{Distribution, Share};
 pub use expect::{Bound, Expectation};
 pub use fault::{Direction, Fault, FaultKind, Target};
 pub use servers::{Discipline, ServerGroup};
+pub use trace::TraceError;
 pub use world::{Discovery, Network};
 
 /// A simulation: servers, clients, what happens to them, and the strategies to compare.

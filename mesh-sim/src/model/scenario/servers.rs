@@ -157,6 +157,19 @@ impl ServerGroup {
     }
 }
 
+impl ServerGroup {
+    /// How many requests its servers can serve in a second, for as long as there are enough; without bound where
+    /// requests do not wait for each other.
+    pub(super) fn capacity(&self) -> f64 {
+        let workers = match self.discipline {
+            Discipline::Fifo => f64::from(self.workers.get()),
+            Discipline::ProcessorSharing => 1.0,
+            Discipline::Delay => return f64::INFINITY,
+        };
+        f64::from(self.count) * workers * self.speed * 1e9 / self.service_time.mean_nanos()
+    }
+}
+
 const fn one_weight() -> u16 {
     1
 }
