@@ -5,6 +5,8 @@
 
 mod later;
 mod placed;
+#[cfg(feature = "schema")]
+mod schema;
 mod suite;
 mod tree;
 mod words;
@@ -21,6 +23,8 @@ use crate::model::scenario::Scenario;
 use crate::model::{Problem, Warning};
 
 pub use self::placed::{Placed, Unreadable, Warnings};
+#[cfg(feature = "schema")]
+pub use self::schema::schema;
 pub use self::suite::replay;
 
 /// A scenario as a file said it.

@@ -173,7 +173,9 @@ impl Source {
 
     fn render(&self, placed: &Placed, level: Level<'_>, renderer: &Renderer) -> String {
         let line = self.line_around(placed.span.start);
-        let caret = placed.span.start - line.start..placed.span.end - line.start;
+        let marked = self.text[placed.span.clone()].chars().take(CARETS_MAX).map(char::len_utf8).sum::<usize>();
+        let start = placed.span.start - line.start;
+        let caret = start..start + marked;
         let snippet = Snippet::source(&self.text[line]).line_start(placed.line).path(&*self.name);
         let title = wrapped(&placed.message, WIDTH - "warning: ".len());
         let snippet = snippet.annotation(AnnotationKind::Primary.span(caret));
@@ -203,3 +205,5 @@ fn wrapped(text: &str, width: usize) -> String {
 }
 
 const WIDTH: usize = 80;
+/// What is marked is shown whole, so of a long value only the beginning is marked.
+const CARETS_MAX: usize = 40;

@@ -14,47 +14,55 @@ pub enum Arrivals {
     /// Independently of each other.
     Poisson {
         /// Requests per second.
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         rate: f64,
     },
     /// Evenly spaced; the first comes at the start.
     Uniform {
         /// Requests per second.
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         rate: f64,
     },
     /// Poisson during "on" periods and nothing during "off" periods, both exponentially long; begins "on".
     Bursts {
         /// The average over both, in requests per second.
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         rate: f64,
         /// The mean length of an "on" period.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         on: Duration,
         /// The mean length of an "off" period.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         off: Duration,
     },
     /// Poisson whose rate changes at times; before the first nothing comes.
     Steps {
         /// The rates, in the order of their times.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
         steps: Vec<RateStep>,
     },
     /// Poisson whose rate changes linearly over the duration.
     Ramp {
         /// The rate at the start.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         from: f64,
         /// The rate at the end of the duration.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         to: f64,
     },
     /// Users who wait for their answer before they ask again; user u belongs to client u mod count.
     Closed {
         /// How many users in all.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
         concurrency: u32,
         /// After how many requests in all it ends.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
         requests: u64,
         /// How long a user thinks between an answer and the next request.
         #[serde(default, with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         think: Duration,
     },
     /// At given times.
@@ -74,9 +82,10 @@ pub enum Arrivals {
 pub struct RateStep {
     /// From when.
     #[serde(with = "mesh_core::text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
     pub at: Duration,
     /// Requests per second from then on.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub rate: f64,
 }
 

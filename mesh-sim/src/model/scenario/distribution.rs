@@ -14,84 +14,89 @@ pub enum Distribution {
     Constant {
         /// That.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         value: Duration,
     },
     /// Anything between two bounds alike.
     Uniform {
         /// The shortest.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         min: Duration,
         /// The longest.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         max: Duration,
     },
     /// Without memory; the squared coefficient of variation is 1.
     Exponential {
         /// The mean.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         mean: Duration,
     },
     /// The normal law, truncated at 0: draws below 0 are drawn again.
     Normal {
         /// The mean before the truncation.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         mean: Duration,
         /// The standard deviation before the truncation.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         std_dev: Duration,
     },
     /// The logarithm is normal.
     Lognormal {
         /// The median.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         median: Duration,
         /// The standard deviation of the natural logarithm; from 0.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         sigma: f64,
     },
     /// A power tail: P(X > x) = (min / x)^alpha.
     Pareto {
         /// The shortest.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         min: Duration,
         /// The exponent, above 0; the mean is finite above 1, the variance above 2.
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         alpha: f64,
     },
     /// One of two exponential phases, with balanced means.
     Hyperexponential {
         /// The mean.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         mean: Duration,
         /// The squared coefficient of variation, at least 1.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 1_000_000.0)))]
         cv2: f64,
     },
     /// The sum of exponential stages; the squared coefficient of variation is 1 / stages.
     Erlang {
         /// The mean of the sum.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         mean: Duration,
         /// How many stages, at least 1.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
         stages: u32,
     },
     /// One of the values, each alike.
     Empirical {
         /// Measured durations.
         #[serde(with = "durations")]
-        #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+        #[cfg_attr(feature = "schema", schemars(with = "Vec<super::schema::Span>", length(min = 1)))]
         values: Vec<Duration>,
     },
     /// One of several laws.
     Mixture {
         /// The laws and how often each is drawn from.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
         parts: Vec<Share>,
     },
 }
@@ -102,6 +107,7 @@ pub enum Distribution {
 #[serde(deny_unknown_fields)]
 pub struct Share {
     /// How often, relative to the others; above 0.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub weight: f64,
     /// The law.
     pub of: Distribution,

@@ -10,7 +10,8 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
         return;
     }
     let help = || Some("set clients.timeout or clients.attempt_timeout".to_owned());
-    if scenario.network.loss > 0.0 {
+    let loss = scenario.network.loss;
+    if loss > 0.0 && loss <= 1.0 {
         let message = "a lost message is never seen again: without a timeout the run may never end";
         found.object(Path::Root.key("network").key("loss"), message, help());
     }

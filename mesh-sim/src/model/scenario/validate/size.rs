@@ -26,7 +26,7 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
 fn verify_requests(scenario: &Scenario, path: Path<'_>, found: &mut Findings) {
     let arrivals = &scenario.clients.arrivals;
     let expected = arrivals.expected(scenario.duration);
-    if expected > REQUESTS_MAX {
+    if expected.is_finite() && expected > REQUESTS_MAX {
         let path = path.key(arrivals.name());
         let path = match arrivals {
             Arrivals::Poisson { .. } | Arrivals::Uniform { .. } | Arrivals::Bursts { .. } => path.key("rate"),
