@@ -3,4 +3,6 @@
 extern crate alloc;
 
 pub mod model;
+mod near;
+pub mod reading;
 pub mod truth;

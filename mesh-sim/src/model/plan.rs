@@ -88,7 +88,7 @@ impl Plan<'_> {
 }
 
 /// A strategy's parameters in force; none for one that has none or is the user's own.
-fn params(strategy: &Strategy) -> Value {
+pub(super) fn params(strategy: &Strategy) -> Value {
     match serde_json::to_value(strategy) {
         Ok(Value::Object(table)) => table.into_iter().next().map_or_else(|| json!({}), |(_, params)| params),
         Ok(_) | Err(_) => json!({}),
@@ -96,7 +96,7 @@ fn params(strategy: &Strategy) -> Value {
 }
 
 /// What runs are called: the strategy's name, and where two have one name what tells them apart.
-fn labels(strategies: &[Strategy]) -> Vec<String> {
+pub(super) fn labels(strategies: &[Strategy]) -> Vec<String> {
     let label = |(at, strategy): (usize, &Strategy)| {
         let name = strategy.name();
         let same: Vec<_> = (0..strategies.len()).filter(|&other| strategies[other].name() == name).collect();
