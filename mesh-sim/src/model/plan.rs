@@ -24,7 +24,13 @@ impl Scenario {
     /// Everything that is impossible about it.
     pub fn plan(&self) -> Result<Plan<'_>, Invalid> {
         let warnings = self.validate()?;
-        Ok(Plan { scenario: self, warnings, labels: labels(&self.strategies) })
+        Ok(Plan { scenario: self, warnings, labels: self.labels() })
+    }
+
+    /// What its runs are called: the strategy's name, with what tells it from others of the same name.
+    #[must_use]
+    pub fn labels(&self) -> Vec<String> {
+        labels(&self.strategies)
     }
 
     /// Runs every strategy, one after the other.
