@@ -79,7 +79,7 @@ impl Run {
     fn new(policy: RetryPolicy, entropy: u64) -> Self {
         let start = Instant::from_millis(77);
         Self {
-            call: CallMachine::new(&policy, entropy, start),
+            call: CallMachine::new(policy, entropy, start),
             policy,
             start,
             now: start,

@@ -312,7 +312,7 @@ struct Call {
 impl Call {
     fn new(policy: &RetryPolicy) -> Self {
         let now = Instant::from_millis(5000);
-        Self { machine: CallMachine::new(policy, 1, now), now }
+        Self { machine: CallMachine::new(*policy, 1, now), now }
     }
 
     fn pass(&mut self, time: Duration) {

@@ -5,3 +5,4 @@ extern crate alloc;
 pub mod model;
 mod near;
 pub mod reading;
+pub mod truth;

@@ -1,5 +1,6 @@
 //! The call machine: decides after each attempt whether, when and why not to make another.
 
+use core::borrow::Borrow;
 use core::time::Duration;
 
 use mesh_core::balance::Tried;
@@ -13,11 +14,13 @@ use crate::policy::RetryPolicy;
 
 /// The retries of one call: see [the module](super) for what it is told, asks for and reports.
 ///
-/// It cannot be cloned, since two machines with one generator would wait for the same times.
+/// `P` is how it holds its policy: a reference keeps it small, an `Arc` or the policy itself lets it go anywhere.
+///
+/// It cannot be cloned, since two machines with the same entropy would wait for the same times.
 #[derive(Debug)]
-pub struct CallMachine {
-    policy: RetryPolicy,
-    rng: Rng,
+pub struct CallMachine<P = RetryPolicy> {
+    policy: P,
+    entropy: u64,
     clock: Monotonic,
     started: Instant,
     state: State,
@@ -27,38 +30,39 @@ pub struct CallMachine {
     attempts: u32,
     tried: Tried,
     effect: Option<CallEffect>,
-    event: Option<CallEvent>,
     ignored: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Attempting(AttemptId),
-    Waiting { until: Instant },
-    Over,
+    Waiting {
+        until: Instant,
+    },
+    /// With how it ended, until that has been told.
+    Over(Option<CallEvent>),
 }
 
-impl CallMachine {
+impl<P: Borrow<RetryPolicy>> CallMachine<P> {
     /// A call that starts at `now` and asks for its first attempt at once.
     ///
     /// `entropy` seeds the waits and must differ from call to call: equal entropy, equal waits. The deadline
     /// counts from `now`. A policy that breaks its rules is followed as far as it goes: see
     /// [`RetryPolicy::validate`].
     #[must_use]
-    pub fn new(policy: &RetryPolicy, entropy: u64, now: Instant) -> Self {
+    pub fn new(policy: P, entropy: u64, now: Instant) -> Self {
         let mut clock = Monotonic::default();
         clock.observe(now);
         let mut call = Self {
-            policy: *policy,
-            rng: Rng::from_seed(entropy),
+            policy,
+            entropy,
             clock,
             started: now,
-            state: State::Over,
+            state: State::Over(None),
             asked: 0,
             attempts: 0,
             tried: Tried::new(),
             effect: None,
-            event: None,
             ignored: 0,
         };
         call.ask(now);
@@ -83,6 +87,10 @@ impl CallMachine {
         self.ignored
     }
 
+    fn policy(&self) -> &RetryPolicy {
+        self.policy.borrow()
+    }
+
     /// Asks for an attempt, if the deadline leaves any time for it.
     fn ask(&mut self, now: Instant) {
         if let Some(reason) = self.overdue(now) {
@@ -93,7 +101,7 @@ impl CallMachine {
         self.asked = self.asked.saturating_add(1);
         self.attempts = self.attempts.saturating_add(1);
         let attempt = AttemptId::from_number(self.asked);
-        let timeout = match (self.policy.attempt_timeout, left) {
+        let timeout = match (self.policy().attempt_timeout, left) {
             (Some(timeout), Some(left)) => Some(timeout.min(left)),
             (timeout, left) => timeout.or(left),
         };
@@ -129,15 +137,17 @@ impl CallMachine {
             self.give_up(reason);
             return;
         }
-        if self.attempts >= self.policy.attempts_max.get() {
-            self.give_up(GiveUpReason::AttemptsExhausted { attempts_max: self.policy.attempts_max });
+        if self.attempts >= self.policy().attempts_max.get() {
+            self.give_up(GiveUpReason::AttemptsExhausted { attempts_max: self.policy().attempts_max });
             return;
         }
-        if announced > self.policy.retry_after_max {
-            self.give_up(GiveUpReason::RetryAfterTooLong { announced, max: self.policy.retry_after_max });
+        if announced > self.policy().retry_after_max {
+            self.give_up(GiveUpReason::RetryAfterTooLong { announced, max: self.policy().retry_after_max });
             return;
         }
-        let needed = announced.saturating_add(self.policy.backoff.delay(self.attempts, &mut self.rng));
+        // Most calls never wait, so a generator is made for each wait and not for each call.
+        let mut rng = Rng::from_seed(self.entropy.wrapping_add(u64::from(self.attempts)));
+        let needed = announced.saturating_add(self.policy().backoff.delay(self.attempts, &mut rng));
         let until = now.after(needed);
         match self.deadline() {
             Some(deadline) if until >= deadline => {
@@ -152,21 +162,20 @@ impl CallMachine {
     }
 
     fn end(&mut self, event: CallEvent) {
-        self.state = State::Over;
-        self.event = Some(event);
+        self.state = State::Over(Some(event));
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.policy.deadline.map(|deadline| self.started.after(deadline))
+        self.policy().deadline.map(|deadline| self.started.after(deadline))
     }
 
     fn overdue(&self, now: Instant) -> Option<GiveUpReason> {
-        let deadline = self.policy.deadline?;
+        let deadline = self.policy().deadline?;
         (now >= self.started.after(deadline)).then_some(GiveUpReason::DeadlineExceeded { deadline })
     }
 }
 
-impl Machine for CallMachine {
+impl<P: Borrow<RetryPolicy>> Machine for CallMachine<P> {
     type Input = CallInput;
     type Effect = CallEffect;
     type Event = CallEvent;
@@ -201,7 +210,7 @@ impl Machine for CallMachine {
                 }
             }
             State::Waiting { .. } => self.ask(now),
-            State::Over => {}
+            State::Over(_) => {}
         }
     }
 
@@ -210,14 +219,14 @@ impl Machine for CallMachine {
     }
 
     fn poll_event(&mut self) -> Option<CallEvent> {
-        self.event.take()
+        if let State::Over(event) = &mut self.state { event.take() } else { None }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Attempting(_) => self.deadline(),
             State::Waiting { until } => Some(until),
-            State::Over => None,
+            State::Over(_) => None,
         }
     }
 }

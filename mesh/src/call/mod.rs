@@ -13,6 +13,7 @@ use mesh_core::service::Instance;
 use mesh_core::time::Instant;
 use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine};
 use mesh_retry::classify::{Class, Classify};
+use mesh_retry::policy::RetryPolicy;
 
 pub use policy::CallPolicy;
 
@@ -26,7 +27,7 @@ pub(crate) struct Call<'a, C> {
     inner: &'a Inner,
     followed: &'a Arc<Followed>,
     policy: &'a CallPolicy<C>,
-    machine: CallMachine,
+    machine: CallMachine<&'a RetryPolicy>,
     started: Instant,
     refused: Option<PickError>,
 }

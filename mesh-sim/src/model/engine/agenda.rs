@@ -4,7 +4,7 @@
 //! length) wait in lanes, where they cost next to nothing; what does not fit a lane's order goes to the heap.
 
 use alloc::collections::{BinaryHeap, VecDeque};
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Reverse;
 
 use mesh_core::time::Instant;
 
@@ -17,61 +17,73 @@ pub(super) enum Lane {
 }
 
 /// The events to come, of type `E`.
+///
+/// The heap holds nothing but keys: the time in the upper half, then the sequence, then the event's place in `events`.
+/// The sequence has 36 bits. Should it ever come round, events of one time may change places; they do so in every run
+/// alike.
 #[derive(Debug)]
 pub(super) struct Agenda<E> {
-    heap: BinaryHeap<Reverse<Entry<E>>>,
-    lanes: [VecDeque<Entry<E>>; LANES],
+    heap: BinaryHeap<Reverse<u128>>,
+    events: Vec<E>,
+    free: Vec<u32>,
+    lanes: [VecDeque<(u128, E)>; LANES],
     made: u64,
 }
 
-#[derive(Debug)]
-struct Entry<E> {
-    /// The time in the upper half, the sequence in the lower.
-    key: u128,
-    event: E,
-}
-
-impl<E> Agenda<E> {
+impl<E: Copy> Agenda<E> {
     pub(super) const fn new() -> Self {
-        Self { heap: BinaryHeap::new(), lanes: [const { VecDeque::new() }; LANES], made: 0 }
+        let lanes = [const { VecDeque::new() }; LANES];
+        Self { heap: BinaryHeap::new(), events: Vec::new(), free: Vec::new(), lanes, made: 0 }
     }
 
     /// Lets `event` happen at `at`, after all that was put there before.
     #[inline]
     pub(super) fn push(&mut self, at: Instant, event: E) {
-        let entry = self.entry(at, event);
-        self.heap.push(Reverse(entry));
+        let key = self.key(at);
+        self.push_key(key, event);
     }
 
     /// As [`Agenda::push`], for events that usually come in the order of their times.
     #[inline]
     pub(super) fn push_in(&mut self, lane: Lane, at: Instant, event: E) {
-        let entry = self.entry(at, event);
-        let lane = &mut self.lanes[lane as usize];
-        if lane.back().is_none_or(|last| last.key < entry.key) {
-            lane.push_back(entry);
+        let key = self.key(at);
+        let entries = &mut self.lanes[lane as usize];
+        if entries.back().is_none_or(|(last, _)| *last < key) {
+            entries.push_back((key, event));
         } else {
-            self.heap.push(Reverse(entry));
+            self.push_key(key, event);
         }
     }
 
     /// The next event and its time.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<(Instant, E)> {
-        let mut first = self.heap.peek().map_or(u128::MAX, |Reverse(entry)| entry.key);
+        let mut first = self.heap.peek().map_or(u128::MAX, |Reverse(key)| *key);
         let mut from = LANES;
         for (lane, entries) in self.lanes.iter().enumerate() {
-            if let Some(entry) = entries.front()
-                && entry.key < first
+            if let Some((key, _)) = entries.front()
+                && *key < first
             {
-                (first, from) = (entry.key, lane);
+                (first, from) = (*key, lane);
             }
         }
-        let entry = match self.lanes.get_mut(from) {
-            Some(lane) => lane.pop_front()?,
-            None => self.heap.pop()?.0,
+        let event = match self.lanes.get_mut(from) {
+            Some(lane) => lane.pop_front()?.1,
+            None => {
+                let Reverse(key) = self.heap.pop()?;
+                let place = (key & PLACE) as u32;
+                self.free.push(place);
+                self.events[place as usize]
+            }
         };
-        Some((Instant::from_nanos((entry.key >> 64) as u64), entry.event))
+        Some((Instant::from_nanos((first >> 64) as u64), event))
+    }
+
+    /// The event that the heap will give next.
+    #[inline]
+    pub(super) fn peek(&self) -> Option<&E> {
+        let Reverse(key) = self.heap.peek()?;
+        self.events.get((key & PLACE) as usize)
     }
 
     /// How many events wait in `lane`.
@@ -81,38 +93,35 @@ impl<E> Agenda<E> {
 
     /// Forgets the events of `lane` that are not `live` any more.
     pub(super) fn sweep(&mut self, lane: Lane, live: impl Fn(&E) -> bool) {
-        self.lanes[lane as usize].retain(|entry| live(&entry.event));
+        self.lanes[lane as usize].retain(|(_, event)| live(event));
     }
 
     #[inline]
-    fn entry(&mut self, at: Instant, event: E) -> Entry<E> {
+    fn push_key(&mut self, key: u128, event: E) {
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.events[place as usize] = event;
+                place
+            }
+            None => {
+                self.events.push(event);
+                self.events.len() as u32 - 1
+            }
+        };
+        self.heap.push(Reverse(key | u128::from(place)));
+    }
+
+    #[inline]
+    fn key(&mut self, at: Instant) -> u128 {
         self.made += 1;
-        Entry { key: (u128::from(at.as_nanos()) << 64) | u128::from(self.made), event }
-    }
-}
-
-impl<E> PartialEq for Entry<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl<E> Eq for Entry<E> {}
-
-impl<E> PartialOrd for Entry<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Entry<E> {
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key.cmp(&other.key)
+        (u128::from(at.as_nanos()) << 64) | ((u128::from(self.made) << PLACE_BITS) & u128::from(u64::MAX))
     }
 }
 
 const LANES: usize = 3;
+const PLACE_BITS: u32 = 28;
+/// The places that events can wait at: 268 million, each of which belongs to something of at least a hundred bytes.
+const PLACE: u128 = (1 << PLACE_BITS) - 1;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use mesh_core::rng::scale;
 use mesh_core::time::Instant;
 use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, GiveUpReason};
 use mesh_retry::classify::Class;
+use slotmap::Key as _;
 
 use super::agenda::Lane;
 use super::metrics::Failing;
@@ -75,16 +76,17 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     fn start(&mut self, coming: Coming) {
         let entropy = self.clients[coming.client as usize].rng.next_u64();
         let machine = self.course.begin(entropy, self.local(coming.intended));
-        let deadline = self.scenario.clients.timeout.map(|timeout| coming.intended + timeout);
-        let hash_key = self.keys.as_ref().map(|keys| keys.draw(coming.request));
         let measured = coming.intended >= self.window.0;
-        let call = Call { machine, coming, measured, deadline, hash_key, current: None, last: None };
-        let key = self.calls.insert(call);
-        if let Some(deadline) = deadline {
+        let key = self.calls.insert(Call { machine, coming, measured, last: None, current: None });
+        if let Some(deadline) = self.deadline_of(coming.intended) {
             self.agenda.push_in(Lane::Deadlines, deadline.max(self.now), Due::Deadline(key));
             self.sweep_lanes();
         }
         self.drive(key);
+    }
+
+    fn deadline_of(&self, intended: Instant) -> Option<Instant> {
+        self.scenario.clients.timeout.map(|timeout| intended + timeout)
     }
 
     /// Does what a call's machine asks for, until it waits or is over.
@@ -127,8 +129,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     fn place(&mut self, key: CallKey, id: AttemptId, number: u32, timeout: Option<Duration>) {
         let local = self.local(self.now);
         let Some(call) = self.calls.get_mut(key) else { return };
-        let Coming { request, client, .. } = call.coming;
-        match self.clients[client as usize].pick(local, C::tried(&call.machine), call.hash_key) {
+        let Coming { request, client, intended, .. } = call.coming;
+        let hash_key = self.keys.as_ref().map(|keys| keys.draw(request));
+        match self.clients[client as usize].pick(local, C::tried(&call.machine), hash_key) {
             Ok((lease, server)) => {
                 call.machine.handle_input(local, CallInput::Picked { attempt: id, endpoint: lease.endpoint().id() });
                 let attempt = Attempt {
@@ -144,18 +147,17 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                     lease: Some(lease),
                     arrived: self.now,
                     started: self.now,
-                    paused: 0,
-                    demand: 0,
+                    mark: 0,
+                    behind: AttemptKey::null(),
                 };
                 let measured = u64::from(call.measured);
                 let placed = self.attempts.insert(attempt);
                 call.current = Some(placed);
-                let deadline = call.deadline;
                 self.metrics.attempts += measured;
                 self.metrics.retries += if number > 1 { measured } else { 0 };
                 self.servers[server as usize].attempts += measured;
                 self.note(Event { kind: EventKind::Picked, request, attempt: number, client, server });
-                self.limit(placed, deadline, timeout);
+                self.limit(placed, intended, timeout);
                 self.send(placed);
             }
             Err(error) => {
@@ -168,11 +170,12 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         }
     }
 
-    /// Sets the time at which an attempt is given up; that of its call is set already.
-    fn limit(&mut self, attempt: AttemptKey, deadline: Option<Instant>, timeout: Option<Duration>) {
+    /// Sets the time at which an attempt is given up, unless its call's deadline is still to come and comes first.
+    fn limit(&mut self, attempt: AttemptKey, intended: Instant, timeout: Option<Duration>) {
         if let Some(timeout) = timeout {
             let at = self.now + timeout;
-            if deadline.is_none_or(|deadline| at < deadline) {
+            // A clock that was set back lets a call live on after its deadline came.
+            if self.deadline_of(intended).is_none_or(|deadline| at < deadline || deadline <= self.now) {
                 self.agenda.push_in(Lane::AttemptTimeouts, at, Due::TimesOut(attempt));
                 self.sweep_lanes();
             }
@@ -251,18 +254,21 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     }
 
     fn conclude(&mut self, key: CallKey, event: &CallEvent) {
-        let Some(call) = self.calls.remove(key) else { return };
+        let Some(call) = self.calls.get(key) else { return };
         let Coming { request, client, intended, user } = call.coming;
+        let (measured, last) = (call.measured, call.last);
+        // Not moved out whole: most of a machine is never looked at again.
+        self.calls.remove(key);
         let failing = match event {
             CallEvent::Succeeded { .. } => None,
             CallEvent::GaveUp { reason: GiveUpReason::NoInstance, .. } => Some(Failing::Refused),
             // A call that ends before its first attempt ends at its deadline.
-            CallEvent::GaveUp { .. } | _ => Some(call.last.unwrap_or(Failing::TimedOut)),
+            CallEvent::GaveUp { .. } | _ => Some(last.unwrap_or(Failing::TimedOut)),
         };
         let kind = if failing.is_none() { EventKind::Succeeded } else { EventKind::GaveUp };
         self.note(Event { kind, request, attempt: u32::MAX, client, server: NOBODY });
         match failing {
-            _ if !call.measured => {}
+            _ if !measured => {}
             None => self.metrics.succeeded(self.now.as_nanos() - intended.as_nanos()),
             Some(failing) => self.metrics.failed(failing),
         }

@@ -52,7 +52,8 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     pub(super) fn turn_machine(&mut self, client: u32) {
         let local = self.local(self.now);
         let there = &mut self.clients[client as usize];
-        if there.due != Some(self.now) {
+        // One that was put off comes late; one that is not due any more was planned before something changed.
+        if there.due.is_none_or(|due| due > self.now) {
             return;
         }
         there.due = None;

@@ -19,16 +19,16 @@ pub(crate) trait Course {
 }
 
 /// Production's.
-impl Course for RetryPolicy {
-    type Call = CallMachine;
+impl<'p> Course for &'p RetryPolicy {
+    type Call = CallMachine<&'p RetryPolicy>;
 
     #[inline]
-    fn begin(&self, entropy: u64, now: Instant) -> CallMachine {
+    fn begin(&self, entropy: u64, now: Instant) -> Self::Call {
         CallMachine::new(self, entropy, now)
     }
 
     #[inline]
-    fn tried(call: &CallMachine) -> &Tried {
+    fn tried(call: &Self::Call) -> &Tried {
         call.tried()
     }
 }

@@ -27,7 +27,9 @@ impl Digest {
             .wrapping_add(event.request.wrapping_mul(ODD[1]))
             .wrapping_add(who.wrapping_mul(ODD[2]))
             .wrapping_add(what.wrapping_mul(ODD[3]));
-        self.hash = mix(self.hash ^ word).wrapping_add(ODD[0]);
+        // A product folded onto itself: one multiplication between an event and the next.
+        let product = u128::from(self.hash ^ word ^ ODD[2]) * u128::from(ODD[1]);
+        self.hash = (product as u64) ^ (product >> 64) as u64;
         self.events += 1;
     }
 

@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use mesh_core::time::Instant;
 
-use super::condition::Condition;
 use super::faults::{Edge, EffectKind, Victims};
 use super::{Course, Due, Engine, NOBODY};
 use crate::model::observe::{Event, EventKind, Observer};
@@ -66,21 +65,21 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// Changes the condition of a server; returns whether the registry's list changed with it.
     fn turn_server(&mut self, number: u32, effect: usize, begins: bool) -> bool {
         let server = &mut self.servers[number as usize];
-        let mut condition: Box<Condition> = server.condition.take().unwrap_or_default();
+        let condition = &mut server.rest.condition;
         let was = (condition.crashed, condition.hangs);
         condition.turn(effect, begins, &self.effects);
         let is = (condition.crashed, condition.hangs);
         let paused = condition.paused.then(|| condition.paused_until(&self.effects).unwrap_or(Instant::MAX));
         let listed = !condition.unregistered;
-        server.condition = (!condition.is_well()).then_some(condition);
+        server.ill = !condition.is_well();
         if !was.0 && is.0 {
             self.crash(number);
         }
         let server = &mut self.servers[number as usize];
         if was.1 != is.1 {
             // What was swallowed is let go of when the hang ends; the next hang starts a count of its own.
-            server.inside -= core::mem::take(&mut server.swallowed);
-            server.hangs += 1;
+            server.inside -= core::mem::take(&mut server.rest.swallowed);
+            server.rest.hangs += 1;
         }
         if begins
             && matches!(self.effects[effect].kind, EffectKind::Pause)
@@ -95,12 +94,13 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     fn pause(&mut self, number: u32, until: Instant) {
         self.advance(number);
         let server = &mut self.servers[number as usize];
-        let from = self.now.max(server.paused_until);
+        let from = self.now.max(server.rest.paused_until);
         let more: Duration = until - from;
-        server.paused_nanos = server.paused_nanos.saturating_add(more.as_nanos() as u64);
-        server.paused_until = server.paused_until.max(until);
-        server.sharing.stand_still(until);
-        if server.working > 0 {
+        server.was_paused = true;
+        server.rest.paused_nanos = server.rest.paused_nanos.saturating_add(more.as_nanos() as u64);
+        server.rest.paused_until = server.rest.paused_until.max(until);
+        server.rest.sharing.stand_still(until);
+        if self.is_shared(number) {
             self.plan(number);
         }
     }

@@ -6,7 +6,6 @@ use super::metrics::overlap;
 use super::network::Leg;
 use super::{Answer, Attempt, AttemptKey, CancelMode, Course, Due, Engine, Place};
 use crate::model::observe::{EventKind, Observer};
-use crate::model::scenario::Discipline;
 
 impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// Takes back from the server what the cancel mode says of an attempt that its client has abandoned.
@@ -33,17 +32,15 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// A server hears that an attempt was abandoned.
     pub(super) fn cancel(&mut self, key: AttemptKey) {
         let Some(attempt) = self.attempts.get(key) else { return };
-        let (number, place, hang) = (attempt.server, attempt.place, attempt.paused);
+        let (number, place, hang) = (attempt.server, attempt.place, attempt.mark);
         let running = self.scenario.clients.cancel == CancelMode::Running;
-        let sharing =
-            self.groups[self.servers[number as usize].group as usize].discipline == Discipline::ProcessorSharing;
+        let sharing = self.is_shared(number);
         match place {
             Place::Waiting => {
+                self.note_attempt(EventKind::Cancelled, key);
                 let server = &mut self.servers[number as usize];
-                server.waiting -= 1;
+                server.queue.leave(key, &mut self.attempts);
                 server.inside -= 1;
-                self.forget_cancelled(key);
-                self.tidy_queue(number);
             }
             Place::InService if running && sharing => {
                 self.advance(number);
@@ -58,15 +55,15 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             }
             Place::Swallowed => {
                 let server = &mut self.servers[number as usize];
-                if hang == server.hangs && server.swallowed > 0 {
-                    server.swallowed -= 1;
+                if hang == server.rest.hangs && server.rest.swallowed > 0 {
+                    server.rest.swallowed -= 1;
                     server.inside -= 1;
                 }
                 self.forget_cancelled(key);
             }
             // It overtook its attempt, which is not taken in any more.
             Place::OnTheWay => self.forget_cancelled(key),
-            Place::InService | Place::Answered | Place::Gone => {}
+            Place::InService | Place::Answered | Place::Left | Place::Gone => {}
         }
     }
 
@@ -75,30 +72,21 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         self.attempts.remove(key);
     }
 
-    /// Forgets the names of those that were taken back, once they are most of a queue.
-    fn tidy_queue(&mut self, number: u32) {
-        let Self { servers, attempts, .. } = self;
-        let server = &mut servers[number as usize];
-        if server.queue.len() > 2 * server.waiting as usize + QUEUE_MIN {
-            server.queue.retain(|key| attempts.get(*key).is_some_and(|attempt| attempt.place == Place::Waiting));
-        }
-    }
-
     /// All work of a server is lost.
     pub(super) fn crash(&mut self, number: u32) {
         let here = |attempt: &Attempt| {
             attempt.server == number && matches!(attempt.place, Place::Waiting | Place::InService | Place::Swallowed)
         };
         let lost: Vec<_> = self.attempts.iter().filter(|(_, attempt)| here(attempt)).map(|(key, _)| key).collect();
-        let fifo = self.groups[self.servers[number as usize].group as usize].discipline != Discipline::ProcessorSharing;
-        if !fifo {
-            self.advance(number);
-        }
+        // Those that had been taken back are forgotten with the line.
+        while self.servers[number as usize].queue.pop(&mut self.attempts).is_some() {}
+        let shared = self.is_shared(number);
+        self.advance(number);
         for key in lost {
             let attempt = &mut self.attempts[key];
-            if fifo && attempt.place == Place::InService {
+            if !shared && attempt.place == Place::InService {
                 let busy = overlap(attempt.started, self.now, self.window);
-                self.servers[number as usize].busy_nanos += u128::from(busy);
+                self.servers[number as usize].busy_nanos += busy;
             }
             attempt.answer = Answer::Error;
             self.note_attempt(EventKind::Crashed, key);
@@ -107,6 +95,3 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         self.servers[number as usize].empty();
     }
 }
-
-/// Queues are not worth tidying while they are that short.
-const QUEUE_MIN: usize = 64;

@@ -21,6 +21,7 @@ mod losing;
 mod metrics;
 mod network;
 mod probing;
+mod queue;
 mod random;
 mod registry;
 mod server;
@@ -30,6 +31,7 @@ mod sharing;
 mod summary;
 
 use alloc::collections::{BTreeMap, VecDeque};
+use core::hint::black_box;
 use core::time::Duration;
 
 use mesh_core::balance::{Lease, Strategy};
@@ -61,7 +63,7 @@ type ProbeKey = DefaultKey;
 
 /// Runs `strategy` in `scenario`, which must have been found valid.
 pub(super) fn run<O: Observer>(scenario: &Scenario, strategy: &Strategy, observer: &mut O) -> Run {
-    run_course(scenario, strategy, &scenario.clients.policy(), observer)
+    run_course(scenario, strategy, &&scenario.clients.policy(), observer)
 }
 
 /// As [`run`], with calls that `course` decides.
@@ -79,11 +81,13 @@ pub(crate) fn run_course<C: Course, O: Observer>(
         if engine.steps.is_multiple_of(STEPS_UNSEEN) && engine.observer.progress(at).is_break() {
             return engine.summary(strategy, Some(at));
         }
+        engine.foresee();
         engine.dispatch(due);
         if engine.is_over() {
             break;
         }
     }
+    engine.wind_down();
     engine.summary(strategy, None)
 }
 
@@ -169,19 +173,16 @@ struct Call<M> {
     machine: M,
     coming: Coming,
     measured: bool,
-    deadline: Option<Instant>,
-    hash_key: Option<u64>,
-    current: Option<AttemptKey>,
     last: Option<Failing>,
+    current: Option<AttemptKey>,
 }
 
 /// An attempt under way: its client's side is the lease, its server's side the place.
 #[derive(Debug)]
 struct Attempt {
     call: CallKey,
-    id: AttemptId,
-    number: u32,
     request: u64,
+    number: u32,
     client: u32,
     server: u32,
     measured: bool,
@@ -189,12 +190,15 @@ struct Attempt {
     answer: Answer,
     /// Held while the client waits.
     lease: Option<Lease>,
+    id: AttemptId,
     /// When it came to the server, and when its service began.
     arrived: Instant,
     started: Instant,
-    /// What it was paused for before its service began; for one that was swallowed, the number of the hang.
-    paused: u64,
-    demand: u64,
+    /// Of one in service, for how long its server had been paused before (fifo and delay), or its demand
+    /// (processor-sharing); of one that was swallowed, the number of the hang. In nanoseconds.
+    mark: u64,
+    /// Who waits behind it.
+    behind: AttemptKey,
 }
 
 /// Where an attempt is, as its server sees it.
@@ -202,6 +206,8 @@ struct Attempt {
 enum Place {
     OnTheWay,
     Waiting,
+    /// Taken back; it is forgotten when its turn comes.
+    Left,
     InService,
     Swallowed,
     /// Its answer is on the way.
@@ -253,6 +259,48 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             Due::ProbeReaches(probe) => self.probe_reaches(probe),
             Due::ProbeReturns(probe) => self.probe_returns(probe),
             Due::Edge(edge) => self.edge(edge),
+        }
+    }
+
+    /// Reads what the end of a service will need that comes next, so that the processor fetches it while it works on
+    /// what comes now: with thousands of servers most of the time would be spent waiting for memory.
+    #[inline]
+    fn foresee(&self) {
+        if let Some(Due::Ends(key)) = self.agenda.peek()
+            && let Some(attempt) = self.attempts.get(*key)
+        {
+            black_box(self.servers[attempt.server as usize].working);
+            black_box(self.calls.get(attempt.call).map(|call| call.measured));
+            black_box(attempt.lease.as_ref().map(|lease| lease.endpoint().in_flight()));
+        }
+    }
+
+    /// Lets servers go on until the duration with what nobody waits for any more: it keeps their workers busy.
+    fn wind_down(&mut self) {
+        while let Some((at, due)) = self.agenda.pop().filter(|(at, _)| *at <= self.window.1) {
+            self.now = at;
+            match due {
+                Due::Reaches(_)
+                | Due::Ends(_)
+                | Due::Shares { .. }
+                | Due::Answers(_)
+                | Due::Cancels(_)
+                | Due::Edge(_) => {
+                    self.dispatch(due);
+                }
+                Due::Arrival
+                | Due::Asks(_)
+                | Due::Release
+                | Due::Replies(_)
+                | Due::TimesOut(_)
+                | Due::Deadline(_)
+                | Due::Wakes(_)
+                | Due::Hears { .. }
+                | Due::LosesRegistry(_)
+                | Due::Machine(_)
+                | Due::ProbeReaches(_)
+                | Due::ProbeReturns(_) => {}
+            }
         }
     }
 

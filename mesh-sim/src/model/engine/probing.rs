@@ -35,14 +35,17 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     pub(super) fn probe_reaches(&mut self, key: ProbeKey) {
         let Some(probing) = self.probes.get(key) else { return };
         let server = &self.servers[probing.server as usize];
-        let verdict = match server.condition.as_deref() {
+        let verdict = match server.condition() {
             None => ProbeVerdict::Passed,
             Some(condition) => match condition.checks {
                 Some(true) => ProbeVerdict::Passed,
                 Some(false) => ProbeVerdict::Failed(ProbeFailure::Status(UNAVAILABLE)),
                 None if condition.refuses => ProbeVerdict::Failed(ProbeFailure::Connect),
-                None if condition.paused && server.paused_until < Instant::MAX && server.paused_until > self.now => {
-                    self.agenda.push(server.paused_until, Due::ProbeReaches(key));
+                None if condition.paused
+                    && server.rest.paused_until < Instant::MAX
+                    && server.rest.paused_until > self.now =>
+                {
+                    self.agenda.push(server.rest.paused_until, Due::ProbeReaches(key));
                     return;
                 }
                 None if condition.hangs || condition.paused => {

@@ -1,6 +1,6 @@
 //! One server: who waits, who is worked on, and what has been counted of it.
 
-use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
 use mesh_core::time::{Instant, saturating_nanos};
@@ -8,6 +8,7 @@ use mesh_core::time::{Instant, saturating_nanos};
 use super::AttemptKey;
 use super::condition::Condition;
 use super::law::Law;
+use super::queue::Queue;
 use crate::model::scenario::{Discipline, ServerGroup};
 
 /// What the servers of one group have in common.
@@ -21,31 +22,40 @@ pub(super) struct Group {
     pub(super) limit: u32,
 }
 
-/// A server.
+/// A server: one cache line of what every request looks at.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Server {
-    pub(super) group: u32,
+    pub(super) group: u16,
+    /// Whether something is wrong with it.
+    pub(super) ill: bool,
+    /// Whether it has ever been paused.
+    pub(super) was_paused: bool,
     /// Requests in it: waiting, worked on or swallowed, abandoned ones included.
     pub(super) inside: u32,
     pub(super) inside_max: u32,
-    /// Requests that wait (fifo); the queue may still name some that were taken back.
-    pub(super) waiting: u32,
     /// Requests that are worked on.
     pub(super) working: u32,
-    pub(super) queue: VecDeque<AttemptKey>,
-    pub(super) sharing: Sharing,
+    /// Requests that wait (fifo).
+    pub(super) queue: Queue,
     /// Attempts of measured requests that were sent to it.
     pub(super) attempts: u64,
     /// Busy worker time within the measured time.
-    pub(super) busy_nanos: u128,
+    pub(super) busy_nanos: u64,
+    pub(super) rest: Box<Rest>,
+}
+
+/// What is seldom looked at.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    pub(super) condition: Condition,
+    pub(super) sharing: Sharing,
     /// Nanoseconds that it has been paused for, those of a pause under way included.
     pub(super) paused_nanos: u64,
     pub(super) paused_until: Instant,
-    /// How often it has begun to hang, and how many requests it has swallowed since.
+    /// How often it has begun or ended to hang, and how many requests it has swallowed since.
     pub(super) hangs: u64,
     pub(super) swallowed: u32,
-    /// What is wrong with it; none while it is well.
-    pub(super) condition: Option<Box<Condition>>,
 }
 
 /// Requests that share a server, by the work that each has to be given.
@@ -77,23 +87,31 @@ impl Group {
 }
 
 impl Server {
-    pub(super) fn new(group: u32) -> Self {
+    pub(super) fn new(group: u16) -> Self {
         Self {
             group,
+            ill: false,
+            was_paused: false,
             inside: 0,
             inside_max: 0,
-            waiting: 0,
             working: 0,
-            queue: VecDeque::new(),
-            sharing: Sharing::default(),
+            queue: Queue::new(),
             attempts: 0,
             busy_nanos: 0,
-            paused_nanos: 0,
-            paused_until: Instant::ZERO,
-            hangs: 0,
-            swallowed: 0,
-            condition: None,
+            rest: Box::default(),
         }
+    }
+
+    /// What is wrong with it; none while it is well.
+    #[inline]
+    pub(super) fn condition(&self) -> Option<&Condition> {
+        self.ill.then_some(&self.rest.condition)
+    }
+
+    /// Nanoseconds that it has been paused for, those of a pause under way included.
+    #[inline]
+    pub(super) fn paused_nanos(&self) -> u64 {
+        if self.was_paused { self.rest.paused_nanos } else { 0 }
     }
 
     /// A request comes in.
@@ -107,7 +125,7 @@ impl Server {
     #[inline]
     pub(super) const fn has_room(&self, group: &Group) -> bool {
         match group.discipline {
-            Discipline::Fifo => self.working < group.workers || self.waiting < group.limit,
+            Discipline::Fifo => self.working < group.workers || self.queue.len() < group.limit,
             Discipline::ProcessorSharing => self.working < group.limit,
             Discipline::Delay => true,
         }
@@ -115,10 +133,10 @@ impl Server {
 
     /// All work is lost.
     pub(super) fn empty(&mut self) {
-        (self.inside, self.waiting, self.working, self.swallowed) = (0, 0, 0, 0);
-        self.queue.clear();
-        self.sharing.marks.clear();
-        self.sharing.plan = self.sharing.plan.wrapping_add(1);
+        (self.inside, self.working, self.rest.swallowed) = (0, 0, 0);
+        self.queue = Queue::new();
+        self.rest.sharing.marks.clear();
+        self.rest.sharing.plan = self.rest.sharing.plan.wrapping_add(1);
     }
 }
 
@@ -174,3 +192,13 @@ impl Sharing {
 
 /// Binary places of a nanosecond.
 const PLACES: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_request_looks_at_is_one_cache_line() {
+        assert_eq!(size_of::<Server>(), 64);
+    }
+}

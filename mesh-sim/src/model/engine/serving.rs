@@ -27,7 +27,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// What faults do to messages between the clients and `server`.
     #[inline]
     pub(super) fn weather(&self, server: u32, to_server: bool) -> Option<Weather> {
-        let condition = self.servers[server as usize].condition.as_deref();
+        let condition = self.servers[server as usize].condition();
         if condition.is_none() && self.affliction.is_none() {
             return None;
         }
@@ -58,7 +58,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         };
         attempt.arrived = self.now;
         let number = attempt.server as usize;
-        if self.servers[number].condition.is_some() && self.is_turned_away(key) {
+        if self.servers[number].ill && self.is_turned_away(key) {
             return;
         }
         let server = &self.servers[number];
@@ -72,9 +72,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         self.note_attempt(EventKind::Accepted, key);
         match discipline {
             Discipline::Fifo if !starts => {
-                self.servers[number].waiting += 1;
-                self.servers[number].queue.push_back(key);
-                self.set_place(key, Place::Waiting);
+                self.servers[number].queue.push(key, &mut self.attempts);
             }
             Discipline::Fifo | Discipline::Delay => self.serve(key),
             Discipline::ProcessorSharing => self.join(key),
@@ -86,14 +84,14 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let Some(attempt) = self.attempts.get(key) else { return true };
         let (request, try_number) = (attempt.request, attempt.number);
         let server = &mut self.servers[attempt.server as usize];
-        let Some(condition) = server.condition.as_deref() else { return false };
+        let Some(condition) = server.condition() else { return false };
         if condition.refuses {
             self.refuse(key, EventKind::Refused, Answer::Error);
             return true;
         }
-        if condition.paused && server.paused_until < Instant::MAX {
-            if server.paused_until > self.now {
-                self.agenda.push(server.paused_until, Due::Reaches(key));
+        if condition.paused && server.rest.paused_until < Instant::MAX {
+            if server.rest.paused_until > self.now {
+                self.agenda.push(server.rest.paused_until, Due::Reaches(key));
                 return true;
             }
         } else if condition.paused || condition.hangs {
@@ -128,8 +126,8 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let Some(attempt) = self.attempts.get_mut(key) else { return };
         let server = &mut self.servers[attempt.server as usize];
         server.enter();
-        server.swallowed += 1;
-        attempt.paused = server.hangs;
+        server.rest.swallowed += 1;
+        attempt.mark = server.rest.hangs;
         attempt.place = if attempt.lease.is_some() { Place::Swallowed } else { Place::Gone };
         if attempt.place == Place::Gone {
             self.attempts.remove(key);
@@ -142,7 +140,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let Some(attempt) = self.attempts.get_mut(key) else { return };
         let server = &mut self.servers[attempt.server as usize];
         server.working += 1;
-        (attempt.place, attempt.started, attempt.paused) = (Place::InService, self.now, server.paused_nanos);
+        (attempt.place, attempt.started, attempt.mark) = (Place::InService, self.now, server.paused_nanos());
         if attempt.measured {
             self.metrics.waited(self.now.as_nanos() - attempt.arrived.as_nanos());
         }
@@ -153,19 +151,18 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
 
     /// The nanoseconds of service that an attempt asks of its server as it is now.
     pub(super) fn demand(&mut self, key: AttemptKey) -> Option<u64> {
-        let attempt = self.attempts.get_mut(key)?;
+        let attempt = self.attempts.get(key)?;
         let server = &self.servers[attempt.server as usize];
         let group = &self.groups[server.group as usize];
         let mut draws = self.demands.stream(attempt.request, u64::from(attempt.number));
-        let condition = server.condition.as_deref();
+        let condition = server.condition();
         let mut nanos = match condition.and_then(|condition| condition.service.as_deref()) {
             None => group.law.draw(&mut draws),
             Some(law) => law.draw(&mut draws),
         };
         nanos += group.per_concurrent * f64::from(server.inside.saturating_sub(1));
         nanos *= condition.and_then(|condition| condition.slowdown).unwrap_or(1.0);
-        attempt.demand = whole(nanos / group.speed);
-        Some(attempt.demand)
+        Some(whole(nanos / group.speed))
     }
 
     /// The work on an attempt is done, unless it was taken back, lost or put off meanwhile.
@@ -174,9 +171,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             return;
         };
         let server = &mut self.servers[attempt.server as usize];
-        let put_off = server.paused_nanos - attempt.paused;
+        let put_off = server.paused_nanos() - attempt.mark;
         if put_off > 0 {
-            attempt.paused = server.paused_nanos;
+            attempt.mark = server.paused_nanos();
             self.agenda.push(self.now + Duration::from_nanos(put_off), Due::Ends(key));
             return;
         }
@@ -193,24 +190,18 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let server = &mut self.servers[attempt.server as usize];
         server.working -= 1;
         server.inside -= 1;
-        server.busy_nanos += u128::from(overlap(attempt.started, self.now, self.window));
+        server.busy_nanos += overlap(attempt.started, self.now, self.window);
     }
 
     /// Gives free workers of a server something to do.
     pub(super) fn serve_next(&mut self, number: u32) {
         loop {
             let server = &mut self.servers[number as usize];
-            let group = &self.groups[server.group as usize];
-            if server.working >= group.workers || server.queue.is_empty() {
+            if server.working >= self.groups[server.group as usize].workers {
                 return;
             }
-            let Some(key) = server.queue.pop_front() else { return };
-            // Of those that were taken back the queue still has the names.
-            if self.attempts.get(key).is_none_or(|attempt| attempt.place != Place::Waiting) {
-                continue;
-            }
-            server.waiting -= 1;
-            if server.condition.as_deref().is_some_and(|condition| condition.hangs) {
+            let Some(key) = server.queue.pop(&mut self.attempts) else { return };
+            if server.condition().is_some_and(|condition| condition.hangs) {
                 server.inside -= 1;
                 self.swallow(key);
             } else {

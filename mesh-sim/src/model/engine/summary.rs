@@ -44,7 +44,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         for attempt in self.attempts.values().filter(|attempt| attempt.place == Place::InService) {
             let server = &mut self.servers[attempt.server as usize];
             if self.groups[server.group as usize].discipline != Discipline::ProcessorSharing {
-                server.busy_nanos += u128::from(overlap(attempt.started, self.window.1, self.window));
+                server.busy_nanos += overlap(attempt.started, self.window.1, self.window);
             }
         }
         for number in 0..self.servers.len() as u32 {
