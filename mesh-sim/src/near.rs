@@ -16,7 +16,7 @@ pub(crate) fn near<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> 
     };
     let letters = name.chars().count();
     let furthest = (letters / 3).max(1).min(letters - 1);
-    let rated = known.into_iter().map(|other| (distance(other), other));
+    let rated = known.into_iter().take(NAMES_MAX).map(|other| (distance(other), other));
     rated.filter(|(distance, _)| *distance <= furthest).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
@@ -25,6 +25,8 @@ pub(crate) fn did_you_mean(name: &str) -> String {
     format!("did you mean `{name}`?")
 }
 
+/// Of more names only the first are compared: a file may have many wrong ones.
+const NAMES_MAX: usize = 1_000;
 /// Longer names are compared with none: the comparison takes the square of their length.
 const NAME_BYTES_MAX: usize = 128;
 

@@ -43,12 +43,17 @@ fn every_property_says_what_it_is() {
 }
 
 #[test]
-fn shipped_scenarios_are_valid() {
+fn shipped_scenarios_are_valid_and_read_without_a_warning() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let files = fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path());
-    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
-        let errors = errors(&fs::read_to_string(&path).unwrap());
-        assert_eq!(errors, [""; 0], "{}", path.display());
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let scenarios: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    assert!(!scenarios.is_empty());
+    for path in scenarios {
+        let (name, text) = (path.display().to_string(), fs::read_to_string(&path).unwrap());
+        assert_eq!(errors(&text), [""; 0], "{name}");
+        let read = read(&name, &text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(read.warnings.to_string(), "");
     }
 }
 
@@ -69,6 +74,7 @@ fn a_good_file_is_valid_and_a_misspelt_or_impossible_one_is_not() {
         ("\"60s\"", "\"60 parsecs\""),
         ("\"60s\"", "60"),
         ("version = 1", "version = 2"),
+        ("[\"random\", { p2c-least-loaded = { choices = 2 } }]", "[]"),
         ("\"good\"", "\"Good one\""),
         ("count = 11", "count = 0"),
         ("rate = 100.0", "rate = 0"),

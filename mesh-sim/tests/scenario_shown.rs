@@ -13,7 +13,7 @@ fn a_refusal_names_the_place_with_a_caret_and_says_what_was_meant() {
     let text = changed("poisson", "poison")
         .replace("rate = 100.0 } }", "rate = 100.0 } }  # of all clients together, at any time");
     let expected = "\
-error: unknown arrivals `poison`
+error: unknown kind of arrivals `poison`
   --> bad.toml:14:14
    |
 14 | arrivals = { poison = { rate = 100.0 } }  # of all clients together, at ...

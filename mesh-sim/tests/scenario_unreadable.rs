@@ -53,7 +53,7 @@ fn keys_and_names_that_nobody_knows_are_placed_with_what_was_meant() {
         ),
         ("\"random\", {", "\"peak_ewma\", {", (4, 15), "unknown strategy `peak_ewma`", "did you mean `peak-ewma`?"),
         ("exponential", "exponental", (10, 18), "unknown distribution `exponental`", "did you mean `exponential`?"),
-        ("poisson", "poison", (14, 14), "unknown arrivals `poison`", "did you mean `poisson`?"),
+        ("poisson", "poison", (14, 14), "unknown kind of arrivals `poison`", "did you mean `poisson`?"),
         ("slowdown", "slow-down", (20, 11), "unknown fault `slow-down`", "did you mean `slowdown`?"),
         ("{ slowdown = { factor = 2.0 } }", "\"crsh\"", (20, 9), "unknown fault `crsh`", "did you mean `crash`?"),
         (
@@ -72,7 +72,7 @@ fn keys_and_names_that_nobody_knows_are_placed_with_what_was_meant() {
             "unknown jitter `ful`",
             "did you mean `full`?",
         ),
-        ("timeout = \"1s\"", "keys.zip = {count = 1}", (13, 6), "unknown keys `zip`", "did you mean `zipf`?"),
+        ("timeout = \"1s\"", "keys.zip = {count = 1}", (13, 6), "unknown kind of keys `zip`", "did you mean `zipf`?"),
     ]);
 }
 

@@ -98,6 +98,9 @@ fn a_simulation_that_would_not_fit_or_not_end_within_a_day_is_refused() {
     assert_eq!(sized(100, 100_001), ["clients.count"]);
     assert_eq!(sized(1_000, 20_001), ["clients.count"]);
     let mut scenario = possible();
+    scenario.strategies = vec![Strategy::Random; 101];
+    assert_eq!(paths(&scenario), ["strategies"]);
+    let mut scenario = possible();
     scenario.duration = Duration::from_secs(366 * 24 * 60 * 60);
     assert_eq!(paths(&scenario), ["duration"]);
 }

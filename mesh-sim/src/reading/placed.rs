@@ -133,22 +133,26 @@ impl fmt::Display for Warnings {
 pub(super) struct Source {
     name: Arc<str>,
     text: Arc<str>,
+    /// Where each line begins.
+    lines: Arc<[usize]>,
 }
 
 impl Source {
     pub(super) fn new(name: &str, text: &str) -> Self {
-        Self { name: escape(name).to_string().into(), text: text.into() }
+        let lines = core::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
+        Self { name: escape(name).to_string().into(), text: text.into(), lines }
     }
 
     /// Puts what is `said` at `span`, or at the first line of it.
     pub(super) fn place(&self, span: Range<usize>, said: Said) -> Placed {
         let start = self.text.floor_char_boundary(span.start);
-        let line = self.line_around(start);
+        let number = self.lines.partition_point(|begin| *begin <= start);
+        let line = self.line(number);
         let end = self.text.floor_char_boundary(span.end).clamp(start, line.end.max(start));
         let Said { message, help, note } = said;
         Placed {
             span: start..end,
-            line: 1 + self.text[..line.start].matches('\n').count(),
+            line: number,
             column: 1 + self.text[line.start..start].chars().count(),
             message,
             help,
@@ -164,15 +168,15 @@ impl Source {
         Warnings { source: self.clone(), warnings }
     }
 
-    /// The line that `at` is on, without its end.
-    fn line_around(&self, at: usize) -> Range<usize> {
-        let start = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
-        let line = self.text[start..].split('\n').next().unwrap_or_default();
-        start..start + line.trim_end_matches('\r').len()
+    /// The line `number`, counted from 1, without its end.
+    fn line(&self, number: usize) -> Range<usize> {
+        let start = self.lines[number - 1];
+        let end = self.lines.get(number).map_or(self.text.len(), |next| next - 1);
+        start..start + self.text[start..end].trim_end_matches('\r').len()
     }
 
     fn render(&self, placed: &Placed, level: Level<'_>, renderer: &Renderer) -> String {
-        let line = self.line_around(placed.span.start);
+        let line = self.line(placed.line);
         let marked = self.text[placed.span.clone()].chars().take(CARETS_MAX).map(char::len_utf8).sum::<usize>();
         let start = placed.span.start - line.start;
         let caret = start..start + marked;

@@ -143,11 +143,11 @@ fn kind(known: &[&str]) -> &'static str {
     let kinds = [
         ("crash", "fault"),
         ("lognormal", "distribution"),
-        ("poisson", "arrivals"),
+        ("poisson", "kind of arrivals"),
         ("round-robin", "strategy"),
         ("fifo", "discipline"),
         ("full", "jitter"),
-        ("zipf", "keys"),
+        ("zipf", "kind of keys"),
     ];
     kinds.iter().find(|(name, _)| known.contains(name)).map_or("value", |(_, kind)| kind)
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::model::scenario::Scenario;
-use crate::model::{Report, Requests, Run};
+use crate::model::{Report, Requests};
 
 /// What only a clock can tell.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +104,7 @@ fn expectations(report: &Report) -> String {
 /// A table without lines: the first column to the left, the others to the right.
 fn plain(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     table
 }
 

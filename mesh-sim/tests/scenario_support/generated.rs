@@ -40,7 +40,7 @@ pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
 
 fn heads() -> impl Strategy<Value = Scenario> {
     let strategies = vec(prop::sample::select(Balance::built_in()), 1..4);
-    ("[a-z0-9-]{1,20}", "\\PC{0,20}", any::<u64>(), 1_001_u64..=3_600_000, 0_u64..=1_000, strategies).prop_map(
+    ("[a-z0-9-]{1,20}", any::<String>(), any::<u64>(), 1_001_u64..=3_600_000, 0_u64..=1_000, strategies).prop_map(
         |(name, description, seed, millis, warmup, strategies)| {
             let mut scenario = Scenario::new(name, Duration::from_millis(millis), Arrivals::poisson(1.0));
             (scenario.description, scenario.seed) = (description, seed);

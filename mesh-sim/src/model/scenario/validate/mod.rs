@@ -64,6 +64,8 @@ impl Scenario {
     fn verify_strategies(&self, found: &mut Findings) {
         let path = Path::Root.key("strategies");
         found.require(!self.strategies.is_empty(), path, "[]", "there must be at least one");
+        let count = self.strategies.len();
+        found.require(count <= STRATEGIES_MAX, path, count, format_args!("there can be at most {STRATEGIES_MAX}"));
         for (at, strategy) in self.strategies.iter().enumerate() {
             let mut config = ServiceMachineConfig::default();
             config.strategy = strategy.clone();
@@ -85,6 +87,8 @@ impl core::fmt::Display for Span {
     }
 }
 
+/// Each is told from each other of its name.
+const STRATEGIES_MAX: usize = 100;
 /// Names become file names.
 const NAME_BYTES_MAX: usize = 100;
 /// Far below what overflows 64 bits of nanoseconds.
