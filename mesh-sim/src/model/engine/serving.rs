@@ -155,6 +155,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let server = &self.servers[attempt.server as usize];
         let group = &self.groups[server.group as usize];
         let mut draws = self.demands.stream(attempt.request, u64::from(attempt.number));
+        if !server.ill && group.is_plain {
+            return Some(group.law.nanos(&mut draws));
+        }
         let condition = server.condition();
         let mut nanos = match condition.and_then(|condition| condition.service.as_deref()) {
             None => group.law.draw(&mut draws),
