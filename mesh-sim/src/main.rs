@@ -1,31 +1,24 @@
 //! The command `mesh-sim`.
 #![allow(clippy::all, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, reason = "temporary")]
-use mesh_core::balance::Strategy;
-use mesh_sim::model::scenario::*;
-use std::time::Duration;
 fn main() {
-    let n: u32 = std::env::args().nth(1).map_or(100, |n| n.parse().unwrap());
-    let secs: u64 = std::env::args().nth(2).map_or(1000, |n| n.parse().unwrap());
-    let sc = Scenario::new(
-        "q",
-        Duration::from_secs(secs * 100 / u64::from(n)),
-        Arrivals::poisson(0.9 * 100.0 * f64::from(n)),
-    )
-    .servers(ServerGroup::new("api", n, Distribution::exponential(Duration::from_millis(10))))
-    .strategy(Strategy::default());
-    let plan = sc.plan().unwrap();
     let t = std::time::Instant::now();
-    let run = plan.run(0, &mut ());
-    let e = t.elapsed().as_secs_f64();
-    println!(
-        "{:?} {} req/s {:.0} mean {:?} p99 {:?} wait {:?} {} util {:?}",
-        run.requests,
-        run.digest,
-        run.requests.offered as f64 / e,
-        run.latency_ms.mean,
-        run.latency_ms.p99,
-        run.wait_ms.mean,
-        run.events,
-        run.servers[0].utilisation
-    );
+    let mut last = 0.0;
+    let s =
+        mesh_sim::truth::run(std::env::args().nth(1).is_some_and(|a| a == "--full"), 2, &Default::default(), |row| {
+            let e = t.elapsed().as_secs_f64();
+            println!(
+                "{:>3} {:<40} {:>10.5} {:>10.5} tol {:>8.5} listed {:>8.5} se {:>8.5} {} {:.1}",
+                row.number,
+                row.name,
+                row.value,
+                row.claim.number(),
+                row.tolerance(),
+                row.listed,
+                row.standard_error,
+                if row.holds() { "ok" } else { "FAIL" },
+                e - last
+            );
+            last = e;
+        });
+    println!("{s:?} {}", t.elapsed().as_secs_f64());
 }

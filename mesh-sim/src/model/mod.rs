@@ -1,6 +1,6 @@
 //! The model tier: many clients with the mesh's own decisions, many servers, one virtual clock.
 
-mod engine;
+pub(crate) mod engine;
 mod observe;
 mod plan;
 mod problem;
