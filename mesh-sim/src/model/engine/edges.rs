@@ -35,7 +35,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                     self.note_fault(kind, effect, server);
                     news |= self.turn_server(server, effect, begins);
                 }
-                if news && !self.registry.outage {
+                if news && !self.registry.is_out() {
                     self.spread_news();
                 }
             }
@@ -51,7 +51,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             }
             Victims::Registry => {
                 self.note_fault(kind, effect, NOBODY);
-                self.registry.outage = begins;
+                if !self.registry.turn(begins) {
+                    return;
+                }
                 if begins {
                     for client in 0..self.clients.len() as u32 {
                         self.agenda.push(self.now, Due::LosesRegistry(client));
