@@ -98,7 +98,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             self.swallow(key);
             return true;
         }
-        let Some((rate, latency)) = condition.errors else { return false };
+        let Some((rate, latency)) = condition.erring() else { return false };
         let mut draws = self.mishaps.stream(request, u64::from(try_number));
         if draws.unit() >= rate {
             return false;
