@@ -197,6 +197,11 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
 
     /// An answer comes back to its client, who may have stopped waiting.
     pub(super) fn reply(&mut self, key: AttemptKey) {
+        if self.scenario.clients.timeout.is_some() && self.is_late(key) {
+            self.time_out(key);
+            self.attempts.remove(key);
+            return;
+        }
         let Some(mut attempt) = self.attempts.remove(key) else { return };
         let Some(lease) = attempt.lease.take() else { return };
         let local = self.local(self.now);
@@ -212,6 +217,12 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             self.sweep(client);
         }
         self.tell(attempt.call, failing, CallInput::Ended { attempt: attempt.id, class });
+    }
+
+    /// Whether an answer is heard after its call's deadline, as by a client that was paused until then.
+    fn is_late(&self, key: AttemptKey) -> bool {
+        let call = self.attempts.get(key).and_then(|attempt| self.calls.get(attempt.call));
+        call.is_some_and(|call| self.deadline_of(call.coming.intended).is_some_and(|deadline| deadline <= self.now))
     }
 
     /// A client stops waiting for an attempt.
