@@ -3,15 +3,12 @@
 #[path = "support/exact.rs"]
 mod exact;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use exact::{Trace, aimed, at, backend, backends, constant, fault, ms, number, retry, scenario, server, with_clients};
+use exact::{Trace, aimed, at, backend, backends, constant, fault, ms, retry, scenario, server, with_clients};
 use mesh_core::balance::Strategy;
-use mesh_sim::model::EventKind::{Cancelled, Failed, GaveUp, Picked, Served, Started, Succeeded, TimedOut};
-use mesh_sim::model::scenario::{
-    Arrivals, CancelMode, Clients, Discipline, Distribution, Fault, FaultKind, Scenario, ServerGroup, Target,
-};
+use mesh_sim::model::EventKind::{Failed, GaveUp, Picked, Succeeded, TimedOut};
+use mesh_sim::model::scenario::{Fault, FaultKind, Scenario, ServerGroup, Target};
 
 #[test]
 fn the_deadline_counts_from_the_intended_arrival_and_ends_the_call() {
@@ -207,173 +204,6 @@ fn an_answer_to_an_abandoned_attempt_is_nothing_to_anybody() {
 }
 
 #[test]
-fn a_server_works_on_what_was_abandoned_where_nothing_is_cancelled() {
-    let trace = Trace::of(&impatient(backend(), CancelMode::None));
-    assert_eq!(
-        work(&trace),
-        [
-            "0ns started r0.1@0",
-            "10ms served r0.1@0",
-            "10ms started r1.1@0",
-            "20ms served r1.1@0",
-            "20ms started r2.1@0",
-            "30ms served r2.1@0"
-        ]
-    );
-    assert_eq!((trace.run.servers[0].in_flight_max, trace.run.servers[0].utilisation), (3, Some(0.03)));
-}
-
-#[test]
-fn cancel_queued_takes_the_place_in_the_queue_back_and_no_worker() {
-    let trace = Trace::of(&impatient(backend(), CancelMode::Queued));
-    assert_eq!(
-        work(&trace),
-        [
-            "0ns started r0.1@0",
-            "7ms cancelled r1.1@0",
-            "10ms served r0.1@0",
-            "10ms started r2.1@0",
-            "20ms served r2.1@0"
-        ]
-    );
-    assert_eq!((trace.run.servers[0].in_flight_max, trace.run.servers[0].utilisation), (2, Some(0.02)));
-}
-
-#[test]
-fn cancel_running_takes_the_worker_back_too() {
-    let trace = Trace::of(&impatient(backend(), CancelMode::Running));
-    assert_eq!(
-        work(&trace),
-        [
-            "0ns started r0.1@0",
-            "6ms cancelled r0.1@0",
-            "6ms started r1.1@0",
-            "7ms cancelled r1.1@0",
-            "8ms started r2.1@0",
-            "14ms cancelled r2.1@0"
-        ]
-    );
-    assert_eq!(trace.run.servers[0].utilisation, Some(0.013));
-}
-
-#[test]
-fn cancelled_places_in_a_queue_are_free_for_others() {
-    let scenario = impatient(backend().queue_limit(1), CancelMode::Queued);
-    // Request 1 leaves the only place at 7 ms, and request 2 takes it at 8 ms.
-    assert_eq!(Trace::of(&scenario).ends(), [0, 0, 3, 0, 0]);
-    let mut scenario = scenario;
-    scenario.clients.cancel = CancelMode::None;
-    assert_eq!(Trace::of(&scenario).ends(), [0, 0, 2, 1, 0]);
-}
-
-#[test]
-fn who_shares_a_server_is_in_service_and_taken_back_by_cancel_running_alone() {
-    let sharing = || backend().discipline(Discipline::ProcessorSharing);
-    for mode in [CancelMode::None, CancelMode::Queued] {
-        let mut scenario = impatient(sharing(), mode);
-        scenario.clients.arrivals = at(&[0, 0]);
-        assert_eq!(Trace::of(&scenario).lines(&[Cancelled, Served]), ["20ms served r0.1@0", "20ms served r1.1@0"]);
-    }
-    // From 2 ms on both share; at 6 ms the first is gone with 4 ms of its work done, and 8 ms of the second are left,
-    // of which it gets 2 before it is gone too.
-    let mut scenario = impatient(sharing(), CancelMode::Running);
-    scenario.clients.arrivals = at(&[0, 2]);
-    let trace = Trace::of(&scenario);
-    assert_eq!(trace.lines(&[Cancelled, Served]), ["6ms cancelled r0.1@0", "8ms cancelled r1.1@0"]);
-    assert_eq!(trace.run.servers[0].utilisation, Some(0.008));
-    // The third has the server to itself when the first is gone: 1 ms of it is done by then, 3 ms remain.
-    let mut short =
-        impatient(sharing(), CancelMode::Running).fault(fault(FaultKind::ServiceTime(constant(4)), 3, 1000));
-    short.clients.arrivals = at(&[0, 4]);
-    assert_eq!(Trace::of(&short).lines(&[Cancelled, Served]), ["6ms cancelled r0.1@0", "9ms served r1.1@0"]);
-}
-
-#[test]
-fn what_a_hang_swallowed_is_let_go_of_when_it_is_cancelled() {
-    for (mode, most) in [(CancelMode::None, 3), (CancelMode::Running, 1)] {
-        let mut scenario = impatient(backend(), mode).fault(fault(FaultKind::Hang, 0, 1000));
-        scenario.clients.arrivals = at(&[0, 10, 20]);
-        let trace = Trace::of(&scenario);
-        assert_eq!(trace.run.servers[0].in_flight_max, most, "{mode:?}");
-        assert_eq!(trace.ends(), [0, 0, 3, 0, 0]);
-    }
-}
-
-#[test]
-fn in_flight_falls_when_an_attempt_is_abandoned_and_not_when_the_server_is_done() {
-    for seed in 1..=20 {
-        // Both are abandoned after 5 ms and worked on for 500; the third meets the second under way.
-        let mut scenario = impatient(backends(2), CancelMode::None).seed(seed);
-        scenario.servers[0].service_time = constant(500);
-        scenario.clients.timeout = Some(ms(5));
-        scenario.clients.arrivals = at(&[0, 10, 12]);
-        scenario.strategies = vec![exact::least_loaded_without_hold()];
-        let picks = Trace::of(&scenario).picks();
-        assert_ne!(picks[1], picks[2], "seed {seed}: {picks:?}");
-    }
-    // Whether the second goes where the first went does not hang on what is still worked on there.
-    let together = (1..=40).filter(|seed| {
-        let mut scenario = impatient(backends(2), CancelMode::None).seed(*seed);
-        scenario.servers[0].service_time = constant(500);
-        scenario.clients.arrivals = at(&[0, 10]);
-        scenario.strategies = vec![exact::least_loaded_without_hold()];
-        let picks = Trace::of(&scenario).picks();
-        picks[0] == picks[1]
-    });
-    let together = together.count();
-    assert!((8..=32).contains(&together), "{together} of 40");
-}
-
-#[test]
-fn a_failure_is_held_as_load_for_a_second_after_its_end() {
-    for strategy in [Strategy::LeastLoaded(Default::default()), Strategy::P2cLeastLoaded(Default::default())] {
-        for seed in 1..=20 {
-            let mut scenario = impatient(backends(2), CancelMode::None).seed(seed);
-            scenario.clients.arrivals = at(&[0, 500, 990]);
-            scenario.strategies = vec![strategy.clone()];
-            scenario.servers[0].service_time = constant(1);
-            // Only the first fails.
-            let errors = FaultKind::Errors { rate: 1.0, latency: ms(1) };
-            let picks = Trace::of(&scenario.fault(fault(errors, 0, 5))).picks();
-            assert!(picks[1] != picks[0] && picks[2] != picks[0], "{} seed {seed}: {picks:?}", strategy.name());
-        }
-    }
-}
-
-#[test]
-fn each_client_has_a_balancer_of_its_own() {
-    let clients = |clients: Clients| clients.count(number(3));
-    let trace = Trace::of(&with_clients(scenario(Arrivals::Uniform { rate: 500.0 }, backends(4)), clients));
-    let mut picks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (_, event) in trace.select(&[Picked]) {
-        picks.entry(event.client).or_default().push(event.server);
-    }
-    assert_eq!(picks.len(), 3);
-    for (client, picks) in picks {
-        assert!(picks.windows(2).all(|pair| (pair[0] + 1) % 4 == pair[1]), "client {client} takes turns: {picks:?}");
-    }
-}
-
-#[test]
-fn a_client_counts_only_what_it_has_under_way_itself() {
-    // Two clients with two servers: each keeps its own requests apart, whatever the other does.
-    for seed in 1..=20 {
-        let mut scenario = scenario(at(&[0, 1, 2, 3, 4, 5]), backends(2).discipline(Discipline::Delay)).seed(seed);
-        scenario.servers[0].service_time = constant(500);
-        scenario.strategies = vec![exact::least_loaded_without_hold()];
-        let trace = Trace::of(&with_clients(scenario, |clients| clients.count(number(2))));
-        let mut counts = BTreeMap::new();
-        for (_, event) in trace.select(&[Picked]) {
-            *counts.entry((event.client, event.server)).or_insert(0_i32) += 1;
-        }
-        for client in 0..2 {
-            let of = |server| counts.get(&(client, server)).copied().unwrap_or(0);
-            assert!((of(0) - of(1)).abs() <= 1, "seed {seed}: {counts:?}");
-        }
-    }
-}
-
-#[test]
 fn a_success_counts_only_within_the_deadline() {
     // The answer comes while the clients are paused, and they go on after the deadline.
     let pause = aimed(Target::Clients, FaultKind::Pause, 5, 60);
@@ -382,34 +212,6 @@ fn a_success_counts_only_within_the_deadline() {
     assert_eq!(trace.ends(), [0, 0, 1, 0, 0]);
 }
 
-#[test]
-fn weights_are_the_registered_ones() {
-    let mut heavy = backend().weight(3);
-    heavy.group = "heavy".into();
-    let mut scenario = scenario(at(&[0, 1, 2, 3]), backend().discipline(Discipline::Delay)).servers(heavy);
-    scenario.servers[1].discipline = Discipline::Delay;
-    for group in &mut scenario.servers {
-        group.service_time = Distribution::constant(ms(500));
-    }
-    scenario.strategies = vec![exact::least_loaded_without_hold()];
-    let mut picks = Trace::of(&scenario).picks();
-    picks.sort_unstable();
-    // (in flight + 1) / weight: the third of three equals the one of one.
-    assert_eq!(picks, [0, 1, 1, 1]);
-}
-
-/// Requests at 0, 1 and 8 ms whose clients wait for 6 ms.
-fn impatient(group: ServerGroup, cancel: CancelMode) -> Scenario {
-    with_clients(scenario(at(&[0, 1, 8]), group), |mut clients| {
-        clients.cancel = cancel;
-        clients.timeout(ms(6))
-    })
-}
-
 fn retrying(scenario: Scenario, attempts: u32) -> Scenario {
     with_clients(scenario, |clients| clients.retry(retry(attempts)))
-}
-
-fn work(trace: &Trace) -> Vec<String> {
-    trace.lines(&[Started, Served, Cancelled])
 }
