@@ -3,6 +3,8 @@
 //! For `#[serde(with = "mesh_core::text::duration")]` and its sisters. Decides only how durations look; what is
 //! allowed is for their owners to say. A bare number is refused, because it does not say its unit.
 
+use core::time::Duration;
+
 /// A duration, which must be given: "250ms".
 pub mod duration {
     use core::time::Duration;
@@ -81,7 +83,28 @@ pub mod duration_or_never {
     const NEVER: &str = "never";
 }
 
-fn parse<E: serde::de::Error>(text: &str) -> Result<core::time::Duration, E> {
+fn parse<E: serde::de::Error>(text: &str) -> Result<Duration, E> {
     let rule = "must be a number with its unit, such as \"250ms\"";
-    humantime::parse_duration(text).map_err(|_| E::custom(crate::service::ConfigError::new("duration", text, rule)))
+    sum_of_parts(text).ok_or_else(|| E::custom(crate::service::ConfigError::new("duration", text, rule)))
+}
+
+/// The duration `text`, of which each number with its unit is parsed alone: humantime 2.4 panics when seconds that
+/// just fit and a thousand million nanoseconds are added up within one text.
+fn sum_of_parts(text: &str) -> Option<Duration> {
+    let mut sum = Duration::ZERO;
+    let (mut start, mut after_unit) = (0, false);
+    for (at, character) in text.char_indices() {
+        if after_unit && character.is_ascii_digit() {
+            sum = sum.checked_add(part(&text[start..at])?)?;
+            start = at;
+        }
+        after_unit = if character.is_whitespace() { after_unit } else { character.is_alphabetic() };
+    }
+    // A zero needs no unit where it stands alone.
+    let last = &text[start..];
+    if start > 0 && last == "0" { None } else { sum.checked_add(part(last)?) }
+}
+
+fn part(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
 }

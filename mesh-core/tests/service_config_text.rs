@@ -54,6 +54,25 @@ fn a_table_goes_through_the_same_rules() {
 }
 
 #[test]
+fn a_duration_is_the_sum_of_its_parts_and_one_that_overflows_is_refused() {
+    for (text, expected) in [
+        ("0", Some(Duration::ZERO)),
+        ("1m30s", Some(Duration::from_secs(90))),
+        (" 1h 2min  3.5s ", Some(Duration::from_millis(3_723_500))),
+        ("18446744073709551615s 999999999ns", Some(Duration::MAX)),
+        ("18446744073709551615s 1000000000ns", None),
+        ("18446744073709551616s", None),
+        ("", None),
+        ("1s 0", None),
+        ("1s.5s", None),
+        ("-1s", None),
+        ("1 2s", Some(Duration::from_secs(12))),
+    ] {
+        assert_eq!(text::duration::deserialize(json!(text)).ok(), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn an_instance_alone_has_no_check() {
     assert!(from_value::<Instance>(with(json!({}))).is_ok());
     for check in [json!(false), json!({})] {

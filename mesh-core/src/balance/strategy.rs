@@ -77,7 +77,7 @@ mod text {
     use core::fmt;
 
     use serde::de::value::MapAccessDeserializer;
-    use serde::de::{Error as _, MapAccess, Visitor};
+    use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::{LeastLoadedConfig, P2cConfig, Strategy};
@@ -135,8 +135,11 @@ mod text {
             })
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Strategy, A::Error> {
-            let table = Table::deserialize(MapAccessDeserializer::new(map)).map_err(A::Error::custom)?;
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strategy, A::Error> {
+            let table = Table::deserialize(MapAccessDeserializer::new(&mut map))?;
+            if map.next_key::<IgnoredAny>()?.is_some() {
+                return Err(A::Error::custom("a strategy is a table of one name and its parameters"));
+            }
             Ok(match table {
                 Table::RoundRobin(_) => Strategy::RoundRobin,
                 Table::Random(_) => Strategy::Random,

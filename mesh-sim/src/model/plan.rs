@@ -24,7 +24,13 @@ impl Scenario {
     /// Everything that is impossible about it.
     pub fn plan(&self) -> Result<Plan<'_>, Invalid> {
         let warnings = self.validate()?;
-        Ok(Plan { scenario: self, warnings, labels: labels(&self.strategies) })
+        Ok(Plan { scenario: self, warnings, labels: self.labels() })
+    }
+
+    /// What its runs are called: the strategy's name, with what tells it from others of the same name.
+    #[must_use]
+    pub fn labels(&self) -> Vec<String> {
+        labels(&self.strategies)
     }
 
     /// Runs every strategy, one after the other.
@@ -88,7 +94,7 @@ impl Plan<'_> {
 }
 
 /// A strategy's parameters in force; none for one that has none or is the user's own.
-fn params(strategy: &Strategy) -> Value {
+pub(super) fn params(strategy: &Strategy) -> Value {
     match serde_json::to_value(strategy) {
         Ok(Value::Object(table)) => table.into_iter().next().map_or_else(|| json!({}), |(_, params)| params),
         Ok(_) | Err(_) => json!({}),
@@ -96,7 +102,7 @@ fn params(strategy: &Strategy) -> Value {
 }
 
 /// What runs are called: the strategy's name, and where two have one name what tells them apart.
-fn labels(strategies: &[Strategy]) -> Vec<String> {
+pub(super) fn labels(strategies: &[Strategy]) -> Vec<String> {
     let label = |(at, strategy): (usize, &Strategy)| {
         let name = strategy.name();
         let same: Vec<_> = (0..strategies.len()).filter(|&other| strategies[other].name() == name).collect();

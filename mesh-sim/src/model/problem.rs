@@ -1,4 +1,4 @@
-//! What is impossible about a scenario.
+//! What is impossible about a scenario, or possible and probably not meant.
 
 use core::fmt;
 
@@ -18,6 +18,8 @@ pub struct Problem {
     pub path: String,
     /// What is wrong with it: the value and the rule.
     pub message: String,
+    /// What was probably meant instead.
+    pub help: Option<String>,
 }
 
 /// Something that is possible and probably not meant.
@@ -48,8 +50,15 @@ impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.problems.iter().enumerate() {
             let separator = if at == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {}", problem.path, problem.message)?;
+            write!(f, "{separator}{problem}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({help})"))
     }
 }

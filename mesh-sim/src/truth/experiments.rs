@@ -39,7 +39,7 @@ pub(super) fn tasks() -> Vec<Task> {
 
 /// "Beyond round robin" (Linkerd, 2016): one of eleven backends answers in 2 s for half of the time.
 fn linkerd(strategy: Strategy, claim: Claim, listed: f64) -> Task {
-    let claims = vec![(format!("Linkerd {} success", strategy.name()), claim, listed)];
+    let claims = vec![(format!("Linkerd {}", strategy.name()), claim, listed)];
     let measure = move |seed| {
         replicate(seed, 16, |seed| {
             let service = Distribution::Normal { mean: millis(167), std_dev: millis(5) };
@@ -59,7 +59,7 @@ fn linkerd(strategy: Strategy, claim: Claim, listed: f64) -> Task {
 
 /// A server that fails within a millisecond gets no more than its share.
 fn black_hole(strategy: Strategy) -> Task {
-    let claims = vec![(format!("black hole {} share", strategy.name()), Claim::AtMost(0.1), 0.0)];
+    let claims = vec![(format!("black hole {}", strategy.name()), Claim::AtMost(0.1), 0.0)];
     let measure = move |seed| {
         replicate(seed, 16, |seed| {
             let group = ServerGroup::new("api", 10, Distribution::exponential(millis(40))).workers(workers(8));
@@ -78,7 +78,7 @@ fn black_hole(strategy: Strategy) -> Task {
 /// "Metastability and distributed systems" (Brooker, 2021, with its simulator): a spike of load after which a server
 /// that slows down with its load may never recover. The share of runs that have collapsed a minute later.
 fn collapse(name: &str, retry: Retry, runs: u64, claim: Claim, listed: f64) -> Task {
-    let claims = vec![(format!("collapse, retries {name}"), claim, listed)];
+    let claims = vec![(format!("collapse, {name}"), claim, listed)];
     let measure = move |seed| {
         let collapsed = |seed| {
             let steps = [(0, 40.0), (20, 80.0), (25, 40.0)];

@@ -165,7 +165,7 @@ fn scenario(group: &ServerGroup, rate: f64, warmup: f64, measured: f64, seed: u6
 }
 
 fn retrial(lambda: f64, theta: f64, relative: f64) -> Task {
-    let name = |what: &str| format!("retrial lambda={lambda} theta={theta} {what}");
+    let name = |what: &str| format!("retrial {lambda}/{theta} {what}");
     let claims = vec![
         near(name("busy"), lambda, relative),
         near(name("orbit"), retrial_orbit(lambda, theta), relative),

@@ -6,11 +6,11 @@ use alloc::sync::Arc;
 use mesh_core::balance::{Balancer, EndpointId, Handle, Lease, PickContext, PickError, Strategy, Tried, View};
 use mesh_core::machine::{ServiceMachine, ServiceMachineConfig};
 use mesh_core::rng::Rng;
-use mesh_core::service::{CheckRunner, HealthCheck, InstanceKey, Zone};
+use mesh_core::service::{InstanceKey, Zone};
 use mesh_core::time::Instant;
 
 use super::random::Streams;
-use crate::model::scenario::{HealthChecks, Scenario};
+use crate::model::scenario::Scenario;
 
 /// A client.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Template {
         let mut config = ServiceMachineConfig::default();
         config.strategy = strategy.clone();
         if let Some(checks) = &scenario.clients.health_check {
-            config.check = checks.production();
+            config.check = checks.build().ok();
             config.checks.in_flight_max = checks.in_flight_max;
             config.checks.stagger_max = checks.stagger_max;
             config.checks.jitter_percent = checks.jitter_percent;
@@ -64,14 +64,6 @@ impl Template {
             servers: Vec::new(),
             zone,
         }
-    }
-}
-
-impl HealthChecks {
-    /// The production check that it stands for; none where it breaks the rules of one.
-    pub(crate) fn production(&self) -> Option<HealthCheck> {
-        let check = HealthCheck::tcp().interval(self.interval).timeout(self.timeout).rise(self.rise).fall(self.fall);
-        check.run_by(CheckRunner::Mesh).build_for_any().ok()
     }
 }
 

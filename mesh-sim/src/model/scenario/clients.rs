@@ -3,12 +3,11 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use mesh_core::health::CheckerConfig;
 use mesh_retry::backoff::{Backoff, Jitter};
 use mesh_retry::policy::RetryPolicy;
 use serde::{Deserialize, Serialize};
 
-use super::Arrivals;
+use super::{Arrivals, HealthChecks};
 
 /// Those who call: each client has a balancer, a health view and retries of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +17,7 @@ use super::Arrivals;
 pub struct Clients {
     /// How many.
     #[serde(default = "one_client")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100_000)))]
     pub count: NonZeroU32,
     /// The zone they are in, or `spread`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,11 +26,11 @@ pub struct Clients {
     pub arrivals: Arrivals,
     /// The call's deadline, from the intended arrival.
     #[serde(default, with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Span>"))]
     pub timeout: Option<Duration>,
     /// How long one attempt may take.
     #[serde(default, with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Span>"))]
     pub attempt_timeout: Option<Duration>,
     /// What an abandoned attempt takes back from its server.
     #[serde(default)]
@@ -88,6 +88,7 @@ pub enum Keys {
         /// How many there are.
         count: NonZeroU32,
         /// The exponent, from 0.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         exponent: f64,
     },
 }
@@ -114,48 +115,21 @@ pub enum BackoffShape {
     Exponential {
         /// The ceiling of the first wait.
         #[serde(default = "backoff_base", with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         base: Duration,
         /// What no wait exceeds.
         #[serde(default = "backoff_cap", with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         cap: Duration,
         /// The growth from one ceiling to the next, in thousandths.
         #[serde(default = "backoff_multiplier")]
+        #[cfg_attr(feature = "schema", schemars(range(min = 1000)))]
         multiplier_milli: u32,
         /// How the wait is drawn below its ceiling: `full` or `none`.
         #[serde(default)]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::JitterName"))]
         jitter: Jitter,
     },
-}
-
-/// The active checks that each client runs of each server. The defaults are those of checks that the mesh runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct HealthChecks {
-    /// From the end of a check to the next.
-    #[serde(with = "mesh_core::text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub interval: Duration,
-    /// When a check without an answer has failed; at most the interval.
-    #[serde(with = "mesh_core::text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub timeout: Duration,
-    /// How many checks in a row must pass.
-    pub rise: NonZeroU32,
-    /// How many checks in a row must fail.
-    pub fall: NonZeroU32,
-    /// The most checks in flight at once for one client.
-    pub in_flight_max: NonZeroU32,
-    /// Within what time the first check of a server comes.
-    #[serde(with = "mesh_core::text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub stagger_max: Duration,
-    /// How far each interval may be stretched at random, in percent.
-    pub jitter_percent: u32,
 }
 
 impl Clients {
@@ -249,21 +223,6 @@ impl Default for Retry {
     }
 }
 
-impl Default for HealthChecks {
-    fn default() -> Self {
-        let CheckerConfig { in_flight_max, stagger_max, jitter_percent, .. } = CheckerConfig::default();
-        Self {
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(10),
-            rise: RISE,
-            fall: FALL,
-            in_flight_max,
-            stagger_max,
-            jitter_percent,
-        }
-    }
-}
-
 impl From<String> for ClientZone {
     fn from(zone: String) -> Self {
         if zone == SPREAD { Self::Spread } else { Self::In(zone) }
@@ -296,6 +255,3 @@ fn backoff_multiplier() -> u32 {
 }
 
 const SPREAD: &str = "spread";
-/// HAProxy's `rise` and `fall`, the defaults of checks that the mesh runs (mesh-core, `HealthCheckBuilder`).
-const RISE: NonZeroU32 = NonZeroU32::new(2).unwrap();
-const FALL: NonZeroU32 = NonZeroU32::new(3).unwrap();

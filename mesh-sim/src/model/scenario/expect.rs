@@ -69,16 +69,25 @@ impl fmt::Display for Bound {
 
 /// An expectation as files spell it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("oneOf" = [{ "required": ["at_least"] }, { "required": ["at_most"] }, { "required": ["between"] }]))
+)]
 #[serde(deny_unknown_fields)]
 struct ExpectationTable {
+    /// The name or the label of the strategies whose runs it is about; without it all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     strategy: Option<String>,
+    /// A number of the result, dotted: `latency_ms.p99`, `servers.0.share`.
     metric: String,
+    /// It must be at least that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at_least: Option<f64>,
+    /// It must be at most that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at_most: Option<f64>,
+    /// It must be from the first to the second, both included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     between: Option<[f64; 2]>,
 }

@@ -17,7 +17,7 @@ use super::Distribution;
 pub struct Fault {
     /// From when.
     #[serde(with = "mesh_core::text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
     pub at: Duration,
     /// For how long; without it until the end.
     #[serde(
@@ -26,7 +26,7 @@ pub struct Fault {
         with = "mesh_core::text::maybe_duration",
         skip_serializing_if = "Option::is_none"
     )]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Span>"))]
     pub lasts: Option<Duration>,
     /// To whom; nobody for an outage of the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,15 +78,17 @@ pub enum FaultKind {
     /// Requests that start take `factor` times as long.
     Slowdown {
         /// Above 0.
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         factor: f64,
     },
     /// A share of the attempts that arrive is answered with an error, without queue or worker.
     Errors {
         /// The share: 0 to 1.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
         rate: f64,
         /// After how long.
         #[serde(default, with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         latency: Duration,
     },
     /// Messages are lost.
@@ -99,12 +101,13 @@ pub enum FaultKind {
     Latency {
         /// By how much, each way.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         add: Duration,
     },
     /// A share of the messages is lost.
     Loss {
         /// The share: 0 to 1.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
         rate: f64,
     },
     /// The process stops, then goes on.
@@ -113,11 +116,11 @@ pub enum FaultKind {
     Flap {
         /// How long it is up.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         up: Duration,
         /// How long it is down.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         down: Duration,
     },
     /// Active checks fail while requests succeed.
@@ -136,7 +139,7 @@ pub enum FaultKind {
     ClockSkew {
         /// By how much.
         #[serde(with = "mesh_core::text::duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
         by: Duration,
     },
 }
@@ -204,18 +207,29 @@ impl FaultKind {
 
 /// A target as files spell it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("oneOf" = [{ "required": ["group"] }, { "required": ["zone"] }, { "required": ["clients"] }]))
+)]
 #[serde(default, deny_unknown_fields)]
 struct TargetTable {
+    /// The group of servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
+    /// The place of one server in the group, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<u32>,
+    /// The first round(fraction × count) servers of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     fraction: Option<f64>,
+    /// Every server of this zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     zone: Option<String>,
+    /// Every client.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("const" = "all")))]
     clients: Option<String>,
 }
 

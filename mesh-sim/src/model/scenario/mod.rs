@@ -4,6 +4,7 @@
 //! what is impossible about it, and the engine refuses what was not found valid.
 
 mod arrivals;
+mod checks;
 mod clients;
 mod distribution;
 mod expect;
@@ -11,6 +12,7 @@ mod fault;
 #[cfg(feature = "schema")]
 mod schema;
 mod servers;
+mod trace;
 mod validate;
 mod world;
 
@@ -20,11 +22,13 @@ use mesh_core::balance::Strategy;
 use serde::{Deserialize, Serialize};
 
 pub use arrivals::{Arrivals, RateStep};
-pub use clients::{BackoffShape, CancelMode, ClientZone, Clients, HealthChecks, Keys, Retry};
+pub use checks::HealthChecks;
+pub use clients::{BackoffShape, CancelMode, ClientZone, Clients, Keys, Retry};
 pub use distribution::{Distribution, Share};
 pub use expect::{Bound, Expectation};
 pub use fault::{Direction, Fault, FaultKind, Target};
 pub use servers::{Discipline, ServerGroup};
+pub use trace::TraceError;
 pub use world::{Discovery, Network};
 
 /// A simulation: servers, clients, what happens to them, and the strategies to compare.
@@ -44,8 +48,10 @@ pub use world::{Discovery, Network};
 #[non_exhaustive]
 pub struct Scenario {
     /// The version of the format: 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1)))]
     pub version: u32,
     /// What it is called: lower-case letters, digits and hyphens.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[a-z0-9-]{1,100}$")))]
     pub name: String,
     /// What it teaches.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -55,16 +61,17 @@ pub struct Scenario {
     pub seed: u64,
     /// When arrivals stop; what is in flight then is drained and still counted.
     #[serde(with = "mesh_core::text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Span"))]
     pub duration: Duration,
     /// Requests that arrive before are simulated and not measured.
     #[serde(default, with = "mesh_core::text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Span"))]
     pub warmup: Duration,
     /// The strategies to compare, each in a run of its own.
     #[cfg_attr(feature = "schema", schemars(schema_with = "schema::strategies"))]
     pub strategies: Vec<Strategy>,
     /// The servers, in groups of identical ones.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub servers: Vec<ServerGroup>,
     /// Those who call.
     pub clients: Clients,

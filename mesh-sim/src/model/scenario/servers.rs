@@ -18,6 +18,7 @@ pub struct ServerGroup {
     /// What it is called; faults aim at it by this name.
     pub group: String,
     /// How many servers it has.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100_000)))]
     pub count: u32,
     /// The zone that its servers are in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +28,7 @@ pub struct ServerGroup {
     pub weight: u16,
     /// Service times are divided by it.
     #[serde(default = "full_speed")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub speed: f64,
     /// The registered version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +52,7 @@ pub struct ServerGroup {
     pub service_time: Distribution,
     /// What each other request in the server adds to a service time when it starts.
     #[serde(default, with = "mesh_core::text::duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
     pub service_time_per_concurrent: Duration,
 }
 
@@ -154,6 +156,19 @@ impl ServerGroup {
             builder = builder.version(version.as_str());
         }
         builder.build()
+    }
+}
+
+impl ServerGroup {
+    /// How many requests its servers can serve in a second, for as long as there are enough; without bound where
+    /// requests do not wait for each other.
+    pub(super) fn capacity(&self) -> f64 {
+        let workers = match self.discipline {
+            Discipline::Fifo => f64::from(self.workers.get()),
+            Discipline::ProcessorSharing => 1.0,
+            Discipline::Delay => return f64::INFINITY,
+        };
+        f64::from(self.count) * workers * self.speed * 1e9 / self.service_time.mean_nanos()
     }
 }
 

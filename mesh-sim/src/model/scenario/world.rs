@@ -13,6 +13,7 @@ pub struct Network {
     /// How long a message takes, one way.
     pub latency: Distribution,
     /// The share of messages that are never seen again: 0 to 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub loss: f64,
 }
 

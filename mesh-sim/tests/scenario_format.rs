@@ -1,0 +1,111 @@
+//! The example of the format: what is not supported yet is refused by name, and the rest reads.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use std::time::Duration;
+
+use mesh_sim::model::scenario::{CancelMode, Discipline, Distribution, FaultKind, Scenario, Target};
+use mesh_sim::reading::read;
+
+/// The example of `scenario-format.md`, version 1.
+const EXAMPLE: &str = include_str!("data/format-example.toml");
+
+#[test]
+fn the_example_is_refused_for_exactly_what_is_not_supported_yet() {
+    let error = read("example.toml", EXAMPLE).unwrap_err();
+    let said: Vec<_> = error.problems().iter().map(|problem| (problem.line(), problem.message())).collect();
+    let expected = [
+        (7, "strategy `peak-ewma`"),
+        (35, "clients.retry.budget"),
+        (37, "clients.hedge"),
+        (41, "clients.breaker"),
+        (42, "clients.outlier"),
+        (44, "clients.tree"),
+        (45, "clients.routes"),
+        (54, "store"),
+    ];
+    let expected = expected.map(|(line, what)| (line, format!("not yet supported: {what}")));
+    assert_eq!(said, expected.each_ref().map(|(line, message)| (*line, message.as_str())), "{error}");
+}
+
+#[test]
+fn the_example_without_those_tables_reads() {
+    let read = read("example.toml", &supported()).unwrap();
+    assert_eq!(read.warnings.to_string(), "");
+    let Scenario { servers, clients, faults, .. } = &read.scenario;
+    assert_eq!((servers[0].discipline, servers[0].queue_limit), (Discipline::Delay, Some(1_000)));
+    let seconds = Duration::from_secs;
+    assert_eq!((clients.timeout, clients.attempt_timeout), (Some(seconds(1)), Some(seconds(1))));
+    assert_eq!(clients.cancel, CancelMode::None);
+    assert!(clients.retry.is_some() && clients.keys.is_some() && clients.health_check.is_some());
+    assert_eq!(faults[0].target, Some(Target::Server { group: "backend".into(), index: 0 }));
+    assert_eq!(faults[0].fault, FaultKind::ServiceTime(Distribution::constant(seconds(2))));
+}
+
+#[cfg(feature = "schema")]
+#[test]
+fn the_schema_takes_the_example_without_those_tables() {
+    let schema = jsonschema::draft202012::new(&mesh_sim::reading::schema()).unwrap();
+    let errors = |text: &str| {
+        let file: serde_json::Value = toml::from_str(text).unwrap();
+        schema.iter_errors(&file).map(|error| error.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(errors(&supported()), [""; 0]);
+    assert!(!errors(EXAMPLE).is_empty());
+}
+
+#[test]
+fn everything_that_comes_later_is_refused_by_its_name_at_its_place() {
+    for (before, after, place, what) in [
+        ("\"full\"", "\"equal\"", (34, 65), "jitter `equal`"),
+        ("\"full\"", "\"decorrelated\"", (34, 65), "jitter `decorrelated`"),
+        ("weight = 1 ", "priority = 1", (13, 1), "servers.priority"),
+        (
+            "fault = { service-time = { constant = { value = \"2s\" } } }",
+            "fault = \"store-outage\"",
+            (0, 9),
+            "fault `store-outage`",
+        ),
+        ("\"round-robin\", ", "\"weighted-round-robin\", ", (7, 15), "strategy `weighted-round-robin`"),
+        ("\"round-robin\", ", "\"weighted-random\", ", (7, 15), "strategy `weighted-random`"),
+        ("\"round-robin\", ", "{ ring-hash = { points = 9 } }, ", (7, 17), "strategy `ring-hash`"),
+        ("\"round-robin\", ", "\"maglev\", ", (7, 15), "strategy `maglev`"),
+        ("\"round-robin\", ", "\"rendezvous\", ", (7, 15), "strategy `rendezvous`"),
+        ("\"round-robin\", ", "\"bounded-load\", ", (7, 15), "strategy `bounded-load`"),
+        ("\"round-robin\", ", "\"client-wrr\", ", (7, 15), "strategy `client-wrr`"),
+        ("\"round-robin\", ", "\"prequal\", ", (7, 15), "strategy `prequal`"),
+        ("\"round-robin\", ", "\"adaptive\", ", (7, 15), "strategy `adaptive`"),
+    ] {
+        let supported = supported();
+        assert_eq!(supported.matches(before).count(), 1, "{before}");
+        let error = read("later.toml", &supported.replace(before, after)).unwrap_err();
+        let [problem] = error.problems() else { panic!("{error}") };
+        assert_eq!(problem.message(), format!("not yet supported: {what}"));
+        let (line, column) = place;
+        let line = if line == 0 { problem.line() } else { line };
+        assert_eq!((problem.line(), problem.column()), (line, column), "{error}");
+    }
+}
+
+/// The example without what is not supported yet.
+fn supported() -> String {
+    let mut kept = Vec::new();
+    let mut table = "";
+    for line in EXAMPLE.lines() {
+        if line.starts_with('[') {
+            table = line.split([' ', '#']).next().unwrap();
+        }
+        let later = [
+            "[clients.hedge]",
+            "[clients.breaker]",
+            "[clients.outlier]",
+            "[clients.tree]",
+            "[clients.routes]",
+            "[store]",
+        ];
+        if !later.contains(&table) && !line.starts_with("budget = ") {
+            kept.push(line);
+        }
+    }
+    let ewma = ", { peak-ewma = { decay = \"10s\", initial_rtt = \"30ms\" } }";
+    kept.join("\n").replace(ewma, "").replace("strategy = \"peak-ewma\"", "strategy = \"p2c-least-loaded\"")
+}
