@@ -167,6 +167,13 @@ fn two_pauses_that_overlap_are_one() {
 }
 
 #[test]
+fn who_waits_at_a_paused_server_is_lost_with_it_in_a_crash() {
+    let (pause, crash) = (fault(FaultKind::Pause, 3, 53), fault(FaultKind::Crash, 10, 20));
+    let trace = Trace::of(&patient(scenario(at(&[5]), backend()).fault(pause).fault(crash)));
+    assert_eq!(trace.story(), ["10ms crashed r0.1@0", "10ms failed r0.1@0"]);
+}
+
+#[test]
 fn a_pause_until_the_end_answers_nothing() {
     let trace = Trace::of(&patient(scenario(at(&[0, 5]), backend()).fault(Fault::new(ms(3), all(), FaultKind::Pause))));
     assert_eq!(trace.ends(), [0, 0, 2, 0, 0]);
