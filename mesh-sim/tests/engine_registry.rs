@@ -5,7 +5,7 @@ mod exact;
 
 use std::collections::BTreeMap;
 
-use exact::{Trace, aimed, all, at, backend, backends, constant, fault, ms, number, scenario, server, with_clients};
+use exact::{Trace, aimed, all, at, backend, backends, constant, ms, number, scenario, server, with_clients};
 use mesh_sim::model::EventKind::{Discovered, Picked, Published, Refused, RegistryLost, Served, Unavailable};
 use mesh_sim::model::scenario::{Arrivals, Distribution, Fault, FaultKind, Scenario};
 
