@@ -114,6 +114,14 @@ fn a_hang_accepts_more_than_a_full_queue_and_holds_no_worker() {
 }
 
 #[test]
+fn what_a_hang_swallowed_is_not_in_the_server_when_it_is_over() {
+    let (one, other) = (fault(FaultKind::Hang, 3, 10), fault(FaultKind::Hang, 20, 30));
+    let trace = Trace::of(&patient(scenario(at(&[4, 5, 21, 22, 40]), backend()).fault(one).fault(other)));
+    assert_eq!((trace.count(Swallowed), trace.run.servers[0].in_flight_max), (4, 2));
+    assert_eq!(trace.lines(&[Served]), ["50ms served r4.1@0"]);
+}
+
+#[test]
 fn what_a_hang_swallowed_is_lost_in_a_crash() {
     let (hang, crash) = (fault(FaultKind::Hang, 3, 20), fault(FaultKind::Crash, 10, 20));
     let trace = Trace::of(&patient(scenario(at(&[5]), backend()).fault(hang).fault(crash)));

@@ -33,10 +33,14 @@ fn a_failure_is_held_as_load_for_a_second_after_its_end() {
             let mut scenario = impatient(&[0, 500, 990], seed);
             scenario.strategies = vec![strategy.clone()];
             scenario.servers[0].service_time = constant(1);
-            // Only the first fails.
-            let errors = FaultKind::Errors { rate: 1.0, latency: ms(1) };
-            let picks = Trace::of(&scenario.fault(fault(errors, 0, 5))).picks();
-            assert!(picks[1] != picks[0] && picks[2] != picks[0], "{} seed {seed}: {picks:?}", strategy.name());
+            // Only the first fails, by an error and then by a timeout.
+            let slow = FaultKind::ServiceTime(constant(100));
+            for kind in [FaultKind::Errors { rate: 1.0, latency: ms(1) }, slow] {
+                let trace = Trace::of(&scenario.clone().fault(fault(kind, 0, 5)));
+                assert_eq!(trace.run.requests.succeeded, 2);
+                let picks = trace.picks();
+                assert!(picks[1] != picks[0] && picks[2] != picks[0], "{} seed {seed}: {picks:?}", strategy.name());
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Small scenarios whose every number can be worked out by hand, and what a run of them shows.
 #![allow(dead_code, reason = "every test file uses a part of it")]
+#![expect(clippy::expect_used, reason = "a scenario that is not possible is a broken test")]
 
 use std::num::NonZeroU32;
 use std::time::Duration;
