@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A stopwatch.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +19,8 @@ impl Stopwatch {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place in the command that reads the clock")]
-    pub(crate) fn elapsed(self) -> Duration {
-        Instant::now().duration_since(self.0)
+    pub(crate) fn seconds(self) -> f64 {
+        Instant::now().duration_since(self.0).as_secs_f64()
     }
 }
 

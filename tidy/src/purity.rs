@@ -15,7 +15,8 @@ pub struct TreeLimits {
 
 /// The limits of `package`'s dependency tree, or `None` where the package is not pure.
 ///
-/// The simulator's command line needs crates of its own, so only their kind is limited.
+/// The simulator reads scenarios, so the number of its crates is not limited; their kind is. Its command is a default
+/// feature and belongs to the world: the tree is that of the library.
 #[must_use]
 pub fn tree_limits(package: &str) -> Option<TreeLimits> {
     match package {
@@ -66,7 +67,8 @@ impl Side {
     fn of(path: &str) -> Self {
         let Some((package, file)) = path.split_once("/src/") else { return Self::Open };
         match package {
-            "mesh-sim" if file == "net.rs" || file.starts_with("net/") => Self::Open,
+            // The network tier drives the adapters, and the command has a clock, files and signals.
+            "mesh-sim" if file == "env.rs" || file == "net.rs" || file.starts_with("net/") => Self::Open,
             "mesh-core" | "mesh-retry" | "mesh-sim" => Self::Pure,
             "mesh" | "mesh-consul" | "mesh-cache" if file != "env.rs" => Self::Async,
             _ => Self::Open,

@@ -40,14 +40,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs failure scenarios against the mesh's own decisions, in virtual time, the same for the same seed.
+/// Runs failure scenarios against the mesh's own decisions, in virtual time.
 #[derive(Debug, Parser)]
-#[command(name = "mesh-sim", version, after_help = EXIT_CODES, max_term_width = 80)]
+#[command(name = "mesh-sim", version, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// When to use colours.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    /// When to use colours: auto, always or never.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true,
+        value_parser = ["auto", "always", "never"])]
     color: String,
 }
 
@@ -71,7 +72,7 @@ enum Command {
     },
     /// Prints the JSON Schema of scenario files.
     Schema,
-    /// Prints closed forms and published experiments beside what the engine gives.
+    /// Prints closed forms and published experiments beside what it gives.
     Truth {
         /// Adds utilisations above 0.9, which take long.
         #[arg(long)]
@@ -178,7 +179,8 @@ fn json(value: &impl serde::Serialize) -> Result<String, Ended> {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 fine, 1 an output could not be written, 2 usage, 3 an expectation
-or a truth failed, 4 a bad scenario, 5 two runs of one seed differed, 130 interrupted.";
+or a truth failed, 4 a bad scenario, 5 two runs of one seed differed,
+130 interrupted.";
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNMET: u8 = 3;

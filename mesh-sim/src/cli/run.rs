@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments, look: Look) -> Result<(), Ended> {
     let mut runner = Runner { plan: &plan, interrupted: env::interrupts(), trace: trace_file };
     let runs = runner.all(arguments.double_check)?;
     let mut report = plan.report(runs);
-    report.wall_s = stopwatch.elapsed().as_secs_f64();
+    report.wall_s = stopwatch.seconds();
     show(&read.scenario, &report, arguments.json)?;
     if runner.interrupted.load(Ordering::Relaxed) {
         let files = if csv.is_some() || trace.is_some() { "; no file was written" } else { "" };
@@ -141,7 +141,7 @@ impl Runner<'_> {
             }
         };
         watch.bar.finish_and_clear();
-        run.wall_s = stopwatch.elapsed().as_secs_f64();
+        run.wall_s = stopwatch.seconds();
         Ok(run)
     }
 

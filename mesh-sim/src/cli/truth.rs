@@ -20,7 +20,7 @@ pub(super) fn truth(full: bool) -> Result<(), Ended> {
     if let Some(ended) = unread {
         return Err(ended);
     }
-    let seconds = stopwatch.elapsed().as_secs_f64();
+    let seconds = stopwatch.seconds();
     if summary.interrupted {
         return Err(Ended::with(INTERRUPTED, format_args!("mesh-sim: interrupted after {} rows", summary.rows)));
     }
