@@ -22,10 +22,10 @@ pub(super) struct Arguments {
     /// A file, or the name of a scenario that comes with it.
     #[arg(value_name = "FILE")]
     scenario: PathBuf,
-    /// Replaces the seed that all randomness is derived from.
+    /// Replaces the scenario's seed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Runs this strategy instead of the scenario's; may be given again.
+    /// Runs this one instead of the scenario's; may be repeated.
     #[arg(long = "strategy", value_name = "NAME")]
     strategies: Vec<String>,
     /// Prints the result as JSON, and nothing else.
@@ -51,6 +51,8 @@ pub(super) fn run(arguments: &Arguments, look: Look) -> Result<(), Ended> {
     }
     let mut read = scenarios::find(&arguments.scenario, look)?;
     change(&mut read.scenario, arguments)?;
+    // Before the first file, so that whoever sees one knows that an interrupt will be heard.
+    let interrupted = env::interrupts();
     let (csv, trace) = (arguments.csv.as_deref(), arguments.trace.as_deref());
     let csv_file = outputs::begin(csv, &[&*arguments.scenario])?;
     let trace_file =
@@ -59,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, look: Look) -> Result<(), Ended> {
     let plan =
         read.scenario.plan().map_err(|invalid| Ended::with(BAD_SCENARIO, format_args!("mesh-sim: {invalid}")))?;
     let stopwatch = Stopwatch::start();
-    let mut runner = Runner { plan: &plan, interrupted: env::interrupts(), trace: trace_file };
+    let mut runner = Runner { plan: &plan, interrupted, trace: trace_file };
     let runs = runner.all(arguments.double_check)?;
     let mut report = plan.report(runs);
     report.wall_s = stopwatch.seconds();
