@@ -158,6 +158,24 @@ fn a_law_of_no_time_at_all_takes_none() {
 }
 
 #[test]
+fn the_demands_of_neighbouring_requests_say_nothing_of_each_other() {
+    let mut group = backend().discipline(Discipline::Delay);
+    group.service_time = Distribution::Uniform { min: ms(0), max: ms(2) };
+    let trace = Trace::of(&scenario(Arrivals::Uniform { rate: 40_000.0 }, group));
+    let mut demands = vec![0.0; 40_000];
+    for (at, event) in trace.select(&[Started, Served]) {
+        let sign = if event.kind == Started { -1.0 } else { 1.0 };
+        demands[event.request as usize] += sign * at.as_nanos() as f64 / 1e6;
+    }
+    for lag in [1, 2, 3, 4, 5, 7, 8, 16, 64, 1000, 1024] {
+        let pairs = demands.iter().zip(&demands[lag..]);
+        let products: Vec<_> = pairs.map(|(one, other)| (one - 1.0) * (other - 1.0) * 3.0).collect();
+        let mean = products.iter().sum::<f64>() / products.len() as f64;
+        within(&format!("correlation at lag {lag}"), mean, 0.0, 1.0 / (products.len() as f64).sqrt());
+    }
+}
+
+#[test]
 fn messages_and_news_are_drawn_from_their_laws_like_service_times() {
     let law = Distribution::Lognormal { median: ms(40), sigma: 0.5 };
     let mut scenario = scenario(Arrivals::Uniform { rate: 20_000.0 }, backend().discipline(Discipline::Delay));
