@@ -1,4 +1,5 @@
 //! The command as its users meet it: what it prints, what it writes and how it ends.
+#![expect(clippy::expect_used, reason = "what a test cannot set up fails it")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};

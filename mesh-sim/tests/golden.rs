@@ -1,4 +1,5 @@
 //! The shipped scenarios give what is kept beside the code, and keep their own expectations.
+#![expect(clippy::expect_used, reason = "what a test cannot set up fails it")]
 
 use std::fs;
 use std::path::Path;
