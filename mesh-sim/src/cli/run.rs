@@ -14,7 +14,7 @@ use super::{BAD_SCENARIO, DIFFERED, Ended, INTERRUPTED, Look, UNMET, json, outpu
 use crate::env::{self, Output, Stopwatch};
 use crate::model::scenario::Scenario;
 use crate::model::{Event, Observer, Plan, Report, Run};
-use crate::report::{self, Timing, Tracer};
+use crate::report::{self, Tracer};
 
 /// What a run is told.
 #[derive(Debug, clap::Args)]
@@ -207,7 +207,7 @@ fn show(scenario: &Scenario, report: &Report, as_json: bool) -> Result<(), Ended
     if as_json {
         return print(&(json(report)? + "\n"));
     }
-    print(&report::table(scenario, report, Timing { seconds: report.wall_s }))
+    print(&report::table(scenario, report))
 }
 
 /// Gives the files their names, once all of them are whole.

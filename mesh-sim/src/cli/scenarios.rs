@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{BAD_SCENARIO, Ended, FAILED, Look, print, tell};
 use crate::model::scenario::{Arrivals, Scenario};
 use crate::reading::{self, Read};
-use crate::report::{self, large};
+use crate::report::{self, counted, large};
 use crate::{env, near, shipped};
 
 /// Reads the scenario in the file at `path`, or the one of that name that comes with the command.
@@ -65,9 +65,10 @@ pub(super) fn check(path: &Path, look: Look) -> Result<(), Ended> {
     let read = find(path, look)?;
     warn(&read, look);
     let scenario = &read.scenario;
-    let (servers, clients) = (scenario.server_count(), scenario.clients.count);
+    let servers = counted(scenario.server_count(), "server");
+    let clients = counted(u64::from(scenario.clients.count.get()), "client");
     let requests = expected_requests(scenario).map_or_else(String::new, |n| format!(", about {} requests", large(n)));
-    print(&format!("ok: {}, {servers} servers, {clients} clients{requests}\n", scenario.name))
+    print(&format!("ok: {}, {servers}, {clients}{requests}\n", scenario.name))
 }
 
 pub(super) fn golden(name: &str, look: Look) -> Result<(), Ended> {

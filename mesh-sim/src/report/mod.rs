@@ -9,5 +9,5 @@ mod trace;
 pub use csv::csv;
 pub use golden::golden;
 #[cfg(feature = "cli")]
-pub(crate) use table::{Timing, large, table};
+pub(crate) use table::{counted, large, table};
 pub use trace::Tracer;

@@ -8,14 +8,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use crate::model::scenario::Scenario;
 use crate::model::{Report, Requests};
 
-/// What only a clock can tell.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timing {
-    pub(crate) seconds: f64,
-}
-
 /// The tables of `report`, which ends with a line for programs.
-pub(crate) fn table(scenario: &Scenario, report: &Report, timing: Timing) -> String {
+pub(crate) fn table(scenario: &Scenario, report: &Report) -> String {
     let mut text = heading(scenario);
     text.push_str(&results(report));
     text.push_str(&failures(report));
@@ -26,23 +20,28 @@ pub(crate) fn table(scenario: &Scenario, report: &Report, timing: Timing) -> Str
     let _ = writeln!(
         text,
         "\nRESULT scenario={name} runs={count} expectations={expected} failed={failed} seconds={:.2}",
-        timing.seconds
+        report.wall_s
     );
     text
 }
 
 fn heading(scenario: &Scenario) -> String {
-    let (servers, clients) = (scenario.server_count(), scenario.clients.count.get());
-    let plural = |count: u64| if count == 1 { "" } else { "s" };
+    let millis = |duration: core::time::Duration| duration.as_secs_f64() * 1e3;
     format!(
-        "{}: {} ({} warm-up), {servers} server{}, {clients} client{}, seed {}\n\n",
+        "{}: {} ({} warm-up), {}, {}, seed {}\n\n",
         scenario.name,
-        duration(scenario.duration.as_secs_f64() * 1e3),
-        duration(scenario.warmup.as_secs_f64() * 1e3),
-        plural(servers),
-        plural(u64::from(clients)),
+        duration(millis(scenario.duration)),
+        duration(millis(scenario.warmup)),
+        counted(scenario.server_count(), "server"),
+        counted(u64::from(scenario.clients.count.get()), "client"),
         scenario.seed
     )
+}
+
+/// So many of something.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// What came of each strategy.
