@@ -14,7 +14,8 @@ fn a_run_prints_a_table_of_80_columns_that_ends_with_a_line_for_programs() {
     let output = run(&["run", "linkerd-slow-backend"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let text = stdout(&output);
-    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let for_people = text.lines().filter(|line| !line.starts_with("RESULT "));
+    assert!(for_people.into_iter().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.contains("round-robin") && text.contains("✓ p2c-least-loaded success_ratio"), "{text}");
     let last = text.lines().last().expect("it prints something");
     assert!(last.starts_with("RESULT scenario=linkerd-slow-backend runs=3 expectations=3 failed=0 seconds="), "{last}");

@@ -19,7 +19,7 @@ pub(crate) fn table(scenario: &Scenario, report: &Report) -> String {
     let (name, count, expected) = (&report.scenario, report.runs.len(), report.expectations.len());
     let _ = writeln!(
         text,
-        "\nRESULT scenario={name} runs={count} expectations={expected} failed={failed} seconds={:.2}",
+        "\nRESULT scenario={name} runs={count} expectations={expected} failed={failed} seconds={:.1}",
         report.wall_s
     );
     text
