@@ -2,10 +2,13 @@
 
 mod support;
 
-use mesh_sim::model::scenario::Scenario;
-use mesh_sim::model::{Invalid, Run};
+use std::ops::ControlFlow;
+
+use mesh_core::time::Instant;
+use mesh_sim::model::scenario::{Arrivals, Distribution, Scenario, ServerGroup};
+use mesh_sim::model::{Invalid, Observer, Run};
 use proptest::prelude::*;
-use support::{Auditor, any_scenario};
+use support::{Auditor, any_scenario, millis};
 
 proptest! {
     #[test]
@@ -27,6 +30,29 @@ proptest! {
         let (again, _) = audited(&scenario)?;
         prop_assert_eq!(&run, &again);
     }
+}
+
+/// Ends a run as soon as it is asked.
+struct Impatient;
+
+impl Observer for Impatient {
+    fn progress(&mut self, _: Instant) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+#[test]
+fn requests_of_an_interrupted_run_add_up_too() {
+    let service = Distribution::exponential(millis(10));
+    let scenario = Scenario::new("long", millis(3_600_000), Arrivals::poisson(900.0))
+        .servers(ServerGroup::new("api", 10, service))
+        .strategy(Default::default());
+    let run = scenario.plan().expect("it is possible").run(0, &mut Impatient);
+    let requests = run.requests;
+    assert!(run.interrupted_at_s.is_some_and(|at| at < 3600.0));
+    assert!(requests.succeeded > 0 && requests.offered > requests.measured);
+    assert_eq!(requests.succeeded, requests.measured);
+    assert_eq!(run.success_ratio, Some(1.0));
 }
 
 fn audited(scenario: &Scenario) -> Result<(Run, Auditor), Invalid> {

@@ -7,14 +7,19 @@ use serde_json::Value;
 use super::metrics::overlap;
 use super::{Course, Engine, Place};
 use crate::model::observe::Observer;
-use crate::model::result::{Run, ServerRun};
+use crate::model::result::{Requests, Run, ServerRun};
 use crate::model::scenario::Discipline;
 
 impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// The result so far; `interrupted` says when, where it is not whole.
     pub(super) fn summary(mut self, strategy: &Strategy, interrupted: Option<Instant>) -> Run {
         self.account_for_the_rest();
-        let requests = self.metrics.requests;
+        let mut requests = self.metrics.requests;
+        if interrupted.is_some() {
+            // Of a run that is not whole those count that came to an end, so that the classes add up all the same.
+            let Requests { succeeded, failed, timed_out, rejected, refused, .. } = requests;
+            requests.measured = succeeded + failed + timed_out + rejected + refused;
+        }
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         Run {
             strategy: strategy.name().to_owned(),

@@ -10,6 +10,7 @@ use crate::model::scenario::ServerGroup;
 pub(super) fn verify(groups: &[ServerGroup], found: &mut Findings) {
     let path = Path::Root.key("servers");
     found.require(!groups.is_empty(), path, "[]", "there must be at least one group");
+    found.require(groups.len() <= GROUPS_MAX, path, groups.len(), "at most 65535 groups are allowed");
     let mut names = BTreeSet::new();
     for (at, group) in groups.iter().enumerate() {
         let path = path.item(at);
@@ -25,9 +26,9 @@ pub(super) fn verify(groups: &[ServerGroup], found: &mut Findings) {
     }
 }
 
-/// Asks the builder of instances what it thinks of the group's first server.
+/// Asks the builder of instances what it thinks of the group's last server, whose name is the longest.
 fn verify_registered(group: &ServerGroup, path: Path<'_>, found: &mut Findings) {
-    let Err(error) = group.instance(0, 0) else { return };
+    let Err(error) = group.instance(0, group.count.saturating_sub(1)) else { return };
     for problem in error.problems() {
         let (key, value) = match problem.field() {
             "id" => ("group", group.group.as_str()),
@@ -38,3 +39,6 @@ fn verify_registered(group: &ServerGroup, path: Path<'_>, found: &mut Findings) 
         found.refuse(path.key(key), value, problem.rule(), None);
     }
 }
+
+/// What the engine numbers groups by has 16 bits.
+const GROUPS_MAX: usize = 65_535;
