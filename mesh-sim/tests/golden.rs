@@ -1,115 +1,75 @@
-//! Every shipped scenario keeps its promises, and gives what it gave when somebody last looked at the numbers.
+//! The shipped scenarios give what is kept beside the code, and keep their own expectations.
+#![expect(clippy::expect_used, reason = "what a test cannot set up fails it")]
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::thread;
 
-use mesh_sim::model::Report;
-use mesh_sim::{report, shipped};
+use mesh_sim::report::golden;
+use mesh_sim::shipped::{self, Shipped};
 
 #[test]
-fn steady_gives_what_it_gave() {
+fn steady_gives_what_is_kept() {
     compare("steady");
 }
 
 #[test]
-fn linkerd_slow_backend_gives_what_it_gave() {
+fn linkerd_slow_backend_gives_what_is_kept() {
     compare("linkerd-slow-backend");
 }
 
 #[test]
-fn black_hole_gives_what_it_gave() {
+fn black_hole_gives_what_is_kept() {
     compare("black-hole");
 }
 
 #[test]
-fn many_by_many_gives_what_it_gave() {
+fn many_by_many_gives_what_is_kept() {
     compare("many-by-many");
 }
 
 #[test]
-fn slow_discovery_gives_what_it_gave() {
+fn slow_discovery_gives_what_is_kept() {
     compare("slow-discovery");
 }
 
 #[test]
-fn rolling_restart_gives_what_it_gave() {
+fn rolling_restart_gives_what_is_kept() {
     compare("rolling-restart");
 }
 
 #[test]
-fn every_shipped_scenario_is_compared_and_no_summary_is_left_over() {
-    let compared =
-        ["steady", "linkerd-slow-backend", "black-hole", "many-by-many", "slow-discovery", "rolling-restart"];
-    let shipped: Vec<_> = shipped::ALL.iter().map(|shipped| shipped.name).collect();
-    assert_eq!(shipped, compared, "add a test for each shipped scenario above");
-    let mut kept: Vec<_> = fs::read_dir(kept_in())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap().replace(".json", ""))
-        .collect();
-    kept.sort();
-    let mut named = compared.map(str::to_owned);
-    named.sort();
-    assert_eq!(kept, named);
+fn every_shipped_scenario_has_its_name_a_description_expectations_and_a_summary() {
+    for shipped in shipped::ALL {
+        let read = shipped.read().expect("a shipped scenario is possible");
+        assert_eq!(read.scenario.name, shipped.name);
+        assert!(read.warnings.all().is_empty(), "{}", read.warnings);
+        assert!(!read.scenario.description.is_empty() && !read.scenario.expect.is_empty(), "{}", shipped.name);
+        assert!(path(shipped).is_file(), "{}: run scripts/golden", shipped.name);
+    }
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).expect("they are there").count();
+    assert_eq!(files, shipped::ALL.len(), "a scenario is not shipped");
 }
 
-#[test]
-fn a_changed_line_is_shown_beside_the_one_it_replaced() {
-    let shown = difference("{\n  \"a\": 1,\n  \"b\": 2\n}\n", "{\n  \"a\": 1,\n  \"b\": 3\n}\n");
-    assert_eq!(shown, "line 3\n  -   \"b\": 2\n  +   \"b\": 3\n");
-    assert_eq!(difference("a\n", "a\nb\n"), "line 2\n  - \n  + b\n");
-    assert_eq!(difference("a\n", "a\n"), "");
-}
-
-/// Runs the scenario called `name` and holds it to its expectations and its summary.
 #[track_caller]
 fn compare(name: &str) {
-    let report = run(name);
-    for verdict in &report.expectations {
-        assert!(verdict.holds, "{verdict:?}");
-    }
-    let now = report::golden(&report);
-    let path = kept_in().join(format!("{name}.json"));
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    let difference = difference(&kept, &now);
+    let shipped = shipped::find(name).expect("it is shipped");
+    let report = shipped.read().expect("a shipped scenario is possible").scenario.run().expect("it is possible");
+    let unmet: Vec<_> = report.expectations.iter().filter(|verdict| !verdict.holds).collect();
+    assert!(unmet.is_empty(), "{unmet:#?}");
+    let (kept, now) = (fs::read_to_string(path(shipped)).expect("it is kept"), golden(&report));
+    let differences: Vec<_> = kept
+        .lines()
+        .zip(now.lines())
+        .filter(|(kept, now)| kept != now)
+        .map(|(kept, now)| format!("- {}\n+ {}", kept.trim(), now.trim()))
+        .collect();
     assert!(
-        difference.is_empty(),
-        "{} is not what {name} gives now (- kept, + now):\n{difference}\n\
-         where this is meant, renew it and say why in the commit: scripts/golden {name}",
-        path.display()
+        kept == now,
+        "{name} gives something else than what is kept; if that is meant, run scripts/golden:\n{}",
+        differences.join("\n")
     );
 }
 
-/// Makes all runs at once, each on a thread of its own: nothing of one can be seen in another.
-fn run(name: &str) -> Report {
-    let scenario = shipped::find(name).unwrap().read().unwrap().scenario;
-    let plan = scenario.plan().unwrap();
-    let runs = thread::scope(|scope| {
-        let running: Vec<_> = (0..plan.len())
-            .map(|index| {
-                let plan = &plan;
-                scope.spawn(move || plan.run(index, &mut ()))
-            })
-            .collect();
-        running.into_iter().map(|run| run.join().unwrap()).collect()
-    });
-    plan.report(runs)
-}
-
-/// The lines in which `now` is not `kept`: their numbers, what was there and what is.
-fn difference(kept: &str, now: &str) -> String {
-    let (kept, now): (Vec<_>, Vec<_>) = (kept.lines().collect(), now.lines().collect());
-    let mut text = String::new();
-    for at in 0..kept.len().max(now.len()) {
-        let (was, is) = (kept.get(at).copied().unwrap_or_default(), now.get(at).copied().unwrap_or_default());
-        if was != is {
-            let _ = write!(text, "line {}\n  - {was}\n  + {is}\n", at + 1);
-        }
-    }
-    text
-}
-
-fn kept_in() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
+fn path(shipped: &Shipped) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{}.json", shipped.name))
 }

@@ -60,7 +60,7 @@ fn colours_of_help() -> ColorChoice {
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// When to use colours: auto, always or never.
+    /// Colours: auto, always or never.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true,
         value_parser = ["auto", "always", "never"])]
     color: String,

@@ -23,10 +23,10 @@ pub(super) struct Arguments {
     /// A file, or the name of a scenario that comes with it.
     #[arg(value_name = "FILE")]
     scenario: PathBuf,
-    /// Replaces the seed that all randomness is derived from.
+    /// Replaces the scenario's seed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Runs this strategy instead of the scenario's; may be given again.
+    /// Runs this one instead of the scenario's; may be repeated.
     #[arg(long = "strategy", value_name = "NAME")]
     strategies: Vec<String>,
     /// Prints the result as JSON, and nothing else.
@@ -54,12 +54,14 @@ pub(super) fn run(arguments: &Arguments, look: Look) -> Result<(), Ended> {
     let selection: Vec<_> = arguments.strategies.iter().map(String::as_str).collect();
     selection::seed(&mut read.scenario, arguments.seed);
     selection::strategies(&mut read.scenario, &selection)?;
+    // Before the first file, so that whoever sees one knows that an interrupt will be heard.
+    let interrupted = env::interrupts();
     let (csv, trace) = files(arguments, &read.scenario)?;
     scenarios::warn(&read, look);
     let plan =
         read.scenario.plan().map_err(|invalid| Ended::with(BAD_SCENARIO, format_args!("mesh-sim: {invalid}")))?;
     let stopwatch = Stopwatch::start();
-    let mut runner = Runner { plan: &plan, interrupted: env::interrupts(), trace };
+    let mut runner = Runner { plan: &plan, interrupted, trace };
     let runs = runner.all(arguments.double_check)?;
     let mut report = plan.report(runs);
     report.wall_s = stopwatch.seconds();

@@ -43,6 +43,11 @@ impl<E: Copy> Agenda<E> {
         self.push_key(key, event);
     }
 
+    /// Lets `event` happen at `at`, before everything else then. At most one such event may wait at a time.
+    pub(super) fn push_first(&mut self, at: Instant, event: E) {
+        self.push_key(u128::from(at.as_nanos()) << 64, event);
+    }
+
     /// As [`Agenda::push`], for events that usually come in the order of their times.
     #[inline]
     pub(super) fn push_in(&mut self, lane: Lane, at: Instant, event: E) {
@@ -136,8 +141,9 @@ mod tests {
         agenda.push_in(Lane::Deadlines, at(3), 'a');
         agenda.push(at(5), 'e');
         agenda.push_in(Lane::Arrivals, at(4), 'b');
+        agenda.push_first(at(5), '!');
         let order: Vec<_> = core::iter::from_fn(|| agenda.pop()).collect();
-        assert_eq!(order, [(at(3), 'a'), (at(4), 'b'), (at(5), 'c'), (at(5), 'd'), (at(5), 'e')]);
+        assert_eq!(order, [(at(3), 'a'), (at(4), 'b'), (at(5), '!'), (at(5), 'c'), (at(5), 'd'), (at(5), 'e')]);
     }
 
     #[test]

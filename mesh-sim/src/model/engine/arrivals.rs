@@ -13,11 +13,12 @@ use crate::model::scenario::{Arrivals, RateStep};
 #[derive(Debug)]
 pub(super) struct Process {
     rng: Rng,
-    end: f64,
+    end: Instant,
     shape: Shape,
 }
 
-/// Times are in nanoseconds and rates in requests per nanosecond.
+/// Times are in nanoseconds and rates in requests per nanosecond, but for the rate of evenly spaced ones: in requests
+/// per second, as it was given, times that are whole nanoseconds are met exactly.
 #[derive(Debug)]
 enum Shape {
     Poisson {
@@ -63,12 +64,12 @@ struct Piece {
 impl Process {
     /// The arrivals until `duration`; nothing for a closed loop, whose arrivals follow from the answers.
     pub(super) fn new(arrivals: &Arrivals, duration: Duration, rng: Rng) -> Self {
-        let end = duration.as_nanos() as f64;
+        let end = Instant::ZERO + duration;
         let nanos = |duration: Duration| duration.as_nanos() as f64;
         let mut process = Self { rng, end, shape: Shape::Nothing };
         process.shape = match arrivals {
             Arrivals::Poisson { rate } => Shape::Poisson { rate: rate * PER_NANO, last: 0.0 },
-            Arrivals::Uniform { rate } => Shape::Uniform { rate: rate * PER_NANO, made: 0 },
+            Arrivals::Uniform { rate } => Shape::Uniform { rate: *rate, made: 0 },
             Arrivals::Bursts { rate, on, off } => {
                 let (on, off) = (nanos(*on), nanos(*off));
                 let on_until = on * exponential(&mut process.rng);
@@ -76,7 +77,7 @@ impl Process {
             }
             Arrivals::Steps { steps } => Shape::Steps { pieces: pieces(steps), sum: 0.0 },
             Arrivals::Ramp { from, to } => {
-                Shape::Ramp { from: from * PER_NANO, slope: (to - from) * PER_NANO / end, sum: 0.0 }
+                Shape::Ramp { from: from * PER_NANO, slope: (to - from) * PER_NANO / nanos(duration), sum: 0.0 }
             }
             Arrivals::Trace { offsets, .. } => Shape::Trace { offsets: Arc::clone(offsets), next: 0 },
             Arrivals::Closed { .. } => Shape::Nothing,
@@ -94,12 +95,12 @@ impl Process {
             }
             Shape::Uniform { rate, made } => {
                 *made += 1;
-                (*made - 1) as f64 / *rate
+                (*made - 1) as f64 * NANOS / *rate
             }
             Shape::Bursts { rate, on, off, last, on_until } => {
                 let mut at = *last + exponential(rng) / *rate;
                 // The exponential law has no memory: a gap that an "off" period cuts short begins anew after it.
-                while at >= *on_until && *on_until < *end {
+                while at >= *on_until && *on_until < end.as_nanos() as f64 {
                     let start = *on_until + *off * exponential(rng);
                     *on_until = start + *on * exponential(rng);
                     at = start + exponential(rng) / *rate;
@@ -128,11 +129,11 @@ impl Process {
             Shape::Trace { offsets, next } => {
                 let offset = offsets.get(*next)?;
                 *next += 1;
-                return Some(Instant::from_nanos(saturating_nanos(*offset))).filter(|at| (at.as_nanos() as f64) < *end);
+                return Some(Instant::from_nanos(saturating_nanos(*offset))).filter(|at| at < end);
             }
             Shape::Nothing => return None,
         };
-        (at < *end).then(|| Instant::from_nanos(whole(at)))
+        Some(Instant::from_nanos(whole(at))).filter(|at| at < end)
     }
 }
 
@@ -149,3 +150,5 @@ fn pieces(steps: &[RateStep]) -> Box<[Piece]> {
 
 /// From requests per second to requests per nanosecond.
 const PER_NANO: f64 = 1e-9;
+/// A second in nanoseconds.
+const NANOS: f64 = 1e9;

@@ -118,7 +118,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     }
 
     pub(super) fn wake(&mut self, key: CallKey) {
-        let local = self.local(self.now);
+        let local = self.time_of(key);
         if let Some(call) = self.calls.get_mut(key).filter(|call| call.current.is_none()) {
             call.machine.handle_timeout(local);
             self.drive(key);
@@ -197,6 +197,11 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
 
     /// An answer comes back to its client, who may have stopped waiting.
     pub(super) fn reply(&mut self, key: AttemptKey) {
+        if self.scenario.clients.timeout.is_some() && self.is_late(key) {
+            self.time_out(key);
+            self.attempts.remove(key);
+            return;
+        }
         let Some(mut attempt) = self.attempts.remove(key) else { return };
         let Some(lease) = attempt.lease.take() else { return };
         let local = self.local(self.now);
@@ -214,6 +219,12 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         self.tell(attempt.call, failing, CallInput::Ended { attempt: attempt.id, class });
     }
 
+    /// Whether an answer is heard after its call's deadline, as by a client that was paused until then.
+    fn is_late(&self, key: AttemptKey) -> bool {
+        let call = self.attempts.get(key).and_then(|attempt| self.calls.get(attempt.call));
+        call.is_some_and(|call| self.deadline_of(call.coming.intended).is_some_and(|deadline| deadline <= self.now))
+    }
+
     /// A client stops waiting for an attempt.
     pub(super) fn time_out(&mut self, key: AttemptKey) {
         let Some(attempt) = self.attempts.get(key).filter(|attempt| attempt.lease.is_some()) else { return };
@@ -222,16 +233,25 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         self.tell(call, Some(Failing::TimedOut), CallInput::TimedOut { attempt: id });
     }
 
-    /// A call's time is up.
+    /// A call's time is up. One that waits for a retry then is held up by a clock that was set back.
     pub(super) fn deadline(&mut self, key: CallKey) {
-        if let Some(attempt) = self.calls.get(key).and_then(|call| call.current) {
-            self.time_out(attempt);
+        match self.calls.get(key).map(|call| call.current) {
+            Some(Some(attempt)) => self.time_out(attempt),
+            Some(None) => self.wake(key),
+            None => {}
         }
+    }
+
+    /// The time as a call is told it: by its client's clock, until its deadline has come by the true one.
+    fn time_of(&self, key: CallKey) -> Instant {
+        let is_over = |call: &Call<_>| self.deadline_of(call.coming.intended).is_some_and(|due| due <= self.now);
+        let over = self.scenario.clients.timeout.is_some() && self.calls.get(key).is_some_and(is_over);
+        if over { Instant::MAX } else { self.local(self.now) }
     }
 
     /// Tells a call's machine how its attempt ended, and does what follows from it.
     fn tell(&mut self, key: CallKey, failing: Option<Failing>, input: CallInput) {
-        let local = self.local(self.now);
+        let local = self.time_of(key);
         if let Some(call) = self.calls.get_mut(key) {
             call.current = None;
             call.last = failing;

@@ -21,7 +21,7 @@ pub(super) struct Condition {
     pub(super) paused: bool,
     pub(super) service: Option<Arc<Law>>,
     pub(super) slowdown: Option<f64>,
-    pub(super) errors: Option<(f64, u64)>,
+    errors: Option<(f64, u64)>,
     /// What happens to messages to it and from it.
     pub(super) inbound: Weather,
     pub(super) outbound: Weather,
@@ -44,6 +44,12 @@ impl Condition {
             self.suffer(&effects[effect].kind);
         }
         self.active = active;
+    }
+
+    /// The share of attempts that is answered with an error, and after how many nanoseconds. One whose checks pass
+    /// come what may fails all requests, unless something else says how.
+    pub(super) fn erring(&self) -> Option<(f64, u64)> {
+        self.errors.or((self.checks == Some(true)).then_some((1.0, 0)))
     }
 
     /// Whether nothing is wrong.

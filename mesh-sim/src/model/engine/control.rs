@@ -29,7 +29,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     pub(super) fn hear(&mut self, client: u32, version: u64) {
         let Some(resolution) = self.registry.arrives(version) else { return };
         let heard = &mut self.clients[client as usize].heard;
-        if self.registry.outage || version < *heard {
+        if self.registry.is_out() || version < *heard {
             return;
         }
         *heard = version;

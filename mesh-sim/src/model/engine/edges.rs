@@ -9,10 +9,11 @@ use super::{Course, Due, Engine, NOBODY};
 use crate::model::observe::{Event, EventKind, Observer};
 
 impl<C: Course, O: Observer> Engine<'_, C, O> {
-    /// Lets the edge numbered `number` come in its time.
+    /// Lets the edge numbered `number` come in its time, before all that happens then: a fault holds from its instant
+    /// on and is over at that of its end, whatever was planned first.
     pub(super) fn expect_edge(&mut self, number: usize) {
         if let Some(edge) = self.edges.get(number) {
-            self.agenda.push(edge.at, Due::Edge(number));
+            self.agenda.push_first(edge.at, Due::Edge(number));
         }
     }
 
@@ -34,7 +35,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                     self.note_fault(kind, effect, server);
                     news |= self.turn_server(server, effect, begins);
                 }
-                if news && !self.registry.outage {
+                if news && !self.registry.is_out() {
                     self.spread_news();
                 }
             }
@@ -50,7 +51,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             }
             Victims::Registry => {
                 self.note_fault(kind, effect, NOBODY);
-                self.registry.outage = begins;
+                if !self.registry.turn(begins) {
+                    return;
+                }
                 if begins {
                     for client in 0..self.clients.len() as u32 {
                         self.agenda.push(self.now, Due::LosesRegistry(client));

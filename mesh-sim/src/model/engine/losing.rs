@@ -62,7 +62,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                 self.forget_cancelled(key);
             }
             // It overtook its attempt, which is not taken in any more.
-            Place::OnTheWay => self.forget_cancelled(key),
+            Place::OnTheWay | Place::AtTheDoor => self.forget_cancelled(key),
             Place::InService | Place::Answered | Place::Left | Place::Gone => {}
         }
     }
@@ -75,7 +75,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// All work of a server is lost.
     pub(super) fn crash(&mut self, number: u32) {
         let here = |attempt: &Attempt| {
-            attempt.server == number && matches!(attempt.place, Place::Waiting | Place::InService | Place::Swallowed)
+            let is_here =
+                matches!(attempt.place, Place::AtTheDoor | Place::Waiting | Place::InService | Place::Swallowed);
+            attempt.server == number && is_here
         };
         let lost: Vec<_> = self.attempts.iter().filter(|(_, attempt)| here(attempt)).map(|(key, _)| key).collect();
         // Those that had been taken back are forgotten with the line.

@@ -205,6 +205,8 @@ struct Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     OnTheWay,
+    /// Come to a server that is paused.
+    AtTheDoor,
     Waiting,
     /// Taken back; it is forgotten when its turn comes.
     Left,

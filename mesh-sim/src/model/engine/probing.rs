@@ -54,7 +54,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                 }
                 None => {
                     let draw = self.mishaps.stream(u64::MAX - u64::from(probing.client), probing.number).unit();
-                    let erred = condition.errors.is_some_and(|(rate, _)| draw < rate);
+                    let erred = condition.erring().is_some_and(|(rate, _)| draw < rate);
                     if erred { ProbeVerdict::Failed(ProbeFailure::Status(BROKEN)) } else { ProbeVerdict::Passed }
                 }
             },

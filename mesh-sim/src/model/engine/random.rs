@@ -58,9 +58,11 @@ impl Streams {
     /// The stream numbered `major` and `minor`.
     #[inline]
     pub(super) const fn stream(self, major: u64, minor: u64) -> Draws {
-        Draws::new(mix(self.seed(major) ^ minor.wrapping_mul(GOLDEN)))
+        Draws::new(mix(self.0 ^ major.wrapping_mul(GOLDEN) ^ minor.wrapping_mul(SILVER)))
     }
 }
 
 /// 2^64 divided by the golden ratio, SplitMix64's increment.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+/// 2^64 divided by the silver ratio, made odd.
+const SILVER: u64 = 0x6A09_E667_F3BC_C909;

@@ -22,7 +22,8 @@ pub(super) struct Registry {
     version: u64,
     delay: Law,
     streams: Streams,
-    pub(super) outage: bool,
+    /// How many outages there are at the moment.
+    outages: u32,
     /// Lists that are on their way, with how many clients have yet to hear them.
     on_the_way: BTreeMap<u64, (Arc<Snapshot>, u32)>,
     tellings: u64,
@@ -36,10 +37,22 @@ impl Registry {
             version: 0,
             delay: Law::of(&discovery.delay),
             streams: Streams::new(seed, "discovery"),
-            outage: false,
+            outages: 0,
             on_the_way: BTreeMap::new(),
             tellings: 0,
         }
+    }
+
+    /// An outage begins or ends; returns whether the registry went out or came back with it.
+    pub(super) fn turn(&mut self, begins: bool) -> bool {
+        let was_out = self.is_out();
+        self.outages = if begins { self.outages + 1 } else { self.outages.saturating_sub(1) };
+        was_out != self.is_out()
+    }
+
+    /// Whether nothing gets through.
+    pub(super) const fn is_out(&self) -> bool {
+        self.outages > 0
     }
 
     /// Lists the server `number` or not; returns whether that is new.

@@ -17,6 +17,8 @@ pub(super) struct Group {
     pub(super) law: Law,
     pub(super) speed: f64,
     pub(super) per_concurrent: f64,
+    /// Whether a service time is just what its law gives.
+    pub(super) is_plain: bool,
     pub(super) discipline: Discipline,
     pub(super) workers: u32,
     pub(super) limit: u32,
@@ -79,6 +81,7 @@ impl Group {
             law: Law::of(&group.service_time),
             speed: group.speed,
             per_concurrent: saturating_nanos(group.service_time_per_concurrent) as f64,
+            is_plain: group.service_time_per_concurrent.is_zero() && group.speed == 1.0,
             discipline: group.discipline,
             workers: group.workers.get(),
             limit: group.queue_limit.unwrap_or(u32::MAX),

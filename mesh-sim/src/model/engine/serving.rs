@@ -53,10 +53,14 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
 
     /// An attempt comes to its server.
     pub(super) fn reach(&mut self, key: AttemptKey) {
-        let Some(attempt) = self.attempts.get_mut(key).filter(|attempt| attempt.place == Place::OnTheWay) else {
-            return;
-        };
-        attempt.arrived = self.now;
+        let Some(attempt) = self.attempts.get_mut(key) else { return };
+        match attempt.place {
+            Place::OnTheWay => attempt.arrived = self.now,
+            Place::AtTheDoor => {}
+            Place::Waiting | Place::Left | Place::InService | Place::Swallowed | Place::Answered | Place::Gone => {
+                return;
+            }
+        }
         let number = attempt.server as usize;
         if self.servers[number].ill && self.is_turned_away(key) {
             return;
@@ -91,14 +95,14 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         }
         if condition.paused && server.rest.paused_until < Instant::MAX {
             if server.rest.paused_until > self.now {
-                self.agenda.push(server.rest.paused_until, Due::Reaches(key));
+                self.hold(key);
                 return true;
             }
         } else if condition.paused || condition.hangs {
             self.swallow(key);
             return true;
         }
-        let Some((rate, latency)) = condition.errors else { return false };
+        let Some((rate, latency)) = condition.erring() else { return false };
         let mut draws = self.mishaps.stream(request, u64::from(try_number));
         if draws.unit() >= rate {
             return false;
@@ -109,6 +113,19 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         }
         self.agenda.push(self.now + Duration::from_nanos(latency), Due::Answers(key));
         true
+    }
+
+    /// Lets an attempt wait for the end of its server's pause.
+    fn hold(&mut self, key: AttemptKey) {
+        let Some(attempt) = self.attempts.get_mut(key) else { return };
+        let server = &self.servers[attempt.server as usize];
+        let until = server.rest.paused_until;
+        attempt.place = Place::AtTheDoor;
+        if self.groups[server.group as usize].discipline == Discipline::Delay {
+            // Who cannot wait for service has come when the pause is over.
+            attempt.arrived = until;
+        }
+        self.agenda.push(until, Due::Reaches(key));
     }
 
     /// Answers an attempt that was not taken in.
@@ -155,6 +172,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let server = &self.servers[attempt.server as usize];
         let group = &self.groups[server.group as usize];
         let mut draws = self.demands.stream(attempt.request, u64::from(attempt.number));
+        if !server.ill && group.is_plain {
+            return Some(group.law.nanos(&mut draws));
+        }
         let condition = server.condition();
         let mut nanos = match condition.and_then(|condition| condition.service.as_deref()) {
             None => group.law.draw(&mut draws),

@@ -1,0 +1,190 @@
+//! One seed, one trace: in every run, on every machine, whoever looks on.
+
+#[path = "support/exact.rs"]
+mod exact;
+
+use std::collections::BTreeSet;
+
+use exact::{Trace, aimed, all, at, backend, backends, ms, number, retry, scenario, server, with_clients};
+use mesh_core::balance::Strategy;
+use mesh_sim::model::scenario::{
+    Arrivals, CancelMode, Clients, Direction, Discipline, Distribution, Fault, FaultKind, HealthChecks, RateStep,
+    Scenario, ServerGroup, Share, Target,
+};
+
+#[test]
+fn a_run_equals_its_repetition_to_the_last_event() {
+    for (name, scenario) in worlds() {
+        for index in 0..scenario.strategies.len() {
+            let (one, other) = (Trace::of_strategy(&scenario, index), Trace::of_strategy(&scenario, index));
+            assert!(one.events == other.events && one.run == other.run, "{name}");
+        }
+    }
+}
+
+#[test]
+fn who_looks_on_changes_nothing() {
+    for (name, scenario) in worlds() {
+        let unseen = scenario.plan().expect("a possible scenario").run(0, &mut ());
+        assert!(unseen == Trace::of(&scenario).run, "{name}");
+    }
+}
+
+#[test]
+fn no_strategy_changes_the_run_of_another() {
+    for (name, mut scenario) in worlds() {
+        let together = scenario.run().expect("a possible scenario").runs;
+        scenario.strategies.reverse();
+        let mut reversed = scenario.run().expect("a possible scenario").runs;
+        reversed.reverse();
+        assert!(together == reversed, "{name}");
+        let digests: BTreeSet<_> = together.iter().map(|run| run.digest.as_str()).collect();
+        assert_eq!(digests.len(), together.len(), "{name}: every strategy has a trace of its own");
+    }
+}
+
+#[test]
+fn another_seed_has_another_digest() {
+    for (name, scenario) in worlds() {
+        let digests: BTreeSet<_> = (1..=20).map(|seed| Trace::of(&scenario.clone().seed(seed)).run.digest).collect();
+        assert_eq!(digests.len(), 20, "{name}");
+    }
+}
+
+#[test]
+fn a_digest_tells_time_kind_and_subject_of_a_single_event_apart() {
+    let base = scenario(at(&[5, 20]), backend());
+    let mut other_time = base.clone();
+    other_time.clients.arrivals = at(&[5, 21]);
+    let other_server = base.clone().fault(aimed(all(), FaultKind::Deregister, 999, 1000));
+    let other_end = base.clone().fault(aimed(all(), FaultKind::Slowdown { factor: 1.1 }, 19, 1000));
+    let digests: BTreeSet<_> =
+        [base, other_time, other_server, other_end].iter().map(|scenario| Trace::of(scenario).run.digest).collect();
+    assert_eq!(digests.len(), 4);
+}
+
+#[test]
+fn digests_are_the_same_on_every_machine() {
+    let mut found = Vec::new();
+    for (name, scenario) in worlds() {
+        for run in scenario.run().expect("a possible scenario").runs {
+            found.push(format!("{name} {} {} {}", run.label, run.events, run.digest));
+        }
+    }
+    // Where events are meant to change, so do these: the text is that of a run.
+    assert_eq!(found, DIGESTS, "\n{found:#?}");
+}
+
+/// Small worlds that have everything in them between them.
+fn worlds() -> [(&'static str, Scenario); 4] {
+    [("laws", laws()), ("faults", faults()), ("registry", registry()), ("closed", closed())]
+}
+
+fn strategies(mut scenario: Scenario) -> Scenario {
+    scenario.strategies = Strategy::built_in();
+    scenario
+}
+
+/// Every law of durations.
+fn laws() -> Scenario {
+    let share = |weight, of| Share { weight, of };
+    let parts = [
+        Distribution::Uniform { min: ms(1), max: ms(9) },
+        Distribution::exponential(ms(5)),
+        Distribution::Normal { mean: ms(5), std_dev: ms(4) },
+        Distribution::Lognormal { median: ms(5), sigma: 0.8 },
+        Distribution::Pareto { min: ms(2), alpha: 1.8 },
+        Distribution::Hyperexponential { mean: ms(5), cv2: 4.0 },
+        Distribution::Erlang { mean: ms(5), stages: 3 },
+        Distribution::Empirical { values: vec![ms(1), ms(4), ms(7)] },
+    ];
+    let parts = parts.into_iter().zip(1..).map(|(of, weight)| share(f64::from(weight), of)).collect();
+    let mut group = backends(6).workers(number(2));
+    group.service_time = Distribution::Mixture { parts };
+    let mut shared = backends(3).discipline(Discipline::ProcessorSharing).weight(2);
+    (shared.group, shared.speed) = ("shared".into(), 1.5);
+    shared.service_time = Distribution::exponential(ms(5));
+    let mut scenario = scenario(Arrivals::Ramp { from: 200.0, to: 1500.0 }, group).servers(shared).warmup(ms(100));
+    scenario.network.latency = Distribution::Lognormal { median: ms(1), sigma: 0.5 };
+    strategies(with_clients(scenario, |clients| clients.count(number(3)).timeout(ms(200))))
+}
+
+/// Every fault of servers and clients, with retries, cancellations and checks.
+fn faults() -> Scenario {
+    let mut group = backends(8).queue_limit(20);
+    group.service_time = Distribution::exponential(ms(4));
+    group.service_time_per_concurrent = ms(1);
+    let arrivals = Arrivals::Bursts { rate: 800.0, on: ms(40), off: ms(20) };
+    let scenario = scenario(arrivals, group)
+        .fault(aimed(server(0), FaultKind::Crash, 100, 300))
+        .fault(aimed(server(1), FaultKind::Hang, 150, 350))
+        .fault(aimed(server(2), FaultKind::ServiceTime(Distribution::exponential(ms(40))), 200, 400))
+        .fault(aimed(server(3), FaultKind::Slowdown { factor: 5.0 }, 250, 450))
+        .fault(aimed(server(4), FaultKind::Errors { rate: 0.5, latency: ms(1) }, 300, 500))
+        .fault(aimed(server(5), exact::partition(Direction::Out), 350, 550))
+        .fault(aimed(server(6), FaultKind::Latency { add: ms(7) }, 400, 600))
+        .fault(aimed(server(7), FaultKind::Loss { rate: 0.3 }, 450, 650))
+        .fault(aimed(all(), FaultKind::Pause, 700, 720))
+        .fault(aimed(server(1), FaultKind::Flap { up: ms(30), down: ms(20) }, 500, 900))
+        .fault(aimed(server(2), FaultKind::ChecksFail, 500, 700))
+        .fault(aimed(server(3), FaultKind::ChecksPass, 600, 800))
+        .fault(aimed(Target::Clients, FaultKind::Pause, 800, 820))
+        .fault(aimed(Target::Clients, FaultKind::ClockSkew { by: ms(33) }, 850, 950));
+    let mut checks = HealthChecks::default();
+    (checks.interval, checks.timeout) = (ms(40), ms(10));
+    strategies(with_clients(scenario, |mut clients| {
+        clients.cancel = CancelMode::Running;
+        let mut jittered = retry(4);
+        jittered.backoff = mesh_sim::model::scenario::BackoffShape::default();
+        clients.count(number(2)).timeout(ms(300)).attempt_timeout(ms(60)).retry(jittered).health_check(checks)
+    }))
+}
+
+/// Everything that happens in a registry.
+fn registry() -> Scenario {
+    let zoned = |name: &str| {
+        let mut group: ServerGroup = backends(3).discipline(Discipline::Delay);
+        (group.group, group.zone) = (name.into(), Some(name.into()));
+        group
+    };
+    let of = |index| Target::Server { group: "a".into(), index };
+    let steps = vec![RateStep { at: ms(10), rate: 2000.0 }, RateStep { at: ms(700), rate: 500.0 }];
+    let mut scenario = scenario(Arrivals::Steps { steps }, zoned("a"))
+        .servers(zoned("b"))
+        .fault(Fault::new(ms(200), of(0), FaultKind::Join))
+        .fault(aimed(of(1), FaultKind::Drain, 300, 600))
+        .fault(aimed(of(2), FaultKind::Deregister, 350, 500))
+        .fault(Fault::registry_outage(ms(400)).lasting(ms(150)))
+        .fault(aimed(Target::Zone("b".into()), FaultKind::Deregister, 700, 800));
+    scenario.discovery.delay = Distribution::exponential(ms(30));
+    scenario.network.loss = 0.02;
+    strategies(with_clients(scenario, |clients: Clients| clients.count(number(4)).timeout(ms(100))))
+}
+
+/// Users who wait for their answers.
+fn closed() -> Scenario {
+    let mut group = backends(4);
+    group.service_time = Distribution::Erlang { mean: ms(3), stages: 2 };
+    let arrivals = Arrivals::Closed { concurrency: 12, requests: 2000, think: ms(2) };
+    strategies(with_clients(scenario(arrivals, group), |clients| clients.count(number(5))))
+}
+
+/// World, strategy, events and digest of every run.
+const DIGESTS: &[&str] = &[
+    "laws round-robin 6142 1e3466503b02dbb0",
+    "laws random 6142 0b170c75a062aced",
+    "laws least-loaded 6142 e06922a11e85bc8d",
+    "laws p2c-least-loaded 6142 8ca0f300d4aa4d56",
+    "faults round-robin 12580 beab28326e2ef9f6",
+    "faults random 12704 7c2b4d0110868bd0",
+    "faults least-loaded 12479 d136f13769df2687",
+    "faults p2c-least-loaded 12862 1ead6124a80940b0",
+    "registry round-robin 10999 8fa3d05ce2e6ba0a",
+    "registry random 11005 7d84d1e89b8c20a2",
+    "registry least-loaded 11005 ac3b3f1a3a491d67",
+    "registry p2c-least-loaded 11009 fe2d9f4176110128",
+    "closed round-robin 8370 538fcfadd3c4d7bc",
+    "closed random 7558 3f141986f6c898d1",
+    "closed least-loaded 8601 6f3c52fd915e113b",
+    "closed p2c-least-loaded 8545 ddc6c291abaa6997",
+];
