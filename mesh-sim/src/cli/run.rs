@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     /// Replaces the scenario's seed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Runs this one instead of the scenario's; may be repeated.
+    /// Runs this instead of the scenario's; may be repeated.
     #[arg(long = "strategy", value_name = "NAME")]
     strategies: Vec<String>,
     /// Prints the result as JSON, and nothing else.
