@@ -32,8 +32,7 @@ struct Shown<'r> {
 impl Shown<'_> {
     fn heading(&self) -> String {
         let Scenario { name, duration, warmup, seed, .. } = self.scenario;
-        let warmup =
-            if warmup.is_zero() { String::new() } else { format!(" ({} warm-up)", span(*warmup)) };
+        let warmup = if warmup.is_zero() { String::new() } else { format!(" ({} warm-up)", span(*warmup)) };
         let servers = counted(self.scenario.server_count(), "server");
         let clients = counted(u64::from(self.scenario.clients.count.get()), "client");
         hanging("", &format!("{name}: {}{warmup}, {servers}, {clients}, seed {seed}", span(*duration)))
