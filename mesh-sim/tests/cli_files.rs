@@ -1,4 +1,5 @@
 //! The files that a run writes: whole or not at all, whatever happens.
+#![expect(clippy::expect_used, reason = "what a test cannot set up fails it")]
 
 mod cli_support;
 

@@ -1,4 +1,5 @@
 //! Results as text, through the library: tables for spreadsheets and traces.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -18,9 +18,11 @@ pub(super) fn find(path: &Path, look: Look) -> Result<Read, Ended> {
     if !env::is_readable(path) {
         return shipped::find(&name).ok_or_else(|| unknown(path))?.read().map_err(|error| bad(&error));
     }
-    let text = env::read(path).map_err(|error| match error.kind() {
-        ErrorKind::InvalidData => Ended::with(BAD_SCENARIO, format_args!("mesh-sim: {name}: it is not UTF-8 text")),
-        _ => Ended::usage(format_args!("{name}: {error}")),
+    let text = env::read(path).map_err(|error| {
+        if error.kind() == ErrorKind::InvalidData {
+            return Ended::with(BAD_SCENARIO, format_args!("mesh-sim: {name}: it is not UTF-8 text"));
+        }
+        Ended::usage(format_args!("{name}: {error}"))
     })?;
     // A trace is looked for beside the scenario that names it.
     let open = |file: &str| env::read(&beside(path, file));
