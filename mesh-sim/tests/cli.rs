@@ -1,13 +1,15 @@
 //! The command as its users meet it: what it prints, what it writes and how it ends.
 #![expect(clippy::expect_used, reason = "what a test cannot set up fails it")]
 
+mod cli_support;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::io::Write as _;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
+
+use cli_support::*;
 
 #[test]
 fn a_run_prints_a_table_of_80_columns_that_ends_with_a_line_for_programs() {
@@ -89,7 +91,13 @@ fn usage_errors_end_with_2_and_say_what_is_known() {
     for (arguments, said) in [
         (&["run", "stedy"][..], "did you mean `steady`?"),
         (&["run", "steady", "--strategy", "fastest"], "there are least-loaded"),
+        (&["run", "steady", "--strategy", "lest-loaded"], "did you mean `least-loaded`?"),
+        (&["run", "steady", "--seed", "one"], "invalid value 'one'"),
+        (&["run", "."], "it is a directory"),
         (&["sweep", "steady", "--seeds", "1..3"], "not yet supported: sweep"),
+        (&["merge", "one.json", "two.json"], "not yet supported: merge"),
+        (&["storm", "--seed", "1"], "not yet supported: storm"),
+        (&["replay"], "not yet supported: replay"),
         (&["run", "steady", "--report", "r.html"], "not yet supported: --report"),
         (&["fly"], "unrecognized subcommand"),
     ] {
@@ -125,56 +133,14 @@ fn an_unmet_expectation_ends_with_3() {
 }
 
 #[test]
-fn what_cannot_be_written_is_found_out_before_the_run_and_leaves_nothing() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let scenario = small(directory.path());
-    let missing = directory.path().join("nowhere").join("t.ndjson");
-    let output = run(&["run", &scenario, "--trace", text(&missing)]);
-    assert_eq!(code(&output), 1);
-    assert!(output.stdout.is_empty() && stderr(&output).contains("cannot be written"), "{}", stderr(&output));
-
-    let twice = directory.path().join("same");
-    let output = run(&["run", &scenario, "--trace", text(&twice), "--csv", text(&twice)]);
-    assert_eq!(code(&output), 2, "{}", stderr(&output));
-    let output = run(&["run", &scenario, "--csv", &scenario]);
-    assert_eq!(code(&output), 2, "{}", stderr(&output));
-    assert_eq!(fs::read_to_string(&scenario).expect("it is still there"), SMALL);
-    assert_eq!(names(directory.path()), ["small.toml"]);
-}
-
-#[test]
 fn whoever_stops_reading_breaks_nothing() {
-    let mut child = command(&["list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    drop(child.stdout.take());
-    let mut said = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut said).expect("it is text");
-    assert_eq!((child.wait().expect("it ends").code(), said.as_str()), (Some(0), ""));
-}
-
-#[test]
-fn interrupted_it_says_what_it_has_and_writes_no_file() {
     let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("long.toml");
-    fs::write(&path, SMALL.replace("duration = \"10s\"", "duration = \"300d\"")).expect("it can be written");
-    let csv = directory.path().join("r.csv");
-    let arguments = ["run", text(&path), "--csv", text(&csv)];
-    let mut child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    wait_until(|| names(directory.path()).len() > 1);
-    // The file that it began is there, and so is, a moment later, whoever hears the interrupt.
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
-    assert!(sent.success());
-    let said: Vec<_> = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok).collect();
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    assert!(said.iter().any(|line| line.contains("interrupted at")), "{said:#?}");
-    assert_eq!(names(directory.path()), ["long.toml"], "no file is left, whole or not");
-}
-
-#[expect(clippy::disallowed_methods, reason = "whoever waits for a process needs a deadline by the clock")]
-fn wait_until(so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !so() {
-        assert!(Instant::now() < deadline, "it did not come to that");
-        std::thread::yield_now();
+    for arguments in [&["list"][..], &["--help"], &["schema"], &["show", "steady"], &["run", &small(directory.path())]]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command(arguments).stdout(writer).output().expect("it starts");
+        assert_eq!((code(&output), stderr(&output).as_str()), (0, ""), "{arguments:?}");
     }
 }
 
@@ -198,60 +164,107 @@ fn what_is_shown_can_be_run() {
 }
 
 #[test]
+fn a_file_wins_over_the_shipped_scenario_of_its_name_and_a_directory_does_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let check = || stdout(&command(&["check", "steady"]).current_dir(directory.path()).output().expect("it starts"));
+    fs::create_dir(directory.path().join("steady")).expect("it can be made");
+    assert_eq!(check(), "ok: steady, 20 servers, 1 client, ~192.0 k requests\n");
+    fs::remove_dir(directory.path().join("steady")).expect("it can be removed");
+    written(directory.path(), "steady", SMALL);
+    assert_eq!(check(), "ok: small, 3 servers, 1 client, ~1000 requests\n");
+}
+
+#[test]
+fn a_scenario_may_come_through_a_pipe() {
+    let mut child = command(&["check", "/dev/stdin"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let child = child.as_mut().expect("it starts");
+    child.stdin.take().expect("piped").write_all(SMALL.as_bytes()).expect("it reads");
+    let said = std::io::read_to_string(child.stdout.take().expect("piped")).expect("it is text");
+    assert_eq!(
+        (child.wait().expect("it ends").code(), said.as_str()),
+        (Some(0), "ok: small, 3 servers, 1 client, ~1000 requests\n")
+    );
+}
+
+#[test]
+fn what_is_no_text_is_a_bad_scenario() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("binary.toml");
+    fs::write(&path, b"name = \"\xff\"").expect("it can be written");
+    let output = run(&["run", text(&path)]);
+    assert_eq!(code(&output), 4);
+    assert!(stderr(&output).contains("it is not UTF-8 text"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_strategies_that_are_named_run_with_the_parameters_of_the_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let strategies = "[{ p2c-least-loaded = { choices = 2 } }, { p2c-least-loaded = { choices = 3 } }, \"random\"]";
+    let content = SMALL.replace("[\"round-robin\", \"random\"]", strategies);
+    let path = written(directory.path(), "two.toml", &content);
+    let choices = |names: &[&str]| {
+        let mut arguments = vec!["run", &path, "--json"];
+        arguments.extend(names.iter().flat_map(|name| ["--strategy", name]));
+        let report = json(&run(&arguments));
+        let runs = report["runs"].as_array().expect("runs");
+        runs.iter().map(|run| run["params"]["choices"].as_u64().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(choices(&[]), [2, 3, 0]);
+    assert_eq!(choices(&["p2c-least-loaded(choices=3)"]), [3]);
+    assert_eq!(choices(&["p2c-least-loaded", "round-robin"]), [2, 3, 0]);
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_whoever_insists() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bad = written(directory.path(), "bad.toml", &SMALL.replace("rate = 100.0", "rate = -1.0"));
+    let hope = "\n[[expect]]\nmetric = \"success_ratio\"\nat_least = 1\n";
+    let good = written(directory.path(), "good.toml", &(SMALL.to_owned() + hope));
+    for (colours, no_color, is_coloured) in
+        [("auto", false, false), ("never", false, false), ("always", false, true), ("always", true, true)]
+    {
+        for arguments in [["check", &bad], ["run", &good]] {
+            let mut command = command(&["--color", colours]);
+            if no_color {
+                command.env("NO_COLOR", "1");
+            }
+            let output = command.args(arguments).output().expect("it starts");
+            let said = stdout(&output) + &stderr(&output);
+            assert_eq!(said.contains('\u{1b}'), is_coloured, "{colours} {arguments:?}\n{said}");
+        }
+        let help = run(&["--help", &format!("--color={colours}")]);
+        assert_eq!(stdout(&help).contains('\u{1b}'), is_coloured, "{colours}");
+    }
+}
+
+#[test]
+fn the_exit_codes_are_in_the_help() {
+    let help = stdout(&run(&["--help"]));
+    for code in ["0 fine", "1 an output", "2 usage", "3 an expectation", "4 a bad", "5 two runs", "130 interrupted"] {
+        assert!(help.replace('\n', " ").contains(code), "{code}\n{help}");
+    }
+}
+
+#[test]
+fn what_cannot_be_printed_ends_with_1_and_writes_no_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, csv) = (small(directory.path()), directory.path().join("r.csv"));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a device that is always full");
+    let output = command(&["run", &path, "--csv", text(&csv)]).stdout(full).output().expect("it starts");
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert_eq!(names(directory.path()), ["small.toml"]);
+}
+
+#[test]
 fn the_schema_is_json() {
     let schema: Value = serde_json::from_slice(&run(&["schema"]).stdout).expect("it is JSON");
     assert!(schema["properties"]["servers"].is_object(), "{schema}");
 }
 
-fn run(arguments: &[&str]) -> Output {
-    command(arguments).output().expect("it starts")
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-sim"));
-    command.args(arguments).stdin(Stdio::null());
-    command
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("it was not killed")
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("it is JSON and nothing else")
 }
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
-}
-
-fn small(directory: &Path) -> String {
-    let path = directory.join("small.toml");
-    fs::write(&path, SMALL).expect("it can be written");
-    text(&path).to_owned()
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).expect("it is there");
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
-const SMALL: &str = "version = 1
-name = \"small\"
-duration = \"10s\"
-strategies = [\"round-robin\", \"random\"]
-
-[[servers]]
-group = \"api\"
-count = 3
-service_time = { exponential = { mean = \"10ms\" } }
-[clients]
-arrivals = { poisson = { rate = 100.0 } }
-";

@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 
+use mesh_sim::model::Report;
 use mesh_sim::report::golden;
 use mesh_sim::shipped::{self, Shipped};
 
@@ -50,24 +52,45 @@ fn every_shipped_scenario_has_its_name_a_description_expectations_and_a_summary(
     assert_eq!(files, shipped::ALL.len(), "a scenario is not shipped");
 }
 
+#[test]
+fn a_line_that_changed_is_shown_beside_the_one_that_was_kept() {
+    assert_eq!(differences("{\n  1,\n  2\n}", "{\n  1,\n  3\n}"), "line 3\n- 2\n+ 3");
+    assert_eq!(differences("a\n", "a\nb\n"), "line 2\n- \n+ b");
+}
+
 #[track_caller]
 fn compare(name: &str) {
     let shipped = shipped::find(name).expect("it is shipped");
-    let report = shipped.read().expect("a shipped scenario is possible").scenario.run().expect("it is possible");
+    let report = run(shipped);
     let unmet: Vec<_> = report.expectations.iter().filter(|verdict| !verdict.holds).collect();
     assert!(unmet.is_empty(), "{unmet:#?}");
     let (kept, now) = (fs::read_to_string(path(shipped)).expect("it is kept"), golden(&report));
-    let differences: Vec<_> = kept
-        .lines()
-        .zip(now.lines())
-        .filter(|(kept, now)| kept != now)
-        .map(|(kept, now)| format!("- {}\n+ {}", kept.trim(), now.trim()))
-        .collect();
     assert!(
         kept == now,
         "{name} gives something else than what is kept; if that is meant, run scripts/golden:\n{}",
-        differences.join("\n")
+        differences(&kept, &now)
     );
+}
+
+/// Makes all runs at once, each on a thread of its own: nothing of one can be seen in another.
+fn run(shipped: &Shipped) -> Report {
+    let scenario = shipped.read().expect("a shipped scenario is possible").scenario;
+    let plan = scenario.plan().expect("it is possible");
+    let runs = thread::scope(|scope| {
+        let plan = &plan;
+        let running: Vec<_> = (0..plan.len()).map(|index| scope.spawn(move || plan.run(index, &mut ()))).collect();
+        running.into_iter().map(|run| run.join().expect("it ends")).collect()
+    });
+    plan.report(runs)
+}
+
+/// The lines that were kept beside those that came, where they are not the same.
+fn differences(kept: &str, now: &str) -> String {
+    let (kept, now): (Vec<_>, Vec<_>) = (kept.lines().collect(), now.lines().collect());
+    let line = |lines: &[&str], at: usize| lines.get(at).map_or_else(String::new, |line| line.trim().to_owned());
+    let differ = |at: &usize| kept.get(*at) != now.get(*at);
+    let shown = |at| format!("line {}\n- {}\n+ {}", at + 1, line(&kept, at), line(&now, at));
+    (0..kept.len().max(now.len())).filter(differ).map(shown).collect::<Vec<_>>().join("\n")
 }
 
 fn path(shipped: &Shipped) -> std::path::PathBuf {

@@ -99,7 +99,7 @@ fn manifests(repository: &Repository) -> io::Result<Vec<Finding>> {
                 let readme = repository.read_if_present(&format!("{member}/README.md"))?;
                 found.extend(members::readme(&manifest, root.as_deref(), readme.is_some()));
                 if let Some(limits) = purity::tree_limits(&manifest.package) {
-                    let tree = repository.cargo_tree(&manifest.package)?;
+                    let tree = repository.cargo_tree(&manifest.package, limits.default_features)?;
                     found.extend(purity::tree(&path, &tree, &limits));
                 }
             }

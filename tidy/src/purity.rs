@@ -1,5 +1,6 @@
 //! What a decision must never touch: clocks, randomness of the platform, sockets, and the crates that
-//! bring them. The pure crates do without; an async crate keeps clocks and entropy in its `src/env.rs`.
+//! bring them. The pure crates do without; an async crate keeps clocks and entropy in its `src/env.rs`, and the
+//! simulator's command keeps its clock there.
 //!
 //! Tests, examples and benches are the world's side of the boundary, so only `src/` is read.
 
@@ -11,6 +12,8 @@ use crate::tokens::{Kind, Tokens};
 pub struct TreeLimits {
     /// The most crates, the crate itself counted.
     pub crates_max: usize,
+    /// Whether what the default features bring counts: a command's crates are not the library's.
+    pub default_features: bool,
 }
 
 /// The limits of `package`'s dependency tree, or `None` where the package is not pure.
@@ -20,8 +23,8 @@ pub struct TreeLimits {
 #[must_use]
 pub fn tree_limits(package: &str) -> Option<TreeLimits> {
     match package {
-        "mesh-core" | "mesh-retry" => Some(TreeLimits { crates_max: 19 }),
-        "mesh-sim" => Some(TreeLimits { crates_max: usize::MAX }),
+        "mesh-core" | "mesh-retry" => Some(TreeLimits { crates_max: 19, default_features: true }),
+        "mesh-sim" => Some(TreeLimits { crates_max: usize::MAX, default_features: false }),
         _ => None,
     }
 }
@@ -30,7 +33,8 @@ pub fn tree_limits(package: &str) -> Option<TreeLimits> {
 #[must_use]
 pub fn source(path: &str, tokens: &Tokens) -> Vec<Finding> {
     match Side::of(path) {
-        Side::Pure => pure(path, tokens),
+        Side::Pure => pure(path, tokens, true),
+        Side::Command => pure(path, tokens, false),
         Side::Async => [CLOCK_READS, ENTROPY].concat().iter().flat_map(|ban| ban.find(path, tokens, IN_ENV)).collect(),
         Side::Open => Vec::new(),
     }
@@ -59,6 +63,8 @@ pub fn tree(path: &str, listing: &str, limits: &TreeLimits) -> Vec<Finding> {
 /// On which side of the boundary between decisions and the world a file stands.
 enum Side {
     Pure,
+    /// The window of a command on the world: pure but for the clock.
+    Command,
     Async,
     Open,
 }
@@ -67,8 +73,9 @@ impl Side {
     fn of(path: &str) -> Self {
         let Some((package, file)) = path.split_once("/src/") else { return Self::Open };
         match package {
-            // The network tier drives the adapters, and the command has a clock, files and signals.
-            "mesh-sim" if file == "env.rs" || file == "net.rs" || file.starts_with("net/") => Self::Open,
+            // The network tier drives the adapters.
+            "mesh-sim" if file == "net.rs" || file.starts_with("net/") => Self::Open,
+            "mesh-sim" if file == "env.rs" => Self::Command,
             "mesh-core" | "mesh-retry" | "mesh-sim" => Self::Pure,
             "mesh" | "mesh-consul" | "mesh-cache" if file != "env.rs" => Self::Async,
             _ => Self::Open,
@@ -76,8 +83,9 @@ impl Side {
     }
 }
 
-fn pure(path: &str, tokens: &Tokens) -> Vec<Finding> {
-    let lists = [CLOCK_READS, WALL_CLOCK, ENTROPY, ORDER, SOCKETS].concat();
+fn pure(path: &str, tokens: &Tokens, without_clock: bool) -> Vec<Finding> {
+    let clock = if without_clock { CLOCK_READS } else { &[] };
+    let lists = [clock, WALL_CLOCK, ENTROPY, ORDER, SOCKETS].concat();
     let mut found: Vec<Finding> = lists.iter().flat_map(|ban| ban.find(path, tokens, "")).collect();
     found.extend(FLOATS.iter().flat_map(|name| float(path, tokens, name)));
     found.extend(IO_PATHS.iter().flat_map(|name| extern_crate(path, tokens, name)));

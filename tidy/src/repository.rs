@@ -60,14 +60,16 @@ impl Repository {
         Ok(metadata.permissions().mode() & 0o100 != 0)
     }
 
-    /// The normal dependencies of `package` without its default features, one a line, as `cargo tree` prints them for
-    /// this platform.
+    /// The normal dependencies of `package`, one a line, as `cargo tree` prints them for this platform; those that
+    /// only its default features bring where `default_features` asks for them.
     ///
     /// # Errors
     /// When cargo cannot be run or refuses.
-    pub fn cargo_tree(&self, package: &str) -> io::Result<String> {
-        let shape = ["tree", "--offline", "--edges", "normal", "--prefix", "none"];
-        let arguments = [&shape[..], &["--no-default-features", "--package", package]].concat();
+    pub fn cargo_tree(&self, package: &str, default_features: bool) -> io::Result<String> {
+        let mut arguments = vec!["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", package];
+        if !default_features {
+            arguments.push("--no-default-features");
+        }
         let output = Command::new(env!("CARGO")).args(&arguments).current_dir(&self.root).output()?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

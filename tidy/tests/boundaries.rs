@@ -188,7 +188,7 @@ fn a_pure_crate_may_write_about_what_it_does_not_touch() {
 #[test]
 fn purity_ends_at_tests_at_drivers_and_at_the_simulated_network() {
     let sample = "use tokio::net::TcpStream; fn f() { let t = Instant::now(); }";
-    for file in ["mesh-core/tests/laws.rs", "mesh-sim/src/net/harness.rs", "mesh-sim/src/env.rs", "benches/src/lib.rs"]
+    for file in ["mesh-core/tests/laws.rs", "mesh-sim/src/net/harness.rs", "mesh-sim/src/net.rs", "benches/src/lib.rs"]
     {
         assert_eq!(purity_of(file, sample), [], "{file}");
     }
@@ -217,8 +217,21 @@ fn an_async_crate_reads_clocks_and_entropy_only_in_its_env() {
 }
 
 #[test]
+fn the_simulator_reads_clocks_only_in_the_env_of_its_command() {
+    for sample in ["let t = Instant::now();", "let d = started.elapsed();"] {
+        assert_eq!(purity_of("mesh-sim/src/env.rs", sample), [], "{sample}");
+        for file in ["mesh-sim/src/cli/env.rs", "mesh-sim/src/model/env.rs", "mesh-core/src/env.rs"] {
+            assert_eq!(purity_of(file, sample).len(), 1, "{file}: {sample}");
+        }
+    }
+    for sample in ["let t = SystemTime::UNIX_EPOCH;", "getrandom::fill(&mut seed);", "use tokio;", "let m: HashMap;"] {
+        assert_eq!(purity_of("mesh-sim/src/env.rs", sample).len(), 1, "{sample}");
+    }
+}
+
+#[test]
 fn a_dependency_tree_with_io_or_too_many_crates_is_refused() {
-    let limits = TreeLimits { crates_max: 3 };
+    let limits = TreeLimits { crates_max: 3, default_features: true };
     let small = "mesh-core v0.1.0 (/a/mesh-core)\nserde v1.0.0\nserde v1.0.0 (*)\nquote v1.0.0\n";
     assert_eq!(purity::tree("mesh-core/Cargo.toml", small, &limits), []);
     let large = format!("{small}libm v0.2.0\n");
@@ -233,7 +246,8 @@ fn a_dependency_tree_with_io_or_too_many_crates_is_refused() {
     }
     assert_eq!(purity::tree_limits("mesh-core").map(|limits| limits.crates_max), Some(19));
     assert_eq!(purity::tree_limits("mesh-retry").map(|limits| limits.crates_max), Some(19));
-    assert!(purity::tree_limits("mesh-sim").is_some());
+    let simulator = purity::tree_limits("mesh-sim");
+    assert_eq!(simulator, Some(TreeLimits { crates_max: usize::MAX, default_features: false }));
     assert_eq!(purity::tree_limits("mesh"), None);
 }
 

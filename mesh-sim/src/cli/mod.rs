@@ -5,6 +5,7 @@
 mod outputs;
 mod run;
 mod scenarios;
+mod selection;
 mod truth;
 
 use std::fmt;
@@ -19,8 +20,7 @@ use crate::env;
 /// Runs the command with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let choice = if env::no_color() { ColorChoice::Never } else { ColorChoice::Auto };
-    let matches = match Arguments::command().color(choice).try_get_matches() {
+    let matches = match Arguments::command().color(colours_of_help()).try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
             // Help and version are errors of the parser that go to standard output.
@@ -37,6 +37,20 @@ pub fn main() -> ExitCode {
             }
             ExitCode::from(ended.code)
         }
+    }
+}
+
+/// What `--color` asks for, before the parser, whose own words it is about, has seen it.
+fn colours_of_help() -> ColorChoice {
+    let arguments: Vec<_> = env::arguments();
+    let pairs = arguments.iter().zip(arguments.iter().skip(1));
+    let spaced = pairs.filter(|(name, _)| *name == "--color").map(|(_, value)| value.as_str());
+    let joined = arguments.iter().filter_map(|argument| argument.strip_prefix("--color="));
+    match spaced.chain(joined).last() {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        Some(_) | None if env::no_color() => ColorChoice::Never,
+        Some(_) | None => ColorChoice::Auto,
     }
 }
 
@@ -122,21 +136,24 @@ fn obey(arguments: &Arguments) -> Result<(), Ended> {
     }
 }
 
-/// How errors and warnings look.
+/// How things look.
 #[derive(Clone, Copy, Debug)]
 struct Look {
+    /// Whether errors and warnings have colours.
     colours: bool,
+    /// Whether results have.
+    result_colours: bool,
 }
 
 impl Look {
     fn of(choice: &str) -> Self {
-        let (stderr, _) = env::terminals();
-        let colours = match choice {
+        let (stderr, stdout) = env::terminals();
+        let colours = |is_terminal| match choice {
             "always" => true,
             "never" => false,
-            _ => stderr && !env::no_color(),
+            _ => is_terminal && !env::no_color(),
         };
-        Self { colours }
+        Self { colours: colours(stderr), result_colours: colours(stdout) }
     }
 }
 

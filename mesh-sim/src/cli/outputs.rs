@@ -17,11 +17,16 @@ pub(super) fn begin(path: Option<&Path>, others: &[&Path]) -> Result<Option<Outp
     Output::create(path).map(Some).map_err(|error| failed(path, &error))
 }
 
-/// Gives a file its name.
-pub(super) fn keep(output: Option<Output>) -> Result<(), Ended> {
-    let Some(output) = output else { return Ok(()) };
-    let path = output.path().to_owned();
-    output.keep().map_err(|error| failed(&path, &error))
+/// Gives the files their names, once all of them are whole.
+pub(super) fn keep(mut outputs: Vec<Output>) -> Result<(), Ended> {
+    for output in &mut outputs {
+        output.finish().map_err(|error| failed(output.path(), &error))?;
+    }
+    for output in outputs {
+        let path = output.path().to_owned();
+        output.keep().map_err(|error| failed(&path, &error))?;
+    }
+    Ok(())
 }
 
 pub(super) fn failed(path: &Path, error: &std::io::Error) -> Ended {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mesh_core::balance::Strategy;
 use mesh_core::time::Instant;
 
-use super::{BAD_SCENARIO, DIFFERED, Ended, INTERRUPTED, Look, UNMET, json, outputs, print, scenarios, tell};
+use super::{
+    BAD_SCENARIO, DIFFERED, Ended, INTERRUPTED, Look, UNMET, json, outputs, print, scenarios, selection, tell,
+};
 use crate::env::{self, Output, Stopwatch};
 use crate::model::scenario::Scenario;
 use crate::model::{Event, Observer, Plan, Report, Run};
@@ -50,58 +51,51 @@ pub(super) fn run(arguments: &Arguments, look: Look) -> Result<(), Ended> {
         return Err(Ended::usage("not yet supported: --report"));
     }
     let mut read = scenarios::find(&arguments.scenario, look)?;
-    change(&mut read.scenario, arguments)?;
+    let selection: Vec<_> = arguments.strategies.iter().map(String::as_str).collect();
+    selection::seed(&mut read.scenario, arguments.seed);
+    selection::strategies(&mut read.scenario, &selection)?;
     // Before the first file, so that whoever sees one knows that an interrupt will be heard.
     let interrupted = env::interrupts();
-    let (csv, trace) = (arguments.csv.as_deref(), arguments.trace.as_deref());
-    let csv_file = outputs::begin(csv, &[&*arguments.scenario])?;
-    let trace_file =
-        outputs::begin(trace, &[Some(&*arguments.scenario), csv].into_iter().flatten().collect::<Vec<_>>())?;
+    let (csv, trace) = files(arguments, &read.scenario)?;
     scenarios::warn(&read, look);
     let plan =
         read.scenario.plan().map_err(|invalid| Ended::with(BAD_SCENARIO, format_args!("mesh-sim: {invalid}")))?;
     let stopwatch = Stopwatch::start();
-    let mut runner = Runner { plan: &plan, interrupted, trace: trace_file };
+    let mut runner = Runner { plan: &plan, interrupted, trace };
     let runs = runner.all(arguments.double_check)?;
     let mut report = plan.report(runs);
     report.wall_s = stopwatch.seconds();
-    show(&read.scenario, &report, arguments.json)?;
-    if runner.interrupted.load(Ordering::Relaxed) {
-        let files = if csv.is_some() || trace.is_some() { "; no file was written" } else { "" };
-        return Err(Ended::with(INTERRUPTED, format_args!("mesh-sim: interrupted{files}")));
+    forget_what_is_not_whole(&mut report);
+    if arguments.json {
+        print(&(json(&report)? + "\n"))?;
+    } else {
+        print(&report::table(&read.scenario, &report, look.result_colours))?;
     }
-    keep(csv_file, runner.trace, &report)?;
+    let is_interrupted = runner.is_interrupted();
+    keep(csv, runner.trace, &report, is_interrupted)?;
+    if is_interrupted {
+        return Err(Ended::with(INTERRUPTED, "mesh-sim: interrupted"));
+    }
     let unmet = report.expectations.iter().filter(|verdict| !verdict.holds).count();
     if unmet == 0 { Ok(()) } else { Err(Ended { code: UNMET, message: String::new() }) }
 }
 
-/// Makes the changes that the arguments ask for.
-fn change(scenario: &mut Scenario, arguments: &Arguments) -> Result<(), Ended> {
-    scenario.seed = arguments.seed.unwrap_or(scenario.seed);
-    if !arguments.strategies.is_empty() {
-        let chosen: Result<_, _> = arguments.strategies.iter().map(|name| strategy(scenario, name)).collect();
-        scenario.strategies = chosen?;
-        let runs = scenario.strategies.iter().map(Strategy::name).collect::<Vec<_>>();
-        // Of strategies that do not run nothing can be expected.
-        let about = |named: &String| runs.contains(&named.as_str()) || arguments.strategies.contains(named);
-        scenario.expect.retain(|expectation| expectation.strategy.as_ref().is_none_or(about));
-    }
-    Ok(())
+/// Begins the files that the run will write, before anything runs.
+fn files(arguments: &Arguments, scenario: &Scenario) -> Result<(Option<Output>, Option<Output>), Ended> {
+    let arrivals = scenario.trace_file().map(|file| scenarios::beside(&arguments.scenario, file));
+    let mut taken = vec![&*arguments.scenario];
+    taken.extend(arrivals.as_deref());
+    let csv = outputs::begin(arguments.csv.as_deref(), &taken)?;
+    taken.extend(arguments.csv.as_deref());
+    let trace = outputs::begin(arguments.trace.as_deref(), &taken)?;
+    Ok((csv, trace))
 }
 
-/// The strategy called `name`: by its label in the scenario, or by its name with its default parameters.
-fn strategy(scenario: &Scenario, name: &str) -> Result<Strategy, Ended> {
-    let labels = scenario.labels();
-    let labelled = labels.iter().position(|label| label == name);
-    let found = labelled.map(|at| scenario.strategies[at].clone()).or_else(|| Strategy::from_name(name));
-    found.ok_or_else(|| {
-        let built_in = Strategy::built_in();
-        let known = labels.iter().map(String::as_str).chain(built_in.iter().map(Strategy::name));
-        let mut known: Vec<_> = known.collect();
-        known.sort_unstable();
-        known.dedup();
-        Ended::usage(format_args!("unknown strategy `{name}`; there are {}", known.join(", ")))
-    })
+/// Of a run that was interrupted nothing can be expected.
+fn forget_what_is_not_whole(report: &mut Report) {
+    let broken = |run: &&Run| run.interrupted_at_s.is_some();
+    let labels: Vec<_> = report.runs.iter().filter(broken).map(|run| run.label.clone()).collect();
+    report.expectations.retain(|verdict| !labels.contains(&verdict.strategy));
 }
 
 /// Makes the runs of a plan.
@@ -115,17 +109,23 @@ impl Runner<'_> {
     fn all(&mut self, twice: bool) -> Result<Vec<Run>, Ended> {
         let mut runs = Vec::new();
         for index in 0..self.plan.len() {
-            let run = self.one(index)?;
-            if twice && run.interrupted_at_s.is_none() {
-                self.compare(index, &run)?;
-            }
-            let interrupted = run.interrupted_at_s.is_some();
-            runs.push(run);
-            if interrupted {
+            if self.is_interrupted() {
                 break;
             }
+            let run = self.one(index)?;
+            if twice && run.interrupted_at_s.is_none() {
+                let mut watch = Watch::new(self.plan, index, Arc::clone(&self.interrupted));
+                let second = self.plan.run(index, &mut watch);
+                watch.bar.finish_and_clear();
+                compare(&run, second)?;
+            }
+            runs.push(run);
         }
         Ok(runs)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     fn one(&mut self, index: usize) -> Result<Run, Ended> {
@@ -146,18 +146,16 @@ impl Runner<'_> {
         run.wall_s = stopwatch.seconds();
         Ok(run)
     }
+}
 
-    /// Makes a run again, which must be the same.
-    fn compare(&self, index: usize, first: &Run) -> Result<(), Ended> {
-        let mut watch = Watch::new(self.plan, index, Arc::clone(&self.interrupted));
-        let second = self.plan.run(index, &mut watch);
-        watch.bar.finish_and_clear();
-        if second.interrupted_at_s.is_some() || second.digest == first.digest {
-            return Ok(());
-        }
-        let (label, one, other) = (&first.label, &first.digest, &second.digest);
-        Err(Ended::with(DIFFERED, format_args!("mesh-sim: {label}: two runs of one seed differed: {one} and {other}")))
+/// Holds two runs of one seed to be the same but for the time that they took.
+fn compare(first: &Run, mut second: Run) -> Result<(), Ended> {
+    second.wall_s = first.wall_s;
+    if second.interrupted_at_s.is_some() || second == *first {
+        return Ok(());
     }
+    let (label, one, other) = (&first.label, &first.digest, &second.digest);
+    Err(Ended::with(DIFFERED, format_args!("mesh-sim: {label}: two runs of one seed differed: {one} and {other}")))
 }
 
 /// Shows how far a run is, and ends it when it is interrupted.
@@ -203,25 +201,48 @@ impl<W: std::io::Write> Observer for Traced<'_, Tracer<'_, W>> {
     }
 }
 
-fn show(scenario: &Scenario, report: &Report, as_json: bool) -> Result<(), Ended> {
-    if as_json {
-        return print(&(json(report)? + "\n"));
-    }
-    print(&report::table(scenario, report))
-}
-
-/// Gives the files their names, once all of them are whole.
-fn keep(csv: Option<Output>, trace: Option<Output>, report: &Report) -> Result<(), Ended> {
+/// Gives the files their names, once all of them are whole; those of an interrupted run get none.
+fn keep(csv: Option<Output>, trace: Option<Output>, report: &Report, is_interrupted: bool) -> Result<(), Ended> {
     let mut csv = csv;
     if let Some(file) = &mut csv {
-        let path = file.path().to_owned();
-        file.write_all(report::csv(report).as_bytes()).map_err(|error| outputs::failed(&path, &error))?;
+        let written = file.write_all(report::csv(report).as_bytes());
+        written.map_err(|error| outputs::failed(file.path(), &error))?;
     }
-    let written: Vec<_> = [&csv, &trace].into_iter().flatten().map(|file| file.path().display().to_string()).collect();
-    outputs::keep(csv)?;
-    outputs::keep(trace)?;
-    if !written.is_empty() {
-        tell(&format!("written: {}", written.join(", ")));
+    let files: Vec<_> = [csv, trace].into_iter().flatten().collect();
+    let names = files.iter().map(|file| file.path().display().to_string()).collect::<Vec<_>>().join(", ");
+    if files.is_empty() {
+        return Ok(());
     }
+    if is_interrupted {
+        tell(&format!("not written: {names}"));
+        return Ok(());
+    }
+    outputs::keep(files)?;
+    tell(&format!("written: {names}"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shipped;
+
+    #[test]
+    fn two_runs_of_one_seed_that_differ_are_told_apart() {
+        let mut scenario = shipped::find("rolling-restart").unwrap().read().unwrap().scenario;
+        (scenario.duration, scenario.warmup) = (core::time::Duration::from_secs(1), core::time::Duration::ZERO);
+        (scenario.faults, scenario.expect) = (Vec::new(), Vec::new());
+        let first = scenario.plan().unwrap().run(0, &mut ());
+        let mut again = first.clone();
+        again.wall_s = 12.0;
+        assert!(compare(&first, again).is_ok());
+        scenario.seed += 1;
+        let other = scenario.plan().unwrap().run(0, &mut ());
+        let ended = compare(&first, other.clone()).unwrap_err();
+        assert_eq!(ended.code, DIFFERED);
+        assert!(ended.message.contains(&first.digest) && ended.message.contains(&other.digest), "{ended:?}");
+        let mut broken = other;
+        broken.interrupted_at_s = Some(0.5);
+        assert!(compare(&first, broken).is_ok());
+    }
 }

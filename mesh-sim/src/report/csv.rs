@@ -1,38 +1,26 @@
-//! A result as a table for spreadsheets: a line a run, a column a number (RFC 4180).
+//! A result for spreadsheets: a line a run, a column a number (RFC 4180).
 
 use serde_json::Value;
 
-use crate::model::Report;
+use crate::model::{Report, Run};
 
 /// The runs of `report`: a line of names, and a line for each. Servers are left out, and what has no data is empty.
 #[must_use]
 pub fn csv(report: &Report) -> String {
-    let rows: Vec<_> = report.runs.iter().map(|run| columns(&serde_json::to_value(run).unwrap_or_default())).collect();
     let mut text = String::new();
-    if let Some(first) = rows.first() {
-        push_line(&mut text, std::iter::once("scenario").chain(first.iter().map(|(name, _)| name.as_str())));
-    }
-    for row in &rows {
-        push_line(&mut text, std::iter::once(&*report.scenario).chain(row.iter().map(|(_, value)| value.as_str())));
+    push_line(&mut text, ["scenario"].into_iter().chain(COLUMNS.iter().copied()));
+    for run in &report.runs {
+        let fields: Vec<_> = fields(run);
+        push_line(&mut text, [report.scenario.as_str()].into_iter().chain(fields.iter().map(String::as_str)));
     }
     text
 }
 
-/// The numbers and names of a run, with dotted names for those in tables.
-fn columns(run: &Value) -> Vec<(String, String)> {
-    let mut columns = Vec::new();
-    for (name, value) in run.as_object().into_iter().flatten() {
-        match value {
-            Value::Object(table) if name != "params" => {
-                columns.extend(table.iter().map(|(inner, value)| (format!("{name}.{inner}"), plain(value))));
-            }
-            Value::Array(_) => {}
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                columns.push((name.clone(), plain(value)));
-            }
-        }
-    }
-    columns
+/// What the columns say of a run, in their order.
+fn fields(run: &Run) -> Vec<String> {
+    let value = serde_json::to_value(run).unwrap_or_default();
+    let field = |name: &&str| plain(name.split('.').try_fold(&value, |value, key| value.get(key)).unwrap_or_default());
+    COLUMNS.iter().map(field).collect()
 }
 
 fn plain(value: &Value) -> String {
@@ -58,3 +46,38 @@ fn push_line<'a>(text: &mut String, fields: impl Iterator<Item = &'a str>) {
     }
     text.push_str("\r\n");
 }
+
+/// The numbers and names of a run, dotted where they are in a table.
+const COLUMNS: &[&str] = &[
+    "strategy",
+    "label",
+    "params",
+    "seed",
+    "digest",
+    "wall_s",
+    "events",
+    "requests.offered",
+    "requests.measured",
+    "requests.succeeded",
+    "requests.failed",
+    "requests.timed_out",
+    "requests.rejected",
+    "requests.refused",
+    "success_ratio",
+    "attempts",
+    "attempts_per_request",
+    "retries",
+    "hedges",
+    "retries_denied",
+    "latency_ms.mean",
+    "latency_ms.p50",
+    "latency_ms.p90",
+    "latency_ms.p95",
+    "latency_ms.p99",
+    "latency_ms.p999",
+    "latency_ms.p9999",
+    "latency_ms.max",
+    "wait_ms.mean",
+    "wait_ms.p99",
+    "imbalance",
+];

@@ -5,9 +5,11 @@ mod golden;
 #[cfg(feature = "cli")]
 mod table;
 mod trace;
+#[cfg(feature = "cli")]
+pub(crate) mod words;
 
 pub use csv::csv;
 pub use golden::golden;
 #[cfg(feature = "cli")]
-pub(crate) use table::{counted, large, table};
+pub(crate) use table::table;
 pub use trace::Tracer;

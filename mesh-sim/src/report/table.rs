@@ -1,119 +1,144 @@
 //! A result for people: tables of at most 80 columns.
 
 use core::fmt::Write as _;
-use core::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use super::words::{counted, hanging, large, latency, percent, plain, short, span};
 use crate::model::scenario::Scenario;
-use crate::model::{Report, Requests};
+use crate::model::{Report, Requests, Run};
 
-/// The tables of `report`, which ends with a line for programs.
-pub(crate) fn table(scenario: &Scenario, report: &Report) -> String {
-    let mut text = heading(scenario);
-    text.push_str(&results(report));
-    text.push_str(&failures(report));
-    text.push_str(&runs(report));
-    text.push_str(&expectations(report));
-    let failed = report.expectations.iter().filter(|verdict| !verdict.holds).count();
-    let (name, count, expected) = (&report.scenario, report.runs.len(), report.expectations.len());
-    let _ = writeln!(
-        text,
-        "\nRESULT scenario={name} runs={count} expectations={expected} failed={failed} seconds={:.1}",
-        report.wall_s
-    );
+/// The tables of `report`, which end with a line for programs.
+pub(crate) fn table(scenario: &Scenario, report: &Report, colours: bool) -> String {
+    let labels: Vec<_> = report.runs.iter().map(|run| run.label.as_str()).collect();
+    let shown = Shown { scenario, report, labels: short(&labels, LABEL_MAX), colours };
+    let mut text = shown.heading();
+    for part in [shown.results(), shown.remarks(), shown.runs(), shown.expectations(), shown.last_line()] {
+        if !part.is_empty() {
+            let _ = write!(text, "\n{part}");
+        }
+    }
     text
 }
 
-fn heading(scenario: &Scenario) -> String {
-    let millis = |duration: core::time::Duration| duration.as_secs_f64() * 1e3;
-    format!(
-        "{}: {} ({} warm-up), {}, {}, seed {}\n\n",
-        scenario.name,
-        duration(millis(scenario.duration)),
-        duration(millis(scenario.warmup)),
-        counted(scenario.server_count(), "server"),
-        counted(u64::from(scenario.clients.count.get()), "client"),
-        scenario.seed
-    )
+struct Shown<'r> {
+    scenario: &'r Scenario,
+    report: &'r Report,
+    /// What the runs are called here, in their order.
+    labels: Vec<String>,
+    colours: bool,
 }
 
-/// So many of something.
-pub(crate) fn counted(count: u64, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
-/// What came of each strategy.
-fn results(report: &Report) -> String {
-    let mut table = plain(&["strategy", "success", "mean", "p50", "p99", "p99.9", "tries", "imbalance"]);
-    for run in &report.runs {
-        let latency = run.latency_ms;
-        let success = run.success_ratio.map_or_else(none, |ratio| format!("{:.3} %", ratio * 100.0));
-        let mut row = vec![short(&run.label), success];
-        row.extend([latency.mean, latency.p50, latency.p99, latency.p999].map(|ms| ms.map_or_else(none, duration)));
-        row.push(run.attempts_per_request.map_or_else(none, |tries| format!("{tries:.3}")));
-        row.push(run.imbalance.map_or_else(none, |imbalance| format!("{imbalance:.3}")));
-        table.add_row(row);
+impl Shown<'_> {
+    fn heading(&self) -> String {
+        let Scenario { name, duration, warmup, seed, .. } = self.scenario;
+        let warmup = if warmup.is_zero() { String::new() } else { format!(" ({} warm-up)", span(*warmup)) };
+        let servers = counted(self.scenario.server_count(), "server");
+        let clients = counted(u64::from(self.scenario.clients.count.get()), "client");
+        hanging("", &format!("{name}: {}{warmup}, {servers}, {clients}, seed {seed}", span(*duration)))
     }
-    shown(table)
-}
 
-/// How requests ended that did not succeed.
-fn failures(report: &Report) -> String {
-    let mut text = String::new();
-    for run in &report.runs {
-        let Requests { measured, failed, timed_out, rejected, refused, .. } = run.requests;
-        let classes = [(failed, "failed"), (timed_out, "timed out"), (rejected, "rejected"), (refused, "refused")];
-        let said: Vec<_> =
-            classes.iter().filter(|(count, _)| *count > 0).map(|(n, class)| format!("{n} {class}")).collect();
-        if !said.is_empty() {
-            let _ = writeln!(text, "  {} of {measured}: {}", short(&run.label), said.join(", "));
+    fn runs_by_label(&self) -> impl Iterator<Item = (&String, &Run)> {
+        self.labels.iter().zip(&self.report.runs)
+    }
+
+    /// What came of each strategy.
+    fn results(&self) -> String {
+        let mut table = unruled(&["strategy", "success", "mean", "p50", "p99", "p99.9", "tries", "imbalance"]);
+        for (label, run) in self.runs_by_label() {
+            let ms = run.latency_ms;
+            let mut row = vec![label.clone(), or_dash(run.success_ratio, percent)];
+            row.extend([ms.mean, ms.p50, ms.p99, ms.p999].map(|ms| or_dash(ms, latency)));
+            row.push(or_dash(run.attempts_per_request, |tries| format!("{tries:.3}")));
+            row.push(or_dash(run.imbalance, |imbalance| format!("{imbalance:.3}")));
+            table.add_row(row);
         }
+        lines(table)
     }
-    if text.is_empty() { text } else { format!("\n{text}") }
-}
 
-/// What each run was, and how fast.
-fn runs(report: &Report) -> String {
-    let mut table = plain(&["run", "requests", "events", "requests/s", "digest"]);
-    for run in &report.runs {
-        let speed = if run.wall_s > 0.0 { large(run.requests.offered as f64 / run.wall_s) } else { none() };
-        let digest = match run.interrupted_at_s {
-            None => run.digest.clone(),
-            Some(at) => format!("interrupted at {at:.1} s"),
+    /// How requests ended that did not succeed, and which runs are not whole.
+    fn remarks(&self) -> String {
+        let mut text = String::new();
+        for (label, run) in self.runs_by_label() {
+            let Requests { measured, failed, timed_out, rejected, refused, .. } = run.requests;
+            let classes = [(failed, "failed"), (timed_out, "timed out"), (rejected, "rejected"), (refused, "refused")];
+            let said: Vec<_> =
+                classes.iter().filter(|(count, _)| *count > 0).map(|(n, class)| format!("{n} {class}")).collect();
+            if !said.is_empty() {
+                text += &hanging("  ", &format!("{label}: of {measured} requests {}", said.join(", ")));
+            }
+            if let Some(at) = run.interrupted_at_s {
+                let whole = self.scenario.duration.as_secs_f64();
+                text += &hanging("  ", &format!("{label}: interrupted at {at:.1} s of {} s", plain(whole)));
+            }
+        }
+        let unmade = self.scenario.strategies.len().saturating_sub(self.report.runs.len());
+        if unmade > 0 {
+            text += &hanging("  ", &format!("{} not run", counted(unmade as u64, "strategy")));
+        }
+        text
+    }
+
+    /// What each run was, and how fast.
+    fn runs(&self) -> String {
+        let mut table = unruled(&["run", "requests", "events", "requests/s", "digest"]);
+        for (label, run) in self.runs_by_label() {
+            let Run { requests, events, wall_s, digest, .. } = run;
+            let speed = (*wall_s > 0.0).then(|| requests.offered as f64 / wall_s);
+            let (requests, events, speed) =
+                (requests.offered.to_string(), large(*events as f64), or_dash(speed, large));
+            table.add_row(vec![label.clone(), requests, events, speed, digest.clone()]);
+        }
+        lines(table)
+    }
+
+    fn expectations(&self) -> String {
+        let mut text = String::new();
+        for verdict in &self.report.expectations {
+            let label = self.report.runs.iter().position(|run| run.label == verdict.strategy);
+            let label = label.map_or(&verdict.strategy, |at| &self.labels[at]);
+            // Rounded, a value that fails could look as if it held.
+            let value = or_dash(verdict.value, |value| if verdict.holds { plain(value) } else { value.to_string() });
+            let said = format!("{label} {} = {value}, {}", verdict.metric, verdict.bound);
+            text += &self.marked(verdict.holds, &hanging("✓ ", &said));
+        }
+        text
+    }
+
+    /// `line`, which begins with a mark, with the right one.
+    fn marked(&self, holds: bool, line: &str) -> String {
+        let mark = match (self.colours, holds) {
+            (false, true) => "✓",
+            (false, false) => "✗",
+            (true, true) => "\u{1b}[32m✓\u{1b}[0m",
+            (true, false) => "\u{1b}[31m✗\u{1b}[0m",
         };
-        let (requests, events) = (run.requests.offered.to_string(), large(run.events as f64));
-        table.add_row(vec![short(&run.label), requests, events, speed, digest]);
+        line.replacen('✓', mark, 1)
     }
-    format!("\n{}", shown(table))
+
+    fn last_line(&self) -> String {
+        let Report { scenario, runs, expectations, wall_s, .. } = self.report;
+        let failed = expectations.iter().filter(|verdict| !verdict.holds).count();
+        let (runs, expected) = (runs.len(), expectations.len());
+        format!("RESULT scenario={scenario} runs={runs} expectations={expected} failed={failed} seconds={wall_s:.2}\n")
+    }
 }
 
-fn expectations(report: &Report) -> String {
-    let mut text = String::new();
-    for verdict in &report.expectations {
-        let mark = if verdict.holds { '✓' } else { '✗' };
-        let value = verdict.value.map_or_else(none, |value| format!("{value:.5}"));
-        let (who, metric, bound) = (short(&verdict.strategy), &verdict.metric, &verdict.bound);
-        let _ = writeln!(text, "{mark} {who} {metric} = {value}, {bound}");
-    }
-    if text.is_empty() { text } else { format!("\n{text}") }
+fn or_dash<T>(value: Option<T>, shown: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), shown)
 }
 
 /// A table without lines: the first column to the left, the others to the right.
-fn plain(header: &[&str]) -> Table {
+fn unruled(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     table
 }
 
-fn shown(mut table: Table) -> String {
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-        column.set_padding((1, 0));
-    }
-    for column in table.column_iter_mut().take(1) {
-        column.set_padding((0, 0));
+fn lines(mut table: Table) -> String {
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((u16::from(at > 0), 0));
+        column.set_cell_alignment(if at > 0 { CellAlignment::Right } else { CellAlignment::Left });
     }
     let mut text = String::new();
     for line in table.lines() {
@@ -122,70 +147,70 @@ fn shown(mut table: Table) -> String {
     text
 }
 
-/// A label that leaves room for the numbers.
-fn short(label: &str) -> String {
-    if label.chars().count() <= LABEL_MAX {
-        return label.to_owned();
-    }
-    let kept: String = label.chars().take(LABEL_MAX - 1).collect();
-    format!("{kept}…")
-}
-
-fn none() -> String {
-    "-".to_owned()
-}
-
-/// Milliseconds in the unit that suits them, with three digits.
-pub(crate) fn duration(millis: f64) -> String {
-    let (value, unit) = match millis {
-        ms if ms >= 60_000.0 => return spelt(Duration::from_secs_f64(ms / 1e3)),
-        ms if ms >= 1000.0 => (ms / 1e3, "s"),
-        ms if ms >= 1.0 || ms == 0.0 => (ms, "ms"),
-        ms if ms >= 1e-3 => (ms * 1e3, "µs"),
-        ms => (ms * 1e6, "ns"),
-    };
-    let places = if value >= 100.0 || value == value.trunc() {
-        0
-    } else if value >= 10.0 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.places$} {unit}")
-}
-
-/// A minute or more.
-fn spelt(long: Duration) -> String {
-    let (minutes, seconds) = (long.as_secs() / 60, long.as_secs() % 60);
-    if seconds == 0 { format!("{minutes} min") } else { format!("{minutes} min {seconds} s") }
-}
-
-/// A large number with its prefix.
-pub(crate) fn large(number: f64) -> String {
-    match number {
-        n if n >= 1e9 => format!("{:.2} G", n / 1e9),
-        n if n >= 1e6 => format!("{:.2} M", n / 1e6),
-        n if n >= 1e4 => format!("{:.1} k", n / 1e3),
-        n => format!("{n:.0}"),
-    }
-}
-
-/// Longer labels are cut: beside them there must be room for eight numbers in 80 columns.
+/// Longer labels are cut: beside them there must be room for seven numbers in 80 columns.
 const LABEL_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
+    use crate::model::scenario::{Arrivals, Bound, Distribution, Expectation, ServerGroup};
+    use mesh_core::balance::Strategy;
 
     #[test]
-    fn durations_have_the_unit_that_suits_them() {
-        let shown = [0.0, 0.000_5, 0.25, 1.0, 26.56, 178.5, 2000.0, 90_000.0].map(duration);
-        assert_eq!(shown, ["0 ms", "500 ns", "250 µs", "1 ms", "26.6 ms", "178 ms", "2 s", "1 min 30 s"]);
+    fn the_widest_numbers_fit_into_80_columns() {
+        let scenario = tiny();
+        let mut report = scenario.run().unwrap();
+        for run in &mut report.runs {
+            let ms = &mut run.latency_ms;
+            (ms.mean, ms.p50, ms.p99, ms.p999) = (Some(99.94), Some(9.994), Some(999.4), Some(9_994.0));
+            run.label = "p2c-least-loaded(choices=12,failure_hold=1500ms)".to_owned();
+            run.attempts_per_request = Some(12.345);
+            (run.imbalance, run.success_ratio) = (Some(1000.0), Some(1.0));
+            (run.events, run.wall_s) = (9_999_999_999_999, 1e-3);
+            let requests = &mut run.requests;
+            (requests.offered, requests.measured) = (9_999_999_999, 9_999_999_999);
+            (requests.failed, requests.timed_out) = (9_999_999_999, 9_999_999_999);
+            (requests.rejected, requests.refused) = (9_999_999_999, 9_999_999_999);
+            run.interrupted_at_s = Some(123_456.7);
+        }
+        let text = table(&scenario, &report, false);
+        let widest = text.lines().filter(|line| !line.starts_with("RESULT")).max_by_key(|line| line.chars().count());
+        assert!(widest.unwrap().chars().count() <= super::super::words::COLUMNS, "{text}");
+        assert!(text.contains("interrupted at 123456.7 s of 1 s"), "{text}");
     }
 
     #[test]
-    fn long_labels_are_cut() {
-        assert_eq!(short("p2c-least-loaded(choices=3)"), "p2c-least-loaded(ch…");
-        assert_eq!(short("random"), "random");
+    fn a_value_that_fails_is_shown_in_full() {
+        let text = table(&tiny(), &tiny().run().unwrap(), false);
+        assert!(text.contains("✓ random success_ratio = 1, at least 1\n"), "{text}");
+        let missed = tiny().expect(Expectation::new("latency_ms.mean", Bound::AtMost(1.0)));
+        let text = table(&missed, &missed.run().unwrap(), false);
+        assert!(text.contains("✗ random latency_ms.mean = 1.000001, at most 1\n"), "{text}");
+        assert!(text.contains("expectations=2 failed=1 "), "{text}");
+    }
+
+    #[test]
+    fn only_marks_are_coloured() {
+        let (scenario, report) = (tiny(), tiny().run().unwrap());
+        let coloured = table(&scenario, &report, true);
+        assert!(coloured.contains("\u{1b}[32m✓\u{1b}[0m random"), "{coloured}");
+        assert_eq!(coloured.replace("\u{1b}[32m", "").replace("\u{1b}[0m", ""), table(&scenario, &report, false));
+    }
+
+    #[test]
+    fn strategies_that_were_not_run_are_counted() {
+        let scenario = tiny().strategy(Strategy::RoundRobin).strategy(Strategy::Random);
+        let text = table(&scenario, &tiny().run().unwrap(), false);
+        assert!(text.contains("\n  2 strategies not run\n"), "{text}");
+    }
+
+    fn tiny() -> Scenario {
+        let service = Distribution::constant(Duration::from_nanos(1_000_001));
+        Scenario::new("tiny", Duration::from_secs(1), Arrivals::Uniform { rate: 10.0 })
+            .servers(ServerGroup::new("api", 2, service))
+            .strategy(Strategy::Random)
+            .expect(Expectation::new("success_ratio", Bound::AtLeast(1.0)))
     }
 }
