@@ -67,6 +67,27 @@ fn the_table_sets_peers_and_floor_against_ours_in_80_columns() {
     }
 }
 
+#[test]
+fn simulators_are_set_against_ours_where_both_were_measured() {
+    let all = [
+        row("sim", "mesh-sim/steady", 100, 1, 400.0),
+        row("sim", "mesh-sim/steady", 10_000, 1, 1_000.0),
+        row("sim", "heap-loop/steady", 100, 1, 100.0),
+        row("sim", "heap-loop/steady", 10_000, 1, 500.0),
+        row("sim", "nexosim/steady", 100, 1, 600.0),
+    ];
+    let shown = table(&all);
+    let expected = [
+        "sim, 1 thread: ns an operation, median",
+        "  of the cost of mesh-sim/steady:",
+        "    nexosim/steady                       1.50x",
+        "    heap-loop/steady                     0.25x   0.50x",
+    ];
+    for line in expected {
+        assert!(shown.lines().any(|shown| shown.trim_end() == line), "`{line}` is missing:\n{shown}");
+    }
+}
+
 fn row(bench: &str, subject: &str, size: u32, threads: u32, ns: f64) -> Row {
     Row { bench: bench.to_owned(), subject: subject.to_owned(), size, threads, ns }
 }

@@ -212,6 +212,17 @@ fn runs_that_may_never_end_are_refused() {
 }
 
 #[test]
+fn attempts_without_end_are_refused_unless_the_call_has_a_deadline() {
+    let retried = changed("[[faults]]", "[clients.retry]\nattempts_max = 1001\n[[faults]]");
+    assert!(read("endless.toml", &retried).is_ok(), "the timeout ends it");
+    let untimed = retried.replace("timeout = \"1s\"\n", "");
+    let problem = one(&untimed);
+    assert_eq!((problem.line(), problem.help()), (16, Some("set clients.timeout")));
+    assert!(problem.message().contains("1001 attempts of a call that always fails may never end"), "{problem:?}");
+    assert!(read("endless.toml", &untimed.replace("1001", "1000")).is_ok());
+}
+
+#[test]
 fn expectations_name_numbers_and_strategies_that_there_are() {
     check(&[
         (

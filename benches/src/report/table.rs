@@ -66,4 +66,5 @@ const COUNTERPARTS: &[(&str, &[&str])] = &[
     ("mesh/peak-ewma", &["tower/p2c-peak-ewma"]),
     ("mesh/round-robin", &["pingora-load-balancing/RoundRobin", "floor/round-robin"]),
     ("mesh/one-changed", &["tower/p2c-pending-requests", "pingora-load-balancing/RoundRobin"]),
+    ("mesh-sim/steady", &["nexosim/steady", "heap-loop/steady"]),
 ];

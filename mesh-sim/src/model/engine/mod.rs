@@ -158,6 +158,40 @@ enum Due {
     Edge(usize),
 }
 
+/// Whose doing something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// Requests come of their own.
+    Source,
+    Client,
+    Server,
+    Faults,
+}
+
+impl Due {
+    const fn side(self) -> Side {
+        match self {
+            Self::Arrival | Self::Asks(_) => Side::Source,
+            Self::Release
+            | Self::Replies(_)
+            | Self::TimesOut(_)
+            | Self::Deadline(_)
+            | Self::Wakes(_)
+            | Self::Hears { .. }
+            | Self::LosesRegistry(_)
+            | Self::Machine(_)
+            | Self::ProbeReturns(_) => Side::Client,
+            Self::Reaches(_)
+            | Self::Ends(_)
+            | Self::Shares { .. }
+            | Self::Answers(_)
+            | Self::Cancels(_)
+            | Self::ProbeReaches(_) => Side::Server,
+            Self::Edge(_) => Side::Faults,
+        }
+    }
+}
+
 /// A request as it comes.
 #[derive(Clone, Copy, Debug)]
 struct Coming {
@@ -281,27 +315,8 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     fn wind_down(&mut self) {
         while let Some((at, due)) = self.agenda.pop().filter(|(at, _)| *at <= self.window.1) {
             self.now = at;
-            match due {
-                Due::Reaches(_)
-                | Due::Ends(_)
-                | Due::Shares { .. }
-                | Due::Answers(_)
-                | Due::Cancels(_)
-                | Due::Edge(_) => {
-                    self.dispatch(due);
-                }
-                Due::Arrival
-                | Due::Asks(_)
-                | Due::Release
-                | Due::Replies(_)
-                | Due::TimesOut(_)
-                | Due::Deadline(_)
-                | Due::Wakes(_)
-                | Due::Hears { .. }
-                | Due::LosesRegistry(_)
-                | Due::Machine(_)
-                | Due::ProbeReaches(_)
-                | Due::ProbeReturns(_) => {}
+            if matches!(due.side(), Side::Server | Side::Faults) {
+                self.dispatch(due);
             }
         }
     }
@@ -310,27 +325,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     fn is_held_up(&mut self, due: Due) -> bool {
         let Some(affliction) = self.affliction.as_ref().filter(|affliction| affliction.paused) else { return false };
         let until = affliction.paused_until(&self.effects).unwrap_or(self.window.1);
-        let of_client = match due {
-            Due::Release
-            | Due::Replies(_)
-            | Due::TimesOut(_)
-            | Due::Deadline(_)
-            | Due::Wakes(_)
-            | Due::Hears { .. }
-            | Due::LosesRegistry(_)
-            | Due::Machine(_)
-            | Due::ProbeReturns(_) => true,
-            Due::Arrival
-            | Due::Asks(_)
-            | Due::Reaches(_)
-            | Due::Ends(_)
-            | Due::Shares { .. }
-            | Due::Answers(_)
-            | Due::Cancels(_)
-            | Due::ProbeReaches(_)
-            | Due::Edge(_) => false,
-        };
-        if of_client && until > self.now {
+        if due.side() == Side::Client && until > self.now {
             self.agenda.push(until, due);
             return true;
         }

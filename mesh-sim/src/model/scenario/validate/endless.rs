@@ -1,11 +1,21 @@
-//! Runs that would never end: a request whose answer is lost waits for ever, unless a timeout ends it.
+//! Runs that would never end: a request whose answer is lost waits for ever, and one that always fails is tried for
+//! ever, unless a timeout ends it.
 
 use super::findings::{Findings, Path};
 use crate::model::scenario::{FaultKind, Scenario};
 
-/// Checks that there is a timeout where answers may be lost.
+/// Checks that there is a timeout where answers may be lost, or attempts be made without end.
 pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
     let clients = &scenario.clients;
+    let attempts = clients.retry.as_ref().map_or(1, |retry| retry.attempts_max.get());
+    if attempts > ATTEMPTS_MAX && clients.timeout.is_none() {
+        let message = format!(
+            "{attempts} attempts of a call that always fails may never end: at most {ATTEMPTS_MAX} are allowed without \
+             clients.timeout"
+        );
+        let path = Path::Root.key("clients");
+        found.object(path.key("retry").key("attempts_max"), message, Some("set clients.timeout".to_owned()));
+    }
     if clients.timeout.is_some() || clients.attempt_timeout.is_some() {
         return;
     }
@@ -29,3 +39,6 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
 const fn loses_answers(kind: &FaultKind) -> bool {
     matches!(kind, FaultKind::Hang | FaultKind::Loss { .. } | FaultKind::Partition { .. } | FaultKind::Pause)
 }
+
+/// By far more than any caller waits for, and still few enough for a run to end.
+const ATTEMPTS_MAX: u32 = 1000;
