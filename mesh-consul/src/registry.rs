@@ -1,0 +1,349 @@
+//! Consul as a registry of the mesh: translates between the port and the agent.
+//!
+//! It decides nothing that the registration keeper or discovery decides. What it adds is what only Consul needs:
+//! maintenance that a re-registration would end is put back, heartbeats are fed, what a crashed predecessor left is
+//! taken away, and a registration counts as seen only where others see it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mesh_core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch};
+use mesh_core::registration::{Part, PartState, Standing};
+use mesh_core::service::{ConfigError, InstanceId, ServiceConfig, ServiceName};
+use mesh_core::snapshot::Entry;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use crate::agent::body::{self, Registration};
+use crate::agent::{Held, TtlStatus};
+use crate::client::{ClientError, Consul, invalid};
+use crate::config::{ConsulConfig, Verification};
+use crate::error::{Cause, ConsulError};
+use crate::heartbeat::{Heartbeat, Report};
+use crate::options::QueryOptions;
+
+/// Consul as the registry of a mesh. Cheap to clone; the clones are one registry.
+#[derive(Clone, Debug)]
+pub struct ConsulRegistry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    consul: Consul,
+    options: QueryOptions,
+    overrides: BTreeMap<ServiceName, QueryOptions>,
+    kept: Mutex<BTreeMap<InstanceId, Kept>>,
+}
+
+/// What this process has registered under one id.
+#[derive(Debug)]
+struct Kept {
+    service: ServiceName,
+    /// The maintenance that is to stand after a registration that may have ended it.
+    due: Option<String>,
+    reports: watch::Sender<Report>,
+    heartbeat: Option<AbortHandle>,
+    doubts: Arc<Notify>,
+    registered: bool,
+}
+
+impl ConsulRegistry {
+    /// The registry behind `consul`, asked with the default options.
+    #[must_use]
+    pub fn new(consul: Consul) -> Self {
+        let shared = Shared {
+            consul,
+            options: QueryOptions::default(),
+            overrides: BTreeMap::new(),
+            kept: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The registry that the `CONSUL_*` variables name: see [`ConsulConfig::from_vars`].
+    ///
+    /// # Errors
+    /// Which variable, file or certificate is at fault.
+    pub fn from_env() -> Result<Self, ClientError> {
+        Ok(Self::new(Consul::new(ConsulConfig::from_env()?)?))
+    }
+
+    /// Asks for every service with `options`, but for those that have some of their own. Forgets nothing that is
+    /// registered, so it is called before anything is.
+    ///
+    /// # Errors
+    /// Which of the options breaks its rule.
+    pub fn with_options(self, options: QueryOptions) -> Result<Self, ConfigError> {
+        options.validate()?;
+        let overrides = self.shared.overrides.clone();
+        Ok(self.rebuilt(options, overrides))
+    }
+
+    /// Asks for `service` with `options` of its own. Called before anything is registered.
+    ///
+    /// # Errors
+    /// Which of the options breaks its rule.
+    pub fn with_service(self, service: ServiceName, options: QueryOptions) -> Result<Self, ConfigError> {
+        options.validate()?;
+        let mut overrides = self.shared.overrides.clone();
+        overrides.insert(service, options);
+        let usual = self.shared.options.clone();
+        Ok(self.rebuilt(usual, overrides))
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn consul(&self) -> &Consul {
+        &self.shared.consul
+    }
+
+    /// Says how the instance `id` of this process is, through its TTL check. Sent at once and with every heartbeat until
+    /// something else is said. False where this process has registered no such instance.
+    pub fn report(&self, id: &InstanceId, status: TtlStatus, note: &str) -> bool {
+        let kept = self.shared.kept();
+        kept.get(id).is_some_and(|kept| kept.reports.send((status, note.into())).is_ok() || kept.registered)
+    }
+
+    fn rebuilt(&self, options: QueryOptions, overrides: BTreeMap<ServiceName, QueryOptions>) -> Self {
+        let shared = Shared { consul: self.shared.consul.clone(), options, overrides, kept: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl Shared {
+    fn options(&self, service: &ServiceName) -> &QueryOptions {
+        self.overrides.get(service).unwrap_or(&self.options)
+    }
+
+    async fn register(&self, config: &ServiceConfig) -> Result<(), ConsulError> {
+        let owner = self.consul.config().owner.clone();
+        let registration = Registration::of(config, owner.as_deref()).map_err(|error| invalid(REGISTER, &error))?;
+        let body = registration.json();
+        let body = body.map_err(|error| ConsulError::new(REGISTER, Cause::Invalid(error.to_string().into())))?;
+        self.consul.verify_supported(&QueryOptions::default()).await?;
+        let before = self.consul.held(config.id()).await?;
+        let due = self.note(config, before.maintenance);
+        self.consul.put_service(body).await?;
+        if let Some(reason) = &due {
+            self.consul.set_maintenance(config.id().as_str(), Some(reason)).await?;
+        }
+        self.settled(config);
+        if let Some(owner) = &owner {
+            self.clear_ghosts(config, owner).await;
+        }
+        Ok(())
+    }
+
+    /// Notes which maintenance must stand after the registration, and returns its reason.
+    ///
+    /// An operator's stays; ours follows the weight. Noted before anything is sent, because a caller may give up half-way
+    /// and the agent has forgotten it by then.
+    fn note(&self, config: &ServiceConfig, stands: Option<String>) -> Option<String> {
+        let mut all = self.kept();
+        let kept = all.entry(config.id().clone()).or_insert_with(|| Kept::of(config.service()));
+        let earlier = kept.due.take().or(stands);
+        let drained = config.instance().weights().passing.is_drained();
+        kept.due = match earlier {
+            Some(reason) if reason != DRAINED => Some(reason),
+            Some(_) | None => drained.then(|| DRAINED.to_owned()),
+        };
+        kept.service = config.service().clone();
+        kept.due.clone()
+    }
+
+    /// The registration went through: its heartbeats begin, with the new time to live.
+    fn settled(&self, config: &ServiceConfig) {
+        let mut all = self.kept();
+        let Some(kept) = all.get_mut(config.id()) else { return };
+        kept.due = None;
+        kept.registered = true;
+        kept.end_heartbeat();
+        let ttl = config.check().and_then(|check| body::ttl(check));
+        kept.heartbeat = ttl.map(|ttl| {
+            let heartbeat = Heartbeat {
+                consul: self.consul.for_task(),
+                check: check_id(config.id()),
+                ttl,
+                reports: kept.reports.subscribe(),
+                doubts: Arc::clone(&kept.doubts),
+            };
+            tokio::spawn(heartbeat.run()).abort_handle()
+        });
+    }
+
+    /// Takes away what an earlier process of the same owner left of the service: never what this one has registered, and
+    /// never what bears no owner's tag or another's.
+    async fn clear_ghosts(&self, config: &ServiceConfig, owner: &str) {
+        let ghosts = match self.consul.owned(config.service().as_str(), owner).await {
+            Ok(ids) => ids,
+            Err(error) => return tracing::warn!(%error, "what a predecessor left could not be looked for"),
+        };
+        for ghost in ghosts {
+            let mine = ghost.parse::<InstanceId>().is_ok_and(|id| self.kept().contains_key(&id));
+            if mine {
+                continue;
+            }
+            match self.consul.remove_service(&ghost).await {
+                Ok(()) => tracing::info!(service = %config.service(), ghost, "took away what a predecessor left"),
+                Err(error) => tracing::warn!(service = %config.service(), ghost, %error, "a predecessor's entry stays"),
+            }
+        }
+    }
+
+    async fn deregister(&self, instance: &InstanceId, part: Part) -> Result<(), ConsulError> {
+        match part {
+            Part::Service => {
+                // Fed no more from now on, and not forgotten before it is gone: a ghost-hunt must not take it for one.
+                if let Some(kept) = self.kept().get_mut(instance) {
+                    kept.end_heartbeat();
+                }
+                self.consul.remove_service(instance.as_str()).await?;
+                self.kept().remove(instance);
+                Ok(())
+            }
+            Part::Check => self.consul.remove_check(&check_id(instance)).await,
+        }
+    }
+
+    async fn inspect(&self, config: &ServiceConfig) -> Result<Standing, ConsulError> {
+        let owner = self.consul.config().owner.clone();
+        let wanted = Registration::of(config, owner.as_deref()).map_err(|error| invalid("inspect service", &error))?;
+        let due = self.kept().get(config.id()).and_then(|kept| kept.due.clone());
+        let mut held = self.consul.held(config.id()).await?;
+        if let (Some(reason), Some(_), None) = (&due, &held.service, &held.maintenance) {
+            self.consul.set_maintenance(config.id().as_str(), Some(reason)).await?;
+            held.maintenance = due;
+        }
+        let check = standing_of_check(&wanted, &held);
+        let service = standing_of_service(config, &wanted, &held);
+        if self.consul.config().verification == Verification::Agent {
+            return Ok(Standing { service, check });
+        }
+        let seen = self.seen(config).await?;
+        let service = match (service, seen) {
+            (PartState::Absent, None) => PartState::Absent,
+            (PartState::Matches, Some(true)) => PartState::Matches,
+            // The agent has not told the servers yet, or they not each other.
+            (PartState::Absent | PartState::Matches | PartState::Differs, _) => PartState::Differs,
+        };
+        Ok(Standing { service, check })
+    }
+
+    /// Whether the catalogue has the instance, and as it should be.
+    async fn seen(&self, config: &ServiceConfig) -> Result<Option<bool>, ConsulError> {
+        let instance = config.instance();
+        let filter = format!("Service.ID == \"{}\"", config.id());
+        let options = QueryOptions { filter: Some(filter), ..QueryOptions::default() };
+        let listing = self.consul.health(config.service(), &options).await?;
+        let fits = |entry: &Entry| {
+            let found = entry.instance();
+            found.id() == instance.id() && found.host() == instance.host() && found.port() == instance.port()
+        };
+        let same = |entry: &Entry| fits(entry) && entry.instance().tags() == instance.tags();
+        let any = listing.snapshot.iter().any(fits);
+        Ok(any.then(|| listing.snapshot.iter().any(same)))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn of(service: &ServiceName) -> Self {
+        Self {
+            service: service.clone(),
+            due: None,
+            reports: watch::Sender::new((TtlStatus::Passing, "".into())),
+            heartbeat: None,
+            doubts: Arc::default(),
+            registered: false,
+        }
+    }
+
+    fn end_heartbeat(&mut self) {
+        if let Some(heartbeat) = self.heartbeat.take() {
+            heartbeat.abort();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for kept in self.kept().values_mut() {
+            kept.end_heartbeat();
+        }
+    }
+}
+
+fn standing_of_service(config: &ServiceConfig, wanted: &Registration<'_>, held: &Held) -> PartState {
+    let Some(found) = &held.service else { return PartState::Absent };
+    let drained = config.instance().weights().passing.is_drained();
+    // Somebody else's maintenance drains as well.
+    let as_wanted = match &held.maintenance {
+        Some(reason) => drained || reason != DRAINED,
+        None => !drained,
+    };
+    if as_wanted && wanted.matches(found) { PartState::Matches } else { PartState::Differs }
+}
+
+fn standing_of_check(wanted: &Registration<'_>, held: &Held) -> PartState {
+    match (wanted.check_notes(), held.checks.as_slice()) {
+        (_, []) => PartState::Absent,
+        (Some(notes), [only]) if only.notes == notes => PartState::Matches,
+        (Some(_) | None, _) => PartState::Differs,
+    }
+}
+
+impl Registry for ConsulRegistry {
+    fn register<'a>(&'a self, config: &'a ServiceConfig) -> BoxFuture<'a, Result<(), RegistryError>> {
+        Box::pin(async move { self.shared.register(config).await.map_err(Into::into) })
+    }
+
+    fn deregister<'a>(
+        &'a self,
+        _service: &'a ServiceName,
+        instance: &'a InstanceId,
+        part: Part,
+    ) -> BoxFuture<'a, Result<(), RegistryError>> {
+        Box::pin(async move { self.shared.deregister(instance, part).await.map_err(Into::into) })
+    }
+
+    fn inspect<'a>(&'a self, config: &'a ServiceConfig) -> BoxFuture<'a, Result<Standing, RegistryError>> {
+        Box::pin(async move { self.shared.inspect(config).await.map_err(Into::into) })
+    }
+
+    fn resolve<'a>(&'a self, service: &'a ServiceName) -> BoxFuture<'a, Result<Resolution, RegistryError>> {
+        Box::pin(async move {
+            let listing = self.shared.consul.health(service, self.shared.options(service)).await?;
+            let known = !listing.snapshot.is_empty();
+            Ok(Resolution::heard(listing.snapshot, known))
+        })
+    }
+
+    fn watch(&self, service: &ServiceName) -> Box<dyn Watch> {
+        let options = self.shared.options(service);
+        Box::new(crate::watch::ServiceWatch::new(self.shared.consul.clone(), service, options))
+    }
+
+    fn runs_checks(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept: Vec<String> = self.kept().iter().map(|(id, kept)| format!("{} {id}", kept.service)).collect();
+        f.debug_struct("Shared").field("consul", &self.consul).field("kept", &kept).finish_non_exhaustive()
+    }
+}
+
+/// What the agent calls the one check of a service.
+fn check_id(instance: &InstanceId) -> String {
+    format!("service:{instance}")
+}
+
+const REGISTER: &str = "register service";
+/// Why an instance of weight 0 is in maintenance: Consul takes no passing weight of 0.
+const DRAINED: &str = "mesh: weight 0";
