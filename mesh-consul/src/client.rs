@@ -16,8 +16,8 @@ use crate::error::{Cause, ConsulError, ErrorClass};
 use crate::health::{self, Listing, Vantage};
 use crate::options::QueryOptions;
 use crate::request::Request;
-use crate::response::{Answer, Meta, retry_after};
 use crate::reqwest_transport::{ReqwestTransport, TransportConfigError};
+use crate::response::{Answer, Meta, retry_after};
 use crate::secret::Secret;
 use crate::transport::{Transport, TransportError};
 use crate::version::Version;
@@ -241,8 +241,9 @@ impl Consul {
             outgoing = outgoing.header(CONTENT_TYPE, "application/json");
         }
         let outgoing = outgoing.body(request.body.clone());
-        let outgoing = outgoing
-            .map_err(|error| ConsulError::new(operation, Cause::Invalid("the request's text".into())).caused_by(error))?;
+        let outgoing = outgoing.map_err(|error| {
+            ConsulError::new(operation, Cause::Invalid("the request's text".into())).caused_by(error)
+        })?;
         let sent = self.inner.transport.send(request.lane, outgoing, request.timeout).await;
         let (parts, body): (_, Bytes) = sent.map_err(|error| transport_error(operation, error))?.into_parts();
         if parts.status.is_success() {
@@ -255,7 +256,10 @@ impl Consul {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").field("config", &self.config).field("transport", &self.transport).finish_non_exhaustive()
+        f.debug_struct("Inner")
+            .field("config", &self.config)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
     }
 }
 
@@ -273,9 +277,8 @@ pub(crate) fn read_listing(
         let vantage = if foreign { Vantage::Foreign } else { Vantage::Local };
         health::decode(service, &answer.body, vantage)
     };
-    let listing = listing.map_err(|error| {
-        ConsulError::new("read health", Cause::Decode(error.to_string().into())).caused_by(error)
-    })?;
+    let listing = listing
+        .map_err(|error| ConsulError::new("read health", Cause::Decode(error.to_string().into())).caused_by(error))?;
     if listing.unusable > 0 {
         let (unusable, reason) = (listing.unusable, listing.reason.as_deref().unwrap_or_default());
         tracing::warn!(%service, unusable, reason, "entries of Consul's list cannot be used");

@@ -196,12 +196,8 @@ const LOST: &[&str] =
 /// How a refusal of the ACL system reads when it comes through another server.
 const DENIED: &[&str] = &["Permission denied", "ACL not found"];
 /// What 1.8.7 answers with 500 though the request is wrong.
-const REFUSED: &[&str] = &[
-    "Failed to create boolean expression evaluator",
-    "Scripts are disabled",
-    "Invalid check",
-    "Invalid Session TTL",
-];
+const REFUSED: &[&str] =
+    &["Failed to create boolean expression evaluator", "Scripts are disabled", "Invalid check", "Invalid Session TTL"];
 
 /// Says what failed, with Consul's own words cut and freed of control characters.
 impl fmt::Display for ConsulError {

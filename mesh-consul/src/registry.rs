@@ -52,12 +52,8 @@ impl ConsulRegistry {
     /// The registry behind `consul`, asked with the default options.
     #[must_use]
     pub fn new(consul: Consul) -> Self {
-        let shared = Shared {
-            consul,
-            options: QueryOptions::default(),
-            overrides: BTreeMap::new(),
-            kept: Mutex::default(),
-        };
+        let shared =
+            Shared { consul, options: QueryOptions::default(), overrides: BTreeMap::new(), kept: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 

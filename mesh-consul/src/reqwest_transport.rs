@@ -86,7 +86,11 @@ impl ReqwestTransport {
         }
     }
 
-    async fn exchange(&self, lane: Lane, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+    async fn exchange(
+        &self,
+        lane: Lane,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
         let (parts, body) = request.into_parts();
         let mut outgoing = self.client(lane).request(parts.method, format!("{}{}", self.base, parts.uri));
         outgoing = outgoing.headers(parts.headers).body(body);
@@ -177,7 +181,8 @@ fn certificates(mut builder: ClientBuilder, tls: &TlsConfig) -> Result<ClientBui
         let mut pem = read("tls.cert_file", cert)?;
         pem.push(b'\n');
         pem.extend(read("tls.key_file", key)?);
-        let unusable = |source| TransportConfigError::Pem { field: "tls.cert_file, tls.key_file", path: cert.clone(), source };
+        let unusable =
+            |source| TransportConfigError::Pem { field: "tls.cert_file, tls.key_file", path: cert.clone(), source };
         builder = builder.identity(Identity::from_pem(&pem).map_err(unusable)?);
     }
     Ok(builder)

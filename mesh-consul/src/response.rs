@@ -49,8 +49,10 @@ impl Meta {
             known_leader: text("x-consul-knownleader").is_none_or(|known| known.eq_ignore_ascii_case("true")),
             last_contact: Duration::from_millis(number("x-consul-lastcontact").unwrap_or(0)),
             age: hit.then(|| Duration::from_secs(number("age").unwrap_or(0))),
-            filtered_by_acls: text("x-consul-results-filtered-by-acls").is_some_and(|it| it.eq_ignore_ascii_case("true")),
-            translates_addresses: text("x-consul-translate-addresses").is_some_and(|it| it.eq_ignore_ascii_case("true")),
+            filtered_by_acls: text("x-consul-results-filtered-by-acls")
+                .is_some_and(|it| it.eq_ignore_ascii_case("true")),
+            translates_addresses: text("x-consul-translate-addresses")
+                .is_some_and(|it| it.eq_ignore_ascii_case("true")),
         }
     }
 }

@@ -127,7 +127,10 @@ impl<'a> Registration<'a> {
             && found.address.eq_ignore_ascii_case(self.address)
             && found.port == i64::from(self.port)
             && tags.iter().map(String::as_str).eq(self.tags.iter().copied())
-            && meta.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(self.meta.iter().map(|(k, v)| (*k, *v)))
+            && meta
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .eq(self.meta.iter().map(|(k, v)| (*k, *v)))
             && found.weights == Some(self.weights)
     }
 }

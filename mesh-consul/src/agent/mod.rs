@@ -73,7 +73,13 @@ impl Consul {
     }
 
     /// Feeds a TTL check.
-    pub(crate) async fn beat(&self, check: &str, status: TtlStatus, note: &str, within: Duration) -> Result<(), ConsulError> {
+    pub(crate) async fn beat(
+        &self,
+        check: &str,
+        status: TtlStatus,
+        note: &str,
+        within: Duration,
+    ) -> Result<(), ConsulError> {
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
         struct Beat<'a> {
@@ -89,7 +95,8 @@ impl Consul {
     /// Reads what the agent holds of the instance `id`.
     pub(crate) async fn held(&self, id: &InstanceId) -> Result<Held, ConsulError> {
         let operation = "inspect service";
-        let request = self.scoped(Request::get(operation, &["agent", "service", id.as_str()]), &QueryOptions::default());
+        let request =
+            self.scoped(Request::get(operation, &["agent", "service", id.as_str()]), &QueryOptions::default());
         let service = match self.send(&request).await {
             Ok(answer) => Some(decode(operation, &answer)?),
             Err(error) if error.class() == ErrorClass::LostRegistration || error.status() == Some(404) => None,

@@ -120,7 +120,8 @@ impl ConsulConfig {
                 return Err(ConfigError::new(field, format_args!("{value:?}"), "must be above zero, at most 1h"));
             }
         }
-        let words = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let words =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         for (field, text) in [("namespace", &self.namespace), ("partition", &self.partition), ("owner", &self.owner)] {
             if let Some(text) = text.as_ref().filter(|text| text.len() > 128 || !words(text)) {
                 return Err(ConfigError::new(field, text, "must be 1 to 128 letters, digits, '-', '_' and '.'"));
