@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use mesh_core::service::{ConfigError, ServiceName};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::config::{BasicAuth, ConsulConfig};
 use crate::env::Environment;
 use crate::error::{Cause, ConsulError, ErrorClass};
 use crate::health::{self, Listing, Vantage};
 use crate::options::QueryOptions;
-use crate::request::Request;
+use crate::request::{Lane, Request};
 use crate::reqwest_transport::{ReqwestTransport, TransportConfigError};
 use crate::response::{Answer, Meta, retry_after};
 use crate::secret::Secret;
@@ -48,6 +49,8 @@ struct Inner {
     token: Mutex<Option<HeaderValue>>,
     basic_auth: Option<HeaderValue>,
     version: tokio::sync::OnceCell<Option<Version>>,
+    /// One for each request that may be under way, but for those that must not wait.
+    requests: Semaphore,
     hub: Hub,
 }
 
@@ -100,6 +103,7 @@ impl Consul {
         };
         let basic_auth = config.basic_auth.as_ref().map(basic_header).transpose()?;
         let hub = Hub::new(&config);
+        let requests = Semaphore::new(config.requests_max.get().min(Semaphore::MAX_PERMITS));
         let inner = Inner {
             config,
             transport: Arc::new(transport),
@@ -107,6 +111,7 @@ impl Consul {
             token: Mutex::new(token),
             basic_auth,
             version: tokio::sync::OnceCell::new(),
+            requests,
             hub,
         };
         let inner = Arc::new(inner);
@@ -244,7 +249,17 @@ impl Consul {
         let outgoing = outgoing.map_err(|error| {
             ConsulError::new(operation, Cause::Invalid("the request's text".into())).caused_by(error)
         })?;
-        let sent = self.inner.transport.send(request.lane, outgoing, request.timeout).await;
+        let sent = async {
+            let _turn = match request.lane {
+                // A semaphore that is never closed does not fail.
+                Lane::Control => self.inner.requests.acquire().await.ok(),
+                Lane::Watch | Lane::Heartbeat => None,
+            };
+            self.inner.transport.send(request.lane, outgoing, request.timeout).await
+        };
+        // The wait for a turn is part of the request's time.
+        let sent = tokio::time::timeout(request.timeout, sent).await;
+        let sent = sent.unwrap_or(Err(TransportError::Timeout(request.timeout)));
         let (parts, body): (_, Bytes) = sent.map_err(|error| transport_error(operation, error))?.into_parts();
         if parts.status.is_success() {
             return Ok(Answer { meta: Meta::of(&parts.headers), body });

@@ -34,6 +34,8 @@ struct Shared {
     options: QueryOptions,
     overrides: BTreeMap<ServiceName, QueryOptions>,
     kept: Mutex<BTreeMap<InstanceId, Kept>>,
+    /// Who waits for doubts, which may be before anything is registered.
+    doubts: Mutex<BTreeMap<InstanceId, Arc<Notify>>>,
 }
 
 /// What this process has registered under one id.
@@ -44,7 +46,6 @@ struct Kept {
     due: Option<String>,
     reports: watch::Sender<Report>,
     heartbeat: Option<AbortHandle>,
-    doubts: Arc<Notify>,
     registered: bool,
 }
 
@@ -52,9 +53,7 @@ impl ConsulRegistry {
     /// The registry behind `consul`, asked with the default options.
     #[must_use]
     pub fn new(consul: Consul) -> Self {
-        let shared =
-            Shared { consul, options: QueryOptions::default(), overrides: BTreeMap::new(), kept: Mutex::default() };
-        Self { shared: Arc::new(shared) }
+        Self::made(consul, QueryOptions::default(), BTreeMap::new())
     }
 
     /// The registry that the `CONSUL_*` variables name: see [`ConsulConfig::from_vars`].
@@ -73,7 +72,7 @@ impl ConsulRegistry {
     pub fn with_options(self, options: QueryOptions) -> Result<Self, ConfigError> {
         options.validate()?;
         let overrides = self.shared.overrides.clone();
-        Ok(self.rebuilt(options, overrides))
+        Ok(Self::made(self.shared.consul.clone(), options, overrides))
     }
 
     /// Asks for `service` with `options` of its own. Called before anything is registered.
@@ -85,7 +84,7 @@ impl ConsulRegistry {
         let mut overrides = self.shared.overrides.clone();
         overrides.insert(service, options);
         let usual = self.shared.options.clone();
-        Ok(self.rebuilt(usual, overrides))
+        Ok(Self::made(self.shared.consul.clone(), usual, overrides))
     }
 
     /// The client.
@@ -101,8 +100,8 @@ impl ConsulRegistry {
         kept.get(id).is_some_and(|kept| kept.reports.send((status, note.into())).is_ok() || kept.registered)
     }
 
-    fn rebuilt(&self, options: QueryOptions, overrides: BTreeMap<ServiceName, QueryOptions>) -> Self {
-        let shared = Shared { consul: self.shared.consul.clone(), options, overrides, kept: Mutex::default() };
+    fn made(consul: Consul, options: QueryOptions, overrides: BTreeMap<ServiceName, QueryOptions>) -> Self {
+        let shared = Shared { consul, options, overrides, kept: Mutex::default(), doubts: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -162,7 +161,7 @@ impl Shared {
                 check: check_id(config.id()),
                 ttl,
                 reports: kept.reports.subscribe(),
-                doubts: Arc::clone(&kept.doubts),
+                doubts: self.doubts_of(config.id()),
             };
             tokio::spawn(heartbeat.run()).abort_handle()
         });
@@ -196,6 +195,7 @@ impl Shared {
                 }
                 self.consul.remove_service(instance.as_str()).await?;
                 self.kept().remove(instance);
+                self.doubts.lock().unwrap_or_else(PoisonError::into_inner).remove(instance);
                 Ok(())
             }
             Part::Check => self.consul.remove_check(&check_id(instance)).await,
@@ -241,6 +241,11 @@ impl Shared {
         Ok(any.then(|| listing.snapshot.iter().any(same)))
     }
 
+    fn doubts_of(&self, instance: &InstanceId) -> Arc<Notify> {
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(doubts.entry(instance.clone()).or_default())
+    }
+
     fn kept(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -253,7 +258,6 @@ impl Kept {
             due: None,
             reports: watch::Sender::new((TtlStatus::Passing, "".into())),
             heartbeat: None,
-            doubts: Arc::default(),
             registered: false,
         }
     }
@@ -321,6 +325,11 @@ impl Registry for ConsulRegistry {
     fn watch(&self, service: &ServiceName) -> Box<dyn Watch> {
         let options = self.shared.options(service);
         Box::new(crate::watch::ServiceWatch::new(self.shared.consul.clone(), service, options))
+    }
+
+    fn doubts<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, ()> {
+        let doubts = self.shared.doubts_of(instance);
+        Box::pin(async move { doubts.notified().await })
     }
 
     fn runs_checks(&self) -> bool {

@@ -75,6 +75,14 @@ pub trait Registry: Debug + Send + Sync {
     /// Follows the instances of a service, beginning with what they are now.
     fn watch(&self, service: &ServiceName) -> Box<dyn Watch>;
 
+    /// Completes when there is reason to believe that the registry has lost the entry of `instance`, which this process
+    /// registered: whoever keeps it looks then, and not only at the next verification. May complete without reason.
+    ///
+    /// Cancel-safe. Never completes unless an adapter says otherwise.
+    fn doubts<'a>(&'a self, _instance: &'a InstanceId) -> BoxFuture<'a, ()> {
+        Box::pin(core::future::pending())
+    }
+
     /// Whether the registry runs health checks itself. Where it does not, those who discover an instance run
     /// the check that its entry carries.
     fn runs_checks(&self) -> bool;
@@ -104,6 +112,10 @@ impl<R: Registry + ?Sized> Registry for Arc<R> {
 
     fn watch(&self, service: &ServiceName) -> Box<dyn Watch> {
         (**self).watch(service)
+    }
+
+    fn doubts<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, ()> {
+        (**self).doubts(instance)
     }
 
     fn runs_checks(&self) -> bool {

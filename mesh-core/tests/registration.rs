@@ -296,3 +296,26 @@ fn first_registration(fate: Fate) -> impl FnMut(&RegistrationEffect) -> Fate {
     let mut first = Some(fate);
     move |effect| first.take_if(|_| is_register(effect)).unwrap_or(Fate::Fine(ms(2)))
 }
+
+#[test]
+fn a_doubt_has_what_stands_looked_at_at_once_and_put_back_when_it_is_lost() {
+    let mut run = Run::new(KeeperConfig::default());
+    run.pass(secs(1));
+    run.model.restart();
+    run.answer(RegistrationInput::Doubted);
+    run.pass(ms(100));
+    assert_eq!(run.told(), ["registered", "lost", "restored"]);
+}
+
+#[test]
+fn doubts_without_end_cause_one_look_a_second() {
+    let mut run = Run::new(KeeperConfig::default());
+    run.pass(secs(1));
+    let before = run.count(is_inspect);
+    for _ in 0..100 {
+        run.answer(RegistrationInput::Doubted);
+        run.pass(ms(100));
+    }
+    let looks = run.count(is_inspect) - before;
+    assert!((9..=11).contains(&looks), "{looks}");
+}

@@ -188,3 +188,46 @@ fn field(result: &Result<HealthCheck, ConfigError>) -> &'static str {
         Err(error) => error.problems()[0].field(),
     }
 }
+
+#[test]
+fn grpc_ttl_and_alias_checks_keep_what_they_are_given() {
+    let check = HealthCheck::grpc().grpc_service("api.v1").tls(true).build(&own()).unwrap();
+    let CheckKind::Grpc(grpc) = check.kind() else { panic!("{check:?}") };
+    assert_eq!((grpc.service().unwrap().as_str(), grpc.tls()), ("api.v1", true));
+    let check = HealthCheck::ttl(Duration::from_secs(15)).build(&own()).unwrap();
+    assert_eq!((check.kind(), check.interval(), check.timeout()), (&CheckKind::Ttl, Duration::from_secs(15), Duration::from_secs(15)));
+    let check = HealthCheck::alias("db-1").build(&own()).unwrap();
+    assert!(matches!(check.kind(), CheckKind::Alias(other) if other.as_str() == "db-1"));
+    for check in [HealthCheck::grpc(), HealthCheck::ttl(Duration::from_secs(15)), HealthCheck::alias("db-1")] {
+        let check = check.build(&own()).unwrap();
+        assert!(check.kind().needs_agent());
+        assert_eq!(HealthCheckBuilder::from(check.clone()).build(&own()).unwrap(), check);
+    }
+}
+
+#[test]
+fn what_only_an_agent_can_run_is_not_the_meshs() {
+    for check in
+        [HealthCheck::grpc(), HealthCheck::ttl(Duration::from_secs(15)), HealthCheck::alias("a"), HealthCheck::http("/").tls(true)]
+    {
+        assert!(check.clone().build(&own()).is_ok());
+        assert_eq!(field(&check.run_by(CheckRunner::Mesh).build(&own())), "run_by");
+    }
+}
+
+#[test]
+fn a_check_that_asks_nobody_has_no_timeout_thresholds_or_target() {
+    let one = NonZeroU32::MIN;
+    for (name, check) in [
+        ("timeout", HealthCheck::ttl(Duration::from_secs(15)).timeout(Duration::from_secs(1))),
+        ("rise", HealthCheck::alias("a").rise(one)),
+        ("fall", HealthCheck::ttl(Duration::from_secs(15)).fall(one)),
+        ("target_port", HealthCheck::alias("a").port(81)),
+        ("grpc_service", HealthCheck::tcp().grpc_service("a")),
+        ("tls", HealthCheck::tcp().tls(true)),
+        ("interval", HealthCheck::ttl(Duration::ZERO)),
+        ("id", HealthCheck::alias("a b")),
+    ] {
+        assert_eq!(field(&check.build(&own())), name);
+    }
+}

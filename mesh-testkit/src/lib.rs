@@ -3,6 +3,8 @@
 //! It knows nothing of mesh's own types. What it starts it ends, also when a test panics or its process is killed.
 //! A server that is not installed is a failure that names the command to run, never a reason to skip.
 
+#![expect(clippy::panic, reason = "a test that cannot have its server fails, and says why")]
+
 pub mod backend;
 pub mod consul;
 pub mod http;

@@ -170,14 +170,22 @@ impl WireCheck {
         match check.kind() {
             CheckKind::Http(http) => {
                 let header = http.host_header().map(|host| ("Host", vec![host.to_string()])).into_iter().collect();
+                let scheme = if http.tls() { "https" } else { "http" };
                 periodic(Self {
-                    http: Some(format!("http://{authority}{}", http.path())),
+                    http: Some(format!("{scheme}://{authority}{}", http.path())),
                     method: Some(http.method().as_str()),
                     header,
                     ..wire
                 })
             }
             CheckKind::Tcp => periodic(Self { tcp: Some(authority), ..wire }),
+            CheckKind::Grpc(grpc) => {
+                let service = grpc.service().map(|service| format!("/{service}")).unwrap_or_default();
+                let tls = grpc.tls().then_some(true);
+                periodic(Self { grpc: Some(authority + &service), grpc_use_tls: tls, ..wire })
+            }
+            CheckKind::Ttl => Self { ttl: Some(go_duration(check.interval())), ..wire },
+            CheckKind::Alias(other) => Self { alias_service: Some(other.to_string()), ..wire },
         }
     }
 }
@@ -212,8 +220,8 @@ pub(crate) struct AgentCheck {
 }
 
 /// How long a check that the service feeds itself lives without food.
-pub(crate) fn ttl(_check: &HealthCheck) -> Option<Duration> {
-    None
+pub(crate) fn ttl(check: &HealthCheck) -> Option<Duration> {
+    matches!(check.kind(), CheckKind::Ttl).then(|| check.interval())
 }
 
 /// Fowler, Noll and Vo's hash 1a of 64 bits (RFC 9923): short, and the same in every version of this crate.

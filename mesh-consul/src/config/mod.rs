@@ -39,6 +39,9 @@ pub struct ConsulConfig {
     /// How many blocking queries may be under way at once; 64. An agent takes 200 connections from one address, all
     /// processes of a machine together; services beyond the number are polled.
     pub watches_max: NonZeroUsize,
+    /// How many registrations and single reads may be under way at once; 32. More wait, within their time: 300 at once
+    /// would take 300 of the agent's 200 connections.
+    pub requests_max: NonZeroUsize,
     /// How long a service is followed after the last who asked for it left; 1 min. A query that is dropped holds its
     /// connection at the agent until its wait is over, so coming and going costs more than staying.
     #[serde(with = "mesh_core::text::duration")]
@@ -143,6 +146,7 @@ impl Default for ConsulConfig {
             partition: None,
             watch: WatchConfig::default(),
             watches_max: WATCHES_MAX,
+            requests_max: REQUESTS_MAX,
             linger: Duration::from_mins(1),
             connect_timeout: Duration::from_secs(2),
             answer_bytes_max: ANSWER_BYTES_MAX,
@@ -153,5 +157,6 @@ impl Default for ConsulConfig {
 }
 
 const WATCHES_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+const REQUESTS_MAX: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 const ANSWER_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(64 * 1024 * 1024).unwrap();
 const LONGEST: Duration = Duration::from_hours(1);

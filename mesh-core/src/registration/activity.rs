@@ -145,6 +145,15 @@ impl RegistrationKeeper {
         }
     }
 
+    /// What stands may be lost: the next verification is made now, but not within [`poll.cap`](super::Pace::cap) of the
+    /// last one that a doubt caused. Whatever else is going on finds out by itself.
+    pub(super) fn doubted(&mut self, now: Instant) {
+        let at = self.doubts_from.max(now);
+        if matches!(self.activity, Activity::Holding { .. }) && self.desk.hurry(at) {
+            self.doubts_from = at + self.config.poll.cap;
+        }
+    }
+
     /// A verification was made, or could not be.
     fn verified(&mut self, now: Instant, result: Result<Standing, RegistryError>, was_confirmed: bool) {
         let event = match result {

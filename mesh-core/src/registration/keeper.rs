@@ -19,7 +19,7 @@ use crate::time::{Instant, Monotonic};
 /// It begins registering when it is built, and does so until it is told to [`deregister`](Self::deregister) or
 /// the first registration fails for good.
 ///
-/// - *Inputs*: [`RegistrationInput`], the answers to its effects; late and unknown ones are counted.
+/// - *Inputs*: [`RegistrationInput`], the answers to its effects and doubts; late and unknown answers are counted.
 /// - *Effects*: [`RegistrationEffect`], one operation at a time.
 /// - *Events*: [`RegistrationEvent`].
 /// - *Timers*: one, for the answer that is waited for or the pause that is made.
@@ -34,6 +34,8 @@ pub struct RegistrationKeeper {
     pub(super) events: VecDeque<RegistrationEvent>,
     pub(super) clock: Monotonic,
     pub(super) started: Instant,
+    /// The earliest time of the next verification that a doubt may cause.
+    pub(super) doubts_from: Instant,
     pub(super) rng: Rng,
 }
 
@@ -64,6 +66,7 @@ impl RegistrationKeeper {
             events: VecDeque::new(),
             clock,
             started: now,
+            doubts_from: now,
             rng: Rng::from_seed(seed),
         };
         keeper.begin_round(now, service, Purpose::First);
@@ -187,6 +190,7 @@ impl Machine for RegistrationKeeper {
                     self.deregistered(now, part, result);
                 }
             }
+            RegistrationInput::Doubted => self.doubted(now),
         }
     }
 

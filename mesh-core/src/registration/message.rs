@@ -87,4 +87,6 @@ pub enum RegistrationInput {
         /// Whether the registry took the order.
         result: Result<(), RegistryError>,
     },
+    /// There is reason to believe that what stands is lost: it is looked at now and not at the next verification.
+    Doubted,
 }

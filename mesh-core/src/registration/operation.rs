@@ -79,6 +79,17 @@ impl Desk {
         self.waiting = Waiting::Pause { until };
     }
 
+    /// Ends the pause at `until`, if there is one and that is earlier; whether it is.
+    pub(super) fn hurry(&mut self, until: Instant) -> bool {
+        match &mut self.waiting {
+            Waiting::Pause { until: planned } if until < *planned => {
+                *planned = until;
+                true
+            }
+            Waiting::Pause { .. } | Waiting::Answer { .. } | Waiting::Nothing => false,
+        }
+    }
+
     /// Waits for nothing any more.
     pub(super) fn abandon(&mut self) {
         self.waiting = Waiting::Nothing;

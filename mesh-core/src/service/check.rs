@@ -2,12 +2,15 @@
 //!
 //! Decides nothing about health itself: that is the work of `health`.
 
+use alloc::borrow::Cow;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
 use super::host::Host;
 use super::instance::Instance;
+use super::name::InstanceId;
 use super::path::CheckPath;
+use super::text::{is_word, text_newtype};
 use super::weight::Port;
 
 /// A health check of one instance, valid by construction.
@@ -33,7 +36,8 @@ impl HealthCheck {
         &self.kind
     }
 
-    /// The time from the end of one check to the start of the next, as Consul and Envoy count it.
+    /// The time from the end of one check to the start of the next, as Consul and Envoy count it. Of a TTL check, how
+    /// long a report is good for.
     #[must_use]
     pub const fn interval(&self) -> Duration {
         self.interval
@@ -98,17 +102,85 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// Whether a TCP connection can be opened.
     Tcp,
+    /// A question of the gRPC health protocol. Run by a registry's agent only.
+    Grpc(GrpcCheck),
+    /// Nothing: the service reports by itself, at least every [`HealthCheck::interval`], or it is critical. Kept by a
+    /// registry's agent only.
+    Ttl,
+    /// Nothing: it is as well as another instance of the same agent. Run by a registry's agent only.
+    Alias(InstanceId),
 }
 
-/// The request of an HTTP check. Not over TLS.
+impl CheckKind {
+    /// Whether a registry's agent alone can run it.
+    #[must_use]
+    pub const fn needs_agent(&self) -> bool {
+        match self {
+            Self::Http(check) => check.tls,
+            Self::Tcp => false,
+            Self::Grpc(_) | Self::Ttl | Self::Alias(_) => true,
+        }
+    }
+
+    /// Its name, as configurations have it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Tcp => "tcp",
+            Self::Grpc(_) => "grpc",
+            Self::Ttl => "ttl",
+            Self::Alias(_) => "alias",
+        }
+    }
+}
+
+text_newtype! {
+    /// The service that the gRPC health protocol asks for: 1 to 256 ASCII letters, digits, `.`, `_` and `-`.
+    GrpcService, "grpc_service", grpc_service
+}
+
+fn grpc_service(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    if is_word(text, 256, b"._-") { Ok(text.into()) } else { Err("must be 1 to 256 letters, digits, '.', '_' and '-'") }
+}
+
+/// The question of a gRPC check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcCheck {
+    pub(super) service: Option<GrpcService>,
+    pub(super) tls: bool,
+}
+
+impl GrpcCheck {
+    /// The service that is asked for; the whole server without.
+    #[must_use]
+    pub const fn service(&self) -> Option<&GrpcService> {
+        self.service.as_ref()
+    }
+
+    /// Whether it is asked over TLS.
+    #[must_use]
+    pub const fn tls(&self) -> bool {
+        self.tls
+    }
+}
+
+/// The request of an HTTP check. Over TLS only where a registry's agent runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpCheck {
+    pub(super) tls: bool,
     pub(super) path: CheckPath,
     pub(super) method: CheckMethod,
     pub(super) host_header: Option<Host>,
 }
 
 impl HttpCheck {
+    /// Whether it is asked over TLS.
+    #[must_use]
+    pub const fn tls(&self) -> bool {
+        self.tls
+    }
+
     /// The path, with its query if any.
     #[must_use]
     pub const fn path(&self) -> &CheckPath {

@@ -1,13 +1,14 @@
 //! The defaults and the rules of health checks.
 
-use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::check::{CheckKind, CheckMethod, CheckRunner, HealthCheck, HttpCheck};
+use super::check::{CheckKind, CheckMethod, CheckRunner, GrpcCheck, GrpcService, HealthCheck, HttpCheck};
+use super::check_rules::{DEREGISTER_AFTER, FORBIDDEN, INTERVAL, TIMEOUT, thresholds};
 use super::error::{ConfigError, Problems};
 use super::host::Host;
 use super::instance::Instance;
+use super::name::InstanceId;
 use super::path::CheckPath;
 use super::weight::Port;
 
@@ -27,50 +28,62 @@ use super::weight::Port;
 ///
 /// Consul would silently raise an interval below 1 s and a deregistration below 1 min; here they are refused.
 ///
-/// As a table of a file its keys are `kind` (`http` or `tcp`), `path`, `method`, `host_header`, `interval`,
-/// `timeout`, `rise`, `fall`, `deregister_after` (a duration or `never`), `run_by`, `target_host`, `target_port` and
-/// `allow_foreign_target`.
+/// gRPC, TTL and alias checks, and HTTP over TLS, are run by a registry's agent only. A TTL check has no timeout,
+/// thresholds or target, an alias besides no interval of its own.
+///
+/// As a table of a file its keys are `kind` (`http`, `tcp`, `grpc`, `ttl` or `alias`), `path`, `method`, `host_header`,
+/// `grpc_service`, `tls`, `alias_of`, `interval`, `timeout`, `rise`, `fall`, `deregister_after` (a duration or `never`),
+/// `run_by`, `target_host`, `target_port` and `allow_foreign_target`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[must_use = "nothing is made until build() is called"]
 pub struct HealthCheckBuilder {
-    kind: Kind,
+    pub(super) kind: Kind,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    path: Option<CheckPath>,
+    pub(super) path: Option<CheckPath>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    method: Option<CheckMethod>,
+    pub(super) method: Option<CheckMethod>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    host_header: Option<Host>,
+    pub(super) host_header: Option<Host>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(super) grpc_service: Option<GrpcService>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "core::ops::Not::not"))]
+    pub(super) tls: bool,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(super) alias_of: Option<InstanceId>,
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
-    interval: Duration,
+    pub(super) interval: Duration,
     #[cfg_attr(
         feature = "serde",
         serde(with = "crate::text::maybe_duration", skip_serializing_if = "Option::is_none")
     )]
-    timeout: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    rise: Option<NonZeroU32>,
+    pub(super) rise: Option<NonZeroU32>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    fall: Option<NonZeroU32>,
+    pub(super) fall: Option<NonZeroU32>,
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration_or_never"))]
-    deregister_after: Option<Duration>,
-    run_by: CheckRunner,
+    pub(super) deregister_after: Option<Duration>,
+    pub(super) run_by: CheckRunner,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    target_host: Option<Host>,
+    pub(super) target_host: Option<Host>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    target_port: Option<Port>,
-    allow_foreign_target: bool,
+    pub(super) target_port: Option<Port>,
+    pub(super) allow_foreign_target: bool,
     #[cfg_attr(feature = "serde", serde(skip))]
-    problems: Problems,
+    pub(super) problems: Problems,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-enum Kind {
+pub(super) enum Kind {
     #[default]
     Http,
     Tcp,
+    Grpc,
+    Ttl,
+    Alias,
 }
 
 impl HealthCheck {
@@ -85,6 +98,23 @@ impl HealthCheck {
     pub fn tcp() -> HealthCheckBuilder {
         HealthCheckBuilder { kind: Kind::Tcp, ..HealthCheckBuilder::default() }
     }
+
+    /// Begins a check by the gRPC health protocol.
+    pub fn grpc() -> HealthCheckBuilder {
+        HealthCheckBuilder { kind: Kind::Grpc, ..HealthCheckBuilder::default() }
+    }
+
+    /// Begins a check that the service feeds itself, at least every `ttl`.
+    pub fn ttl(ttl: Duration) -> HealthCheckBuilder {
+        HealthCheckBuilder { kind: Kind::Ttl, interval: ttl, ..HealthCheckBuilder::default() }
+    }
+
+    /// Begins a check that follows the health of the instance `other` of the same agent.
+    pub fn alias(other: impl TryInto<InstanceId, Error: Into<ConfigError>>) -> HealthCheckBuilder {
+        let mut builder = HealthCheckBuilder { kind: Kind::Alias, ..HealthCheckBuilder::default() };
+        builder.alias_of = builder.problems.parse(other);
+        builder
+    }
 }
 
 /// The HTTP check of `/health`.
@@ -95,6 +125,9 @@ impl Default for HealthCheckBuilder {
             path: None,
             method: None,
             host_header: None,
+            grpc_service: None,
+            tls: false,
+            alias_of: None,
             interval: INTERVAL,
             timeout: None,
             rise: None,
@@ -119,6 +152,18 @@ impl HealthCheckBuilder {
     /// Sets the host that an HTTP check names in its `Host` header.
     pub fn host_header(mut self, host: impl TryInto<Host, Error: Into<ConfigError>>) -> Self {
         self.host_header = self.problems.parse(host);
+        self
+    }
+
+    /// Sets the service that a gRPC check asks for.
+    pub fn grpc_service(mut self, service: impl TryInto<GrpcService, Error: Into<ConfigError>>) -> Self {
+        self.grpc_service = self.problems.parse(service);
+        self
+    }
+
+    /// Has an HTTP or gRPC check ask over TLS.
+    pub const fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
         self
     }
 
@@ -203,18 +248,24 @@ impl HealthCheckBuilder {
             return Err(self.problems.into_error());
         }
         let (rise, fall) = thresholds(self.run_by);
-        let kind = match self.kind {
-            Kind::Tcp => CheckKind::Tcp,
-            Kind::Http => CheckKind::Http(HttpCheck {
+        let timeout = if self.kind == Kind::Ttl { self.interval } else { TIMEOUT.min(self.interval) };
+        let kind = match (self.kind, self.alias_of) {
+            (Kind::Tcp, _) => CheckKind::Tcp,
+            (Kind::Http, _) => CheckKind::Http(HttpCheck {
+                tls: self.tls,
                 path: self.path.unwrap_or_default(),
                 method: self.method.unwrap_or_default(),
                 host_header: self.host_header,
             }),
+            (Kind::Grpc, _) => CheckKind::Grpc(GrpcCheck { service: self.grpc_service, tls: self.tls }),
+            (Kind::Ttl, _) => CheckKind::Ttl,
+            (Kind::Alias, Some(other)) => CheckKind::Alias(other),
+            (Kind::Alias, None) => return Err(ConfigError::new("alias_of", "", "must name the instance to follow")),
         };
         Ok(HealthCheck {
             kind,
             interval: self.interval,
-            timeout: self.timeout.unwrap_or(TIMEOUT.min(self.interval)),
+            timeout: self.timeout.unwrap_or(timeout),
             rise: self.rise.unwrap_or(rise),
             fall: self.fall.unwrap_or(fall),
             deregister_after: self.deregister_after,
@@ -222,44 +273,6 @@ impl HealthCheckBuilder {
             host: self.target_host,
             port: self.target_port,
         })
-    }
-
-    fn verify_times(&mut self) {
-        let (least, rule) = match self.run_by {
-            CheckRunner::Registry => (INTERVAL_MIN_REGISTRY, "must be 1s to 24h when the registry runs the check"),
-            CheckRunner::Mesh => (INTERVAL_MIN_MESH, "must be 10ms to 24h when the mesh runs the check"),
-        };
-        let interval = self.interval;
-        self.problems.require((least..=INTERVAL_MAX).contains(&interval), "interval", Span(interval), rule);
-        if let Some(timeout) = self.timeout {
-            let fits = !timeout.is_zero() && timeout <= interval;
-            let rule = format!("must be above 0 and at most the interval of {interval:?}");
-            self.problems.require(fits, "timeout", Span(timeout), rule);
-        }
-        if let Some(after) = self.deregister_after {
-            let range = DEREGISTER_AFTER_MIN..=DEREGISTER_AFTER_MAX;
-            self.problems.require(range.contains(&after), "deregister_after", Span(after), "must be 1min to 365 days");
-        }
-    }
-
-    fn verify_kind(&mut self) {
-        if self.kind == Kind::Tcp {
-            let rule = "only an HTTP check has one";
-            let path = self.path.as_ref().map_or("", CheckPath::as_str);
-            let method = self.method.map_or("", CheckMethod::as_str);
-            let host_header = self.host_header.as_ref().map_or("", Host::as_str);
-            for (field, value) in [("path", path), ("method", method), ("host_header", host_header)] {
-                self.problems.require(value.is_empty(), field, value, rule);
-            }
-        }
-    }
-
-    fn verify_foreign(&mut self) {
-        if let Some(host) = &self.target_host {
-            self.problems.require(!host.is_forbidden_target(), "target", host, FORBIDDEN);
-            let rule = "must be the instance's own host unless a foreign target is allowed";
-            self.problems.require(self.allow_foreign_target, "target", host, rule);
-        }
     }
 
     /// The check of an instance that listens at `host` and `port`.
@@ -282,61 +295,29 @@ impl HealthCheckBuilder {
 /// The builder of a check like this one, for any instance. A foreign target stays allowed.
 impl From<HealthCheck> for HealthCheckBuilder {
     fn from(check: HealthCheck) -> Self {
-        let (kind, http) = match check.kind {
-            CheckKind::Tcp => (Kind::Tcp, None),
-            CheckKind::Http(http) => (Kind::Http, Some(http)),
+        let of = |kind| Self { kind, ..Self::default() };
+        let builder = match check.kind {
+            CheckKind::Tcp => of(Kind::Tcp),
+            CheckKind::Http(HttpCheck { tls, path, method, host_header }) => {
+                Self { tls, path: Some(path), method: Some(method), host_header, ..of(Kind::Http) }
+            }
+            CheckKind::Grpc(GrpcCheck { service, tls }) => Self { grpc_service: service, tls, ..of(Kind::Grpc) },
+            CheckKind::Ttl => of(Kind::Ttl),
+            CheckKind::Alias(other) => Self { alias_of: Some(other), ..of(Kind::Alias) },
         };
-        let (path, method, host_header) =
-            http.map_or((None, None, None), |http| (Some(http.path), Some(http.method), http.host_header));
+        // What is not asked of anybody has no timeout and no thresholds.
+        let asks = !matches!(builder.kind, Kind::Ttl | Kind::Alias);
         Self {
-            kind,
-            path,
-            method,
-            host_header,
             interval: check.interval,
-            timeout: Some(check.timeout),
-            rise: Some(check.rise),
-            fall: Some(check.fall),
+            timeout: Some(check.timeout).filter(|_| asks),
+            rise: Some(check.rise).filter(|_| asks),
+            fall: Some(check.fall).filter(|_| asks),
             deregister_after: check.deregister_after,
             run_by: check.run_by,
             allow_foreign_target: check.host.is_some(),
             target_host: check.host,
             target_port: check.port,
-            problems: Problems::default(),
+            ..builder
         }
     }
 }
-
-/// Durations in errors read as they are written in configurations.
-struct Span(Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-/// Rise and fall where none are given. A registry's single check decides, as Consul's does; the mesh's checks
-/// come from many processes and often, and take HAProxy's defaults.
-const fn thresholds(runner: CheckRunner) -> (NonZeroU32, NonZeroU32) {
-    match runner {
-        CheckRunner::Registry => (NonZeroU32::MIN, NonZeroU32::MIN),
-        CheckRunner::Mesh => (NonZeroU32::MIN.saturating_add(1), NonZeroU32::MIN.saturating_add(2)),
-    }
-}
-
-const FORBIDDEN: &str = "no check may be aimed at a link-local or metadata address";
-/// What the users of the predecessor know: every 30 s, failed after 10 s, deregistered after a minute.
-const INTERVAL: Duration = Duration::from_secs(30);
-const TIMEOUT: Duration = Duration::from_secs(10);
-const DEREGISTER_AFTER: Duration = Duration::from_secs(60);
-/// Consul raises shorter intervals to this without saying so.
-const INTERVAL_MIN_REGISTRY: Duration = Duration::from_secs(1);
-/// Below this, checks would be load.
-const INTERVAL_MIN_MESH: Duration = Duration::from_millis(10);
-/// An instance that is looked at less than once a day is not checked.
-const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Consul raises shorter times to this, saying so in its own log only.
-const DEREGISTER_AFTER_MIN: Duration = Duration::from_secs(60);
-/// Far below what overflows the nanoseconds of Consul's durations.
-const DEREGISTER_AFTER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);

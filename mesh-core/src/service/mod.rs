@@ -6,6 +6,7 @@
 
 mod check;
 mod check_builder;
+mod check_rules;
 mod config;
 mod error;
 mod host;
@@ -20,7 +21,7 @@ mod text;
 mod version;
 mod weight;
 
-pub use check::{CheckKind, CheckMethod, CheckRunner, HealthCheck, HttpCheck};
+pub use check::{CheckKind, CheckMethod, CheckRunner, GrpcCheck, GrpcService, HealthCheck, HttpCheck};
 pub use check_builder::HealthCheckBuilder;
 pub use config::{ServiceConfig, ServiceConfigBuilder};
 pub(crate) use error::Problems;

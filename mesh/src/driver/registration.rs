@@ -127,15 +127,25 @@ impl RegistrationDriver {
 
     /// Drives the keeper until the instance is deregistered or was never registered.
     pub(crate) async fn run(mut self) {
+        let (registry, config) = (Arc::clone(&self.registry), Arc::clone(&self.config));
+        // Listened to anew with each verification: a registry that doubts without end would spin otherwise.
+        let mut doubts = Some(registry.doubts(config.id()));
         while !self.carry_out() {
             let due = self.keeper.poll_timeout();
             tokio::select! {
+                () = async { if let Some(doubts) = &mut doubts { doubts.await } }, if doubts.is_some() => {
+                    doubts = None;
+                    self.keeper.handle_input(self.environment.clock.now(), RegistrationInput::Doubted);
+                }
                 order = self.orders.recv() => match order {
                     Some(order) => self.obey(order),
                     None => return,
                 },
                 Some(done) = self.operations.join_next(), if !self.operations.is_empty() => match done {
-                    Ok(input) => self.keeper.handle_input(self.environment.clock.now(), input),
+                    Ok(input) => {
+                        self.keeper.handle_input(self.environment.clock.now(), input);
+                        doubts.get_or_insert_with(|| registry.doubts(config.id()));
+                    }
                     Err(error) if error.is_cancelled() => {}
                     // The keeper takes an operation without an answer for one whose outcome is unknown.
                     Err(error) => tracing::error!(%error, "an operation of the registry panicked"),

@@ -80,9 +80,13 @@ async fn ask(dial: &dyn Dial, probe: &Probe) -> Result<Answer, ProbeFailure> {
     if host.is_forbidden_target() {
         return Err(target.failed(ProbeFailure::Connect, &"nothing may be aimed at this host"));
     }
+    // Registries without an agent take no such check, and for one with an agent the mesh runs none.
+    let an_agents = || Err(target.failed(ProbeFailure::Connect, &"only a registry's agent runs such a check"));
     match probe.check.kind() {
         CheckKind::Tcp => tcp::ask(&target).await.map(|()| Answer::Connected),
+        CheckKind::Http(check) if check.tls() => an_agents(),
         CheckKind::Http(check) => http::ask(&target, check).await.map(|exchange| Answer::Http(Box::new(exchange))),
+        CheckKind::Grpc(_) | CheckKind::Ttl | CheckKind::Alias(_) => an_agents(),
     }
 }
 
