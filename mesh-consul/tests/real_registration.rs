@@ -1,4 +1,5 @@
 //! Registrations at a real agent, and what another client sees of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod world;
 

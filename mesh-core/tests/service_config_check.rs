@@ -195,7 +195,10 @@ fn grpc_ttl_and_alias_checks_keep_what_they_are_given() {
     let CheckKind::Grpc(grpc) = check.kind() else { panic!("{check:?}") };
     assert_eq!((grpc.service().unwrap().as_str(), grpc.tls()), ("api.v1", true));
     let check = HealthCheck::ttl(Duration::from_secs(15)).build(&own()).unwrap();
-    assert_eq!((check.kind(), check.interval(), check.timeout()), (&CheckKind::Ttl, Duration::from_secs(15), Duration::from_secs(15)));
+    assert_eq!(
+        (check.kind(), check.interval(), check.timeout()),
+        (&CheckKind::Ttl, Duration::from_secs(15), Duration::from_secs(15))
+    );
     let check = HealthCheck::alias("db-1").build(&own()).unwrap();
     assert!(matches!(check.kind(), CheckKind::Alias(other) if other.as_str() == "db-1"));
     for check in [HealthCheck::grpc(), HealthCheck::ttl(Duration::from_secs(15)), HealthCheck::alias("db-1")] {
@@ -207,9 +210,12 @@ fn grpc_ttl_and_alias_checks_keep_what_they_are_given() {
 
 #[test]
 fn what_only_an_agent_can_run_is_not_the_meshs() {
-    for check in
-        [HealthCheck::grpc(), HealthCheck::ttl(Duration::from_secs(15)), HealthCheck::alias("a"), HealthCheck::http("/").tls(true)]
-    {
+    for check in [
+        HealthCheck::grpc(),
+        HealthCheck::ttl(Duration::from_secs(15)),
+        HealthCheck::alias("a"),
+        HealthCheck::http("/").tls(true),
+    ] {
         assert!(check.clone().build(&own()).is_ok());
         assert_eq!(field(&check.run_by(CheckRunner::Mesh).build(&own())), "run_by");
     }

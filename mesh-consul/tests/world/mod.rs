@@ -1,5 +1,10 @@
 //! What the tests against real agents share.
-#![allow(dead_code, clippy::expect_used, clippy::panic, reason = "each test file uses some of it; helpers fail like tests")]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "each test file uses some of it; helpers fail like tests"
+)]
 
 use std::time::Duration;
 
