@@ -23,6 +23,10 @@ pub use dial::{Dial, Stream, TcpDial};
 pub use env::{Environment, OsEntropy, TokioClock};
 pub use error::{BuildError, CallError, DeregisterError, RegisterError, ServiceError};
 pub use lease::Lease;
+#[cfg(feature = "consul")]
+pub use mesh_consul;
+#[cfg(feature = "consul")]
+pub use mesh_consul::ConsulRegistry;
 pub use mesh_core;
 pub use mesh_core::balance::{Outcome, PickContext, PickError, Route, Strategy};
 pub use mesh_core::service::{HealthCheck, Instance, InstanceId, ServiceConfig, ServiceName};

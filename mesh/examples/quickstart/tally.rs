@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{BACKENDS, CALLS};
+use crate::run::{BACKENDS, CALLS};
 
 /// Counts of one caller, or of all.
 #[derive(Default)]
