@@ -189,6 +189,24 @@ fn an_old_answer_is_checked_with_the_leader_and_taken_if_that_fails() {
 }
 
 #[test]
+fn a_server_that_is_behind_another_is_not_believed_that_somebody_left_unless_the_leader_says_so() {
+    for (leader, said) in [
+        (ok(44, &[1, 2]), ["changed [1, 2]", "failed transient", "confirmed"]),
+        (ok(12, &[]), ["changed [1, 2]", "failed transient", "changed []"]),
+        (Err(failure(500, "No cluster leader")), ["changed [1, 2]", "failed transient", "held"]),
+    ] {
+        let mut run = Run::new();
+        run.answer(ok(42, &[1, 2]));
+        run.answer(Err(failure(500, "rpc error making call: EOF")));
+        run.answer(ok(41, &[1]));
+        run.asked();
+        assert!(run.strict);
+        run.answer(leader);
+        assert_eq!(run.said(), said);
+    }
+}
+
+#[test]
 fn polling_never_blocks() {
     let mut run = Run::of(WatchMode::Polling);
     for _ in 0..5 {

@@ -139,7 +139,7 @@ impl Follower {
                 state.lost = None;
             }
             WatchUpdate::Held => {
-                tracing::warn!(%service, "Consul lists fewer instances while it knows no leader; not believed");
+                tracing::warn!(%service, "Consul lists fewer instances, but knows no leader or is behind; not believed");
                 state.heard += 1;
                 state.lost = None;
             }

@@ -7,7 +7,9 @@
 //! - An index that falls, or is missing, is not blocked on.
 //! - A return before its time without a change is what an agent that shuts down sends: the next query blocks briefly.
 //! - Queries are a token bucket of two; failures back off by their class.
-//! - While the answering server knows no leader, instances that vanish are not believed to be gone.
+//! - While the answering server knows no leader, instances that vanish are not believed to be gone. Where it is behind
+//!   another that answered before, the leader is asked: a follower hears of a commit up to a heartbeat late, and of one
+//!   whose leader died at that moment only from the next leader.
 //!
 //! It never sends anything and never looks inside an instance.
 
@@ -39,8 +41,10 @@ pub struct WatchMachine {
     state: State,
     index: Option<Index>,
     served: Option<Arc<Snapshot>>,
-    /// An answer too old to be believed at once, kept in case that the leader does not answer.
-    doubted: Option<WatchAnswer>,
+    /// The highest index of what was believed since the leader was last asked.
+    newest: Option<Index>,
+    /// An answer that is not believed at once, until the leader was asked.
+    doubted: Option<(WatchAnswer, Doubt)>,
     wary: bool,
     pace: Pace,
     next_op: u64,
@@ -116,8 +120,8 @@ pub enum WatchUpdate {
     Changed(Arc<Snapshot>),
     /// Consul was heard and nothing changed.
     Confirmed,
-    /// Consul was heard, but the server that answered knows no leader, and what it lists lacks instances: what was
-    /// known before still counts.
+    /// Consul was heard, but what it lists lacks instances, and the server that answered knows no leader or is behind
+    /// another that answered before: what was known before still counts.
     Held,
     /// Consul could not be heard, or its answer could not be used.
     Failed(ConsulError),
@@ -144,6 +148,7 @@ impl WatchMachine {
             state: State::Resting { until: now, strict: false },
             index: None,
             served: None,
+            newest: None,
             doubted: None,
             wary: false,
             next_op: 0,
@@ -190,12 +195,13 @@ impl WatchMachine {
         let State::Asking { began, block, strict, .. } = &self.state else { return };
         let (strict, block, began) = (*strict, *block, *began);
         self.pace.succeeded();
-        let too_old = answer.known_leader && answer.last_contact > self.config.last_contact_max;
-        if too_old && !strict {
-            self.doubted = Some(answer);
+        if let Some(doubt) = self.doubt(&answer).filter(|_| !strict) {
+            self.doubted = Some((answer, doubt));
             return self.rest(self.pace.next(now, &self.config), true);
         }
         self.doubted = None;
+        // The leader's word stands, also where it fell behind what was said before a restore.
+        self.newest = if strict { answer.index } else { self.newest.max(answer.index) };
         let early = block.is_some_and(|(_, wait)| now.since(began) < wait);
         let (index, outcome) = (answer.index, self.believe(answer));
         self.wary = early && outcome == Outcome::Same;
@@ -210,6 +216,17 @@ impl WatchMachine {
             (WatchMode::Blocking, Some(_)) => next,
         };
         if until > now { self.rest(until, false) } else { self.ask(now, false) }
+    }
+
+    /// Why the leader is to be asked before `answer` is believed.
+    fn doubt(&self, answer: &WatchAnswer) -> Option<Doubt> {
+        if answer.known_leader && answer.last_contact > self.config.last_contact_max {
+            return Some(Doubt::OutOfTouch);
+        }
+        // A server that lags behind the one that answered before: it has yet to hear of who is missing.
+        let lags = self.newest.is_some_and(|newest| answer.index.is_some_and(|index| index < newest));
+        let shrunk = || self.served.as_ref().is_some_and(|served| shrinks(served, &answer.snapshot));
+        (lags && shrunk()).then_some(Doubt::Behind)
     }
 
     /// Takes in what an answer lists, or holds on to what was known.
@@ -233,9 +250,11 @@ impl WatchMachine {
         self.index = None;
         self.wary = false;
         let wait = self.pace.after_failure(&error, &self.config, &mut self.rng);
-        // The leader that was asked because the answer was old does not answer: old is better than nothing.
         match self.doubted.take() {
-            Some(answer) => _ = self.believe(answer),
+            // The leader does not answer: what is old is better than nothing.
+            Some((answer, Doubt::OutOfTouch)) => _ = self.believe(answer),
+            // What is older than what is known is not.
+            Some((_, Doubt::Behind)) => self.report(WatchUpdate::Held),
             None => self.report(WatchUpdate::Failed(error)),
         }
         self.rest(now + wait, false);
@@ -251,6 +270,15 @@ impl WatchMachine {
         }
         self.events.push_back(update);
     }
+}
+
+/// Why an answer is not believed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// The server that gave it has not heard from the leader for long.
+    OutOfTouch,
+    /// It lacks instances that an answer of a higher index had.
+    Behind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

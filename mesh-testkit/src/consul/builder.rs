@@ -1,6 +1,7 @@
 //! What an agent is started with.
 
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ pub struct ConsulBuilder {
     pub(super) acl: bool,
     pub(super) tls: Option<Tls>,
     pub(super) datacenter: String,
+    socket: Option<PathBuf>,
     settings: Vec<(String, Value)>,
 }
 
@@ -43,6 +45,7 @@ impl Default for ConsulBuilder {
             acl: false,
             tls: None,
             datacenter: "dc1".to_owned(),
+            socket: None,
             settings: Vec::new(),
         }
     }
@@ -78,6 +81,12 @@ impl ConsulBuilder {
         self.setting("performance", json!({ "raft_multiplier": 1, "rpc_hold_timeout": hold }))
     }
 
+    /// Listens on the Unix socket `path` besides.
+    pub fn unix_socket(mut self, path: &Path) -> Self {
+        self.socket = Some(path.to_owned());
+        self
+    }
+
     /// Sets a key of the agent's configuration.
     pub fn setting(mut self, key: &str, value: Value) -> Self {
         self.settings.push((key.to_owned(), value));
@@ -98,7 +107,7 @@ impl ConsulBuilder {
     }
 
     /// The agent's configuration on `ip`, with its files in `directory`.
-    pub(super) fn configuration(&self, node: &str, ip: Ipv4Addr, directory: &std::path::Path) -> Value {
+    pub(super) fn configuration(&self, node: &str, ip: Ipv4Addr, directory: &Path) -> Value {
         let ip = ip.to_string();
         let data = directory.join("data");
         let mut config = json!({
@@ -142,6 +151,9 @@ impl ConsulBuilder {
             config["cert_file"] = json!(directory.join(format!("{}-server-consul-0.pem", self.datacenter)));
             config["key_file"] = json!(directory.join(format!("{}-server-consul-0-key.pem", self.datacenter)));
             config["verify_incoming_https"] = json!(tls == Tls::Mutual);
+        }
+        if let Some(socket) = &self.socket {
+            config["addresses"] = json!({ "http": format!("{ip} unix://{}", socket.display()) });
         }
         for (key, value) in &self.settings {
             config[key] = value.clone();
