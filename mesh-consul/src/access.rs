@@ -80,7 +80,8 @@ impl Consul {
         if matches!(self.may_read_service(service).await, Ok(false)) {
             return denied(format!("the token lacks service:read on {service}"));
         }
-        if matches!(self.may_read_nodes().await, Ok(false)) {
+        // An agent that has only just started knows no node either: without ACLs nothing is hidden.
+        if matches!(self.may_read_nodes().await, Ok(false)) && self.enforces_acls().await {
             return denied("the token lacks node:read: Consul shows it no instance".to_owned());
         }
         Ok(())
@@ -97,8 +98,16 @@ impl Consul {
         }
     }
 
+    /// Whether the ACL system is on, or that cannot be told.
+    async fn enforces_acls(&self) -> bool {
+        match self.send(&Request::get("read token", &["acl", "token", "self"])).await {
+            Ok(_) => true,
+            Err(error) => !is_switched_off(&error),
+        }
+    }
+
     async fn may_read_nodes(&self) -> Result<bool, ConsulError> {
-        let answer = self.send(&Request::get("read nodes", &["catalog", "nodes"]).flag("stale")).await?;
+        let answer = self.send(&Request::get("read nodes", &["catalog", "nodes"])).await?;
         Ok(!is_empty_list(&answer.body))
     }
 
