@@ -1,14 +1,14 @@
 //! What is known of a service's instances, how sure that is, and what is served meanwhile.
 //!
 //! Keeps the last list that was good: a registry that cannot be reached takes nothing away. An empty list from
-//! a registry that may be wrong (a restarted agent, a filtered answer) is not believed at once. It never asks
-//! a registry itself and never looks at the health of an instance.
+//! a registry that may be wrong (a restarted agent, a filtered answer) is not believed at once, nor is one that calls
+//! every instance critical. It never asks a registry itself and never looks whether an instance is well.
 
 use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::port::Resolution;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Entry, RegistryStatus, Snapshot};
 use crate::time::Instant;
 
 /// What discovery believes, and for how long.
@@ -17,9 +17,9 @@ use crate::time::Instant;
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct DiscoveryConfig {
-    /// How long an empty list is doubted when instances were known before and the registry is not certain of
-    /// it. Meanwhile the last good list is served. Default 30 s, the time in which an agent that restarts has
-    /// run its checks again; 0 believes at once.
+    /// How long a list without anybody to call is doubted (an empty one, or one that calls all critical) when there was
+    /// somebody before and the registry is not certain of it. Meanwhile the last good list is served. Default 30 s, the
+    /// time in which an agent that restarts has run its checks again; 0 believes at once.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub empty_hold: Duration,
 }
@@ -44,7 +44,7 @@ pub enum Freshness {
         /// When it was lost.
         since: Instant,
     },
-    /// The registry says that there is no instance, which is doubted; this is what it said before.
+    /// The registry says that there is nobody to call, which is doubted; this is what it said before.
     Doubted {
         /// When it began to say so.
         since: Instant,
@@ -180,8 +180,18 @@ impl Discovery {
         }
     }
 
+    /// Whether `resolution` leaves nobody to call, though somebody was, and may be wrong about it: it is empty, or calls
+    /// all critical, as an agent does that has just restarted. What somebody took out of service is no doubt of that kind.
     fn is_doubtful(&self, resolution: &Resolution) -> bool {
-        let empties = resolution.snapshot.is_empty() && !self.served.is_empty();
+        let live = |entry: &Entry| !matches!(entry.status(), RegistryStatus::Critical | RegistryStatus::Maintenance);
+        let critical = |entry: &Entry| entry.status() == RegistryStatus::Critical;
+        let list = &resolution.snapshot;
+        let was_live = || self.served.iter().any(live);
+        let empties = if list.is_empty() {
+            !self.served.is_empty()
+        } else {
+            !list.iter().any(live) && list.iter().any(critical) && was_live()
+        };
         empties && !resolution.authoritative && !self.config.empty_hold.is_zero()
     }
 

@@ -183,11 +183,36 @@ fn a_list_that_shrinks_is_not_doubted() {
 }
 
 #[test]
-fn instances_that_are_all_critical_are_no_empty_list() {
+fn instances_that_are_all_critical_at_once_are_doubted_like_an_empty_list() {
     let mut rig = Rig::of(fleet_of(2));
-    rig.observe(heard((0..2).map(|number| entry(number, RegistryStatus::Critical)).collect()));
+    let all = |status| (0..2).map(|number| entry(number, status)).collect();
+    let since = rig.now;
+    rig.observe(heard(all(RegistryStatus::Critical)));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Doubted { since }, vec![0, 1]));
+    rig.pass(ms(29_999));
+    assert_eq!(rig.usable(), [0, 1]);
+    rig.pass(ms(2));
     assert_eq!(rig.machine.freshness(), Live);
     assert_eq!(rig.refusal(), PickError::NoneHealthy { registered: 2, unhealthy: 2, drained: 0 });
+}
+
+#[test]
+fn one_that_comes_back_among_critical_ones_ends_the_doubt() {
+    let mut rig = Rig::of(fleet_of(2));
+    rig.observe(heard((0..2).map(|number| entry(number, RegistryStatus::Critical)).collect()));
+    rig.observe(heard(vec![entry(0, RegistryStatus::Critical), entry(1, RegistryStatus::Passing)]));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![1]));
+}
+
+#[test]
+fn a_fleet_taken_out_of_service_is_believed_at_once_and_so_is_a_certain_registry() {
+    let all = |status| (0..2).map(|number| entry(number, status)).collect::<Vec<_>>();
+    let mut rig = Rig::of(fleet_of(2));
+    rig.observe(heard(all(RegistryStatus::Maintenance)));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![]));
+    let mut rig = Rig::of(fleet_of(2));
+    rig.observe(certain(all(RegistryStatus::Critical)));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![]));
 }
 
 #[test]

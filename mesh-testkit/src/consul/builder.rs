@@ -108,10 +108,11 @@ impl ConsulBuilder {
 
     /// The agent's configuration on `ip`, with its files in `directory`.
     pub(super) fn configuration(&self, node: &str, ip: Ipv4Addr, directory: &Path) -> Value {
-        let ip = ip.to_string();
+        let (number, ip) = (u32::from(ip), ip.to_string());
         let data = directory.join("data");
         let mut config = json!({
-            "node_name": node, "bind_addr": ip, "client_addr": ip, "datacenter": self.datacenter, "log_level": "INFO",
+            // The same after its data is gone: servers refuse a known name under another id.
+            "node_id": format!("{number:08x}-0000-4000-8000-{number:012x}"), "node_name": node, "bind_addr": ip, "client_addr": ip, "datacenter": self.datacenter, "log_level": "INFO",
             "disable_update_check": true, "leave_on_terminate": false, "skip_leave_on_interrupt": true,
             "ports": { "http": 8500, "server": 8300, "serf_lan": 8301, "serf_wan": -1, "dns": -1, "grpc": -1 },
         });

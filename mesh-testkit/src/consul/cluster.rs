@@ -34,7 +34,7 @@ impl ConsulCluster {
             let ips: Vec<Ipv4Addr> = (0..3).map(|_| ip::next()).collect();
             let begin = |ip: Ipv4Addr, role: Role| {
                 let mut server = ConsulServer::prepare(builder.clone().role(role), ip);
-                server.spawn();
+                server.launch();
                 server
             };
             let server = |ip: &Ipv4Addr| begin(*ip, Role::Server { expect: ips.len(), join: ips.clone() });

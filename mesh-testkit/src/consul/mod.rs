@@ -48,7 +48,7 @@ impl ConsulServer {
     async fn begin(builder: ConsulBuilder) -> Self {
         let mut server = Self::prepare(builder, ip::next());
         for _ in 0..ADDRESSES_MAX {
-            server.spawn();
+            server.launch();
             match server.ready().await {
                 Ready::Yes => return server,
                 Ready::AddressTaken => server.readdress(ip::next()),
@@ -70,7 +70,12 @@ impl ConsulServer {
         *self = Self::prepare(builder, ip);
     }
 
-    pub(crate) fn spawn(&mut self) {
+    /// Starts it, on the same address with what it kept, and does not wait.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn launch(&mut self) {
+        self.kill();
         let program = program();
         if self.builder.tls.is_some() && !self.ca_file().exists() {
             self.make_certificates(&program);
@@ -129,7 +134,11 @@ impl ConsulServer {
         reply.status == 200 && leader && reply.body.contains(&self.node)
     }
 
-    pub(crate) async fn wait_ready(&mut self) {
+    /// Waits until it knows a leader and has its own node in the catalogue.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    pub async fn become_ready(&mut self) {
         match self.ready().await {
             Ready::Yes => {}
             Ready::AddressTaken => self.fail("its address is taken"),
@@ -240,9 +249,8 @@ impl ConsulServer {
     /// # Panics
     /// Where it does not become ready.
     pub async fn start_again(&mut self) {
-        self.kill();
-        self.spawn();
-        self.wait_ready().await;
+        self.launch();
+        self.become_ready().await;
     }
 
     /// As [`ConsulServer::start_again`], without what it kept.
@@ -253,8 +261,8 @@ impl ConsulServer {
         self.kill();
         // An agent without data has no such directory.
         let _ = fs::remove_dir_all(self.directory.path().join("data"));
-        self.spawn();
-        self.wait_ready().await;
+        self.launch();
+        self.become_ready().await;
     }
 
     /// Reads `target` as one who may do everything.
