@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod env;
 mod error;
+mod guard;
 pub mod health;
 mod heartbeat;
 mod index;

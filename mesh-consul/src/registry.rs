@@ -29,13 +29,15 @@ pub struct ConsulRegistry {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     consul: Consul,
     options: QueryOptions,
     overrides: BTreeMap<ServiceName, QueryOptions>,
     kept: Mutex<BTreeMap<InstanceId, Kept>>,
     /// Who waits for doubts, which may be before anything is registered.
     doubts: Mutex<BTreeMap<InstanceId, Arc<Notify>>>,
+    /// The task that notices when the agent restarts.
+    guard: Mutex<Option<AbortHandle>>,
 }
 
 /// What this process has registered under one id.
@@ -101,7 +103,14 @@ impl ConsulRegistry {
     }
 
     fn made(consul: Consul, options: QueryOptions, overrides: BTreeMap<ServiceName, QueryOptions>) -> Self {
-        let shared = Shared { consul, options, overrides, kept: Mutex::default(), doubts: Mutex::default() };
+        let shared = Shared {
+            consul,
+            options,
+            overrides,
+            kept: Mutex::default(),
+            doubts: Mutex::default(),
+            guard: Mutex::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -111,7 +120,31 @@ impl Shared {
         self.overrides.get(service).unwrap_or(&self.options)
     }
 
-    async fn register(&self, config: &ServiceConfig) -> Result<(), ConsulError> {
+    /// The first of what is registered, for the guard.
+    pub(crate) fn first_registered(&self) -> Option<(Consul, InstanceId)> {
+        let kept = self.kept();
+        let first = kept.iter().find(|(_, kept)| kept.registered).map(|(id, _)| id.clone())?;
+        Some((self.consul.for_task(), first))
+    }
+
+    /// Whoever keeps a registration is to look.
+    pub(crate) fn doubt_all(&self) {
+        let registered: Vec<InstanceId> = self.kept().keys().cloned().collect();
+        for id in registered {
+            self.doubts_of(&id).notify_one();
+        }
+    }
+
+    /// Has a task notice when the agent restarts.
+    fn guard(self: &Arc<Self>) {
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.as_ref().is_none_or(AbortHandle::is_finished) {
+            let seed = self.consul.environment().entropy.next_u64();
+            *guard = Some(tokio::spawn(crate::guard::run(Arc::downgrade(self), seed)).abort_handle());
+        }
+    }
+
+    async fn register(self: &Arc<Self>, config: &ServiceConfig) -> Result<(), ConsulError> {
         let owner = self.consul.config().owner.clone();
         let registration = Registration::of(config, owner.as_deref()).map_err(|error| invalid(REGISTER, &error))?;
         let body = registration.json();
@@ -124,6 +157,7 @@ impl Shared {
             self.consul.set_maintenance(config.id().as_str(), Some(reason)).await?;
         }
         self.settled(config);
+        self.guard();
         if let Some(owner) = &owner {
             self.clear_ghosts(config, owner).await;
         }
@@ -273,6 +307,9 @@ impl Drop for Shared {
     fn drop(&mut self) {
         for kept in self.kept().values_mut() {
             kept.end_heartbeat();
+        }
+        if let Some(guard) = self.guard.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            guard.abort();
         }
     }
 }

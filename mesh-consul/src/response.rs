@@ -29,6 +29,8 @@ pub struct Meta {
     pub known_leader: bool,
     /// `X-Consul-Lastcontact`: how long ago that server heard from the leader.
     pub last_contact: Duration,
+    /// `X-Consul-ContentHash`: what an agent's own entries are watched by, in the place of an index.
+    pub content_hash: Option<String>,
     /// `Age`: how old an answer from the agent's cache is; none where it did not come from there.
     pub age: Option<Duration>,
     /// `X-Consul-Results-Filtered-By-ACLs`: whether the token may not see all of it (Consul 1.11 and later).
@@ -48,6 +50,7 @@ impl Meta {
             index: text("x-consul-index").and_then(Index::parse),
             known_leader: text("x-consul-knownleader").is_none_or(|known| known.eq_ignore_ascii_case("true")),
             last_contact: Duration::from_millis(number("x-consul-lastcontact").unwrap_or(0)),
+            content_hash: text("x-consul-contenthash").map(str::to_owned),
             age: hit.then(|| Duration::from_secs(number("age").unwrap_or(0))),
             filtered_by_acls: text("x-consul-results-filtered-by-acls")
                 .is_some_and(|it| it.eq_ignore_ascii_case("true")),

@@ -262,3 +262,19 @@ async fn three_hundred_registrations_at_once_are_gathered_into_few_lists() {
     all.join_all().await;
     assert!(said.len() < 60, "{} lists", said.len());
 }
+
+#[tokio::test]
+async fn an_agent_that_restarts_casts_doubt_on_all_that_was_registered_there() {
+    let mut server = ConsulServer::start().await;
+    let registry = registry(&server);
+    for number in 1..4_u16 {
+        register(&registry, &web(&format!("w{number}"), number)).await;
+    }
+    server.kill();
+    server.start_again().await;
+    for number in 1..4_u16 {
+        let id = id(&format!("w{number}"));
+        let doubted = tokio::time::timeout(Duration::from_secs(10), registry.doubts(&id));
+        assert!(doubted.await.is_ok(), "{id}");
+    }
+}

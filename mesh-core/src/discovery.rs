@@ -1,14 +1,16 @@
 //! What is known of a service's instances, how sure that is, and what is served meanwhile.
 //!
 //! Keeps the last list that was good: a registry that cannot be reached takes nothing away. An empty list from
-//! a registry that may be wrong (a restarted agent, a filtered answer) is not believed at once, nor is one that calls
-//! every instance critical. It never asks a registry itself and never looks whether an instance is well.
+//! a registry that may be wrong (a restarted agent, a filtered answer) is not believed at once, nor is one that takes
+//! most instances away. It never asks a registry itself and never looks whether an instance is well.
+
+mod outage;
 
 use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::port::Resolution;
-use crate::snapshot::{Entry, RegistryStatus, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::time::Instant;
 
 /// What discovery believes, and for how long.
@@ -17,16 +19,21 @@ use crate::time::Instant;
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct DiscoveryConfig {
-    /// How long a list without anybody to call is doubted (an empty one, or one that calls all critical) when there was
-    /// somebody before and the registry is not certain of it. Meanwhile the last good list is served. Default 30 s, the
-    /// time in which an agent that restarts has run its checks again; 0 believes at once.
+    /// How long an empty list is doubted when instances were known before and the registry is not certain of
+    /// it. Meanwhile the last good list is served. Default 30 s, in which a registry that restarts has heard of its
+    /// instances again; 0 believes at once.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub empty_hold: Duration,
+    /// How long it is doubted when a registry that is not certain calls critical, or lacks, more instances at once than
+    /// it leaves. Meanwhile those stay as they were. Default 10 s, the time in which an agent that restarts has run its
+    /// checks again; 0 believes at once.
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
+    pub outage_hold: Duration,
 }
 
 impl Default for DiscoveryConfig {
     fn default() -> Self {
-        Self { empty_hold: Duration::from_secs(30) }
+        Self { empty_hold: Duration::from_secs(30), outage_hold: Duration::from_secs(10) }
     }
 }
 
@@ -44,7 +51,7 @@ pub enum Freshness {
         /// When it was lost.
         since: Instant,
     },
-    /// The registry says that there is nobody to call, which is doubted; this is what it said before.
+    /// The registry says that there is nobody to call, or hardly anybody, which is doubted; this is what it said before.
     Doubted {
         /// When it began to say so.
         since: Instant,
@@ -58,8 +65,6 @@ pub(crate) enum Change {
     Nothing,
     /// The list that is served, or whether the name is known.
     Served,
-    /// Nothing yet: an empty list is doubted from now on.
-    Doubted,
 }
 
 /// The last good list of one service and its freshness.
@@ -77,7 +82,8 @@ pub(crate) struct Discovery {
 #[derive(Debug)]
 struct Doubt {
     since: Instant,
-    empty: Resolution,
+    said: Resolution,
+    hold: Duration,
 }
 
 impl Discovery {
@@ -96,13 +102,10 @@ impl Discovery {
     /// The registry sent a list.
     pub(crate) fn observe(&mut self, now: Instant, resolution: Resolution) -> Change {
         self.hear(now);
-        if self.is_doubtful(&resolution) {
-            if let Some(doubt) = &mut self.doubt {
-                doubt.empty = resolution;
-                return Change::Nothing;
-            }
-            self.doubt = Some(Doubt { since: now, empty: resolution });
-            return Change::Doubted;
+        if let Some((meanwhile, hold)) = self.doubt(&resolution).filter(|(_, hold)| !hold.is_zero()) {
+            let since = self.doubt.as_ref().map_or(now, |doubt| doubt.since);
+            self.doubt = Some(Doubt { since, said: resolution, hold });
+            return meanwhile.map_or(Change::Nothing, |meanwhile| self.accept(meanwhile));
         }
         self.doubt = None;
         self.confirmed_at = now;
@@ -112,7 +115,7 @@ impl Discovery {
     /// The registry said that nothing changed.
     pub(crate) fn confirm(&mut self, now: Instant) {
         self.hear(now);
-        // While an empty list is doubted, it is that list which is confirmed and not the one that is served.
+        // While a list is doubted, it is that list which is confirmed and not the one that is served.
         if self.doubt.is_none() {
             self.confirmed_at = now;
         }
@@ -123,7 +126,7 @@ impl Discovery {
         self.lost_since.get_or_insert(now);
     }
 
-    /// Believes an empty list that has been doubted for long enough, unless the registry is lost.
+    /// Believes a list that has been doubted for long enough, unless the registry is lost.
     pub(crate) fn believe(&mut self, now: Instant) -> Change {
         if self.due().is_none_or(|due| due > now) {
             return Change::Nothing;
@@ -131,17 +134,17 @@ impl Discovery {
         match self.doubt.take() {
             Some(doubt) => {
                 self.confirmed_at = now;
-                self.accept(doubt.empty)
+                self.accept(doubt.said)
             }
             None => Change::Nothing,
         }
     }
 
-    /// When an empty list that is doubted is believed.
+    /// When a list that is doubted is believed.
     pub(crate) fn due(&self) -> Option<Instant> {
         // A registry that was lost meanwhile cannot confirm what it said.
         let doubt = self.doubt.as_ref().filter(|_| self.lost_since.is_none())?;
-        Some(doubt.since + self.config.empty_hold)
+        Some(doubt.since + doubt.hold)
     }
 
     pub(crate) fn served(&self) -> &Arc<Snapshot> {
@@ -180,19 +183,17 @@ impl Discovery {
         }
     }
 
-    /// Whether `resolution` leaves nobody to call, though somebody was, and may be wrong about it: it is empty, or calls
-    /// all critical, as an agent does that has just restarted. What somebody took out of service is no doubt of that kind.
-    fn is_doubtful(&self, resolution: &Resolution) -> bool {
-        let live = |entry: &Entry| !matches!(entry.status(), RegistryStatus::Critical | RegistryStatus::Maintenance);
-        let critical = |entry: &Entry| entry.status() == RegistryStatus::Critical;
-        let list = &resolution.snapshot;
-        let was_live = || self.served.iter().any(live);
-        let empties = if list.is_empty() {
-            !self.served.is_empty()
-        } else {
-            !list.iter().any(live) && list.iter().any(critical) && was_live()
-        };
-        empties && !resolution.authoritative && !self.config.empty_hold.is_zero()
+    /// What is served while `resolution` is doubted, and for how long it is; `None` where it is believed.
+    fn doubt(&self, resolution: &Resolution) -> Option<(Option<Resolution>, Duration)> {
+        if resolution.authoritative {
+            return None;
+        }
+        if resolution.snapshot.is_empty() {
+            return (!self.served.is_empty()).then_some((None, self.config.empty_hold));
+        }
+        let softened = outage::softened(&self.served, &resolution.snapshot)?;
+        let softened = Resolution { snapshot: Arc::new(softened), ..resolution.clone() };
+        Some((Some(softened), self.config.outage_hold))
     }
 
     fn accept(&mut self, resolution: Resolution) -> Change {

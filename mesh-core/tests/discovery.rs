@@ -176,20 +176,25 @@ fn an_empty_list_is_not_doubted_where_there_was_nothing_to_lose() {
 }
 
 #[test]
-fn a_list_that_shrinks_is_not_doubted() {
+fn a_list_that_loses_most_at_once_is_doubted_and_one_that_loses_some_is_not() {
     let mut rig = Rig::of(fleet_of(4));
-    rig.observe(heard(fleet_of(1)));
-    assert_eq!(rig.state(), (vec![0], Live, Some(rig.now)));
+    rig.observe(heard(fleet_of(2)));
+    assert_eq!(rig.state(), (vec![0, 1], Live, Some(rig.now)));
+    let mut rig = Rig::of(fleet_of(4));
+    let since = rig.now;
+    rig.observe(heard(vec![entry(9, RegistryStatus::Passing)]));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Doubted { since }, vec![0, 1, 2, 3, 9]));
+    rig.pass(ms(10_001));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![9]));
 }
 
 #[test]
-fn instances_that_are_all_critical_at_once_are_doubted_like_an_empty_list() {
+fn instances_that_turn_critical_all_at_once_keep_their_status_for_ten_seconds() {
     let mut rig = Rig::of(fleet_of(2));
-    let all = |status| (0..2).map(|number| entry(number, status)).collect();
     let since = rig.now;
-    rig.observe(heard(all(RegistryStatus::Critical)));
+    rig.observe(heard(all_of(2, RegistryStatus::Critical)));
     assert_eq!((rig.machine.freshness(), rig.usable()), (Doubted { since }, vec![0, 1]));
-    rig.pass(ms(29_999));
+    rig.pass(ms(9_999));
     assert_eq!(rig.usable(), [0, 1]);
     rig.pass(ms(2));
     assert_eq!(rig.machine.freshness(), Live);
@@ -197,21 +202,43 @@ fn instances_that_are_all_critical_at_once_are_doubted_like_an_empty_list() {
 }
 
 #[test]
-fn one_that_comes_back_among_critical_ones_ends_the_doubt() {
-    let mut rig = Rig::of(fleet_of(2));
-    rig.observe(heard((0..2).map(|number| entry(number, RegistryStatus::Critical)).collect()));
-    rig.observe(heard(vec![entry(0, RegistryStatus::Critical), entry(1, RegistryStatus::Passing)]));
-    assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![1]));
+fn most_turning_critical_is_doubted_and_some_is_not() {
+    let listed = |critical: u16| {
+        let status = |number| if number < critical { RegistryStatus::Critical } else { RegistryStatus::Passing };
+        heard((0..5).map(|number| entry(number, status(number))).collect())
+    };
+    let mut rig = Rig::of(fleet_of(5));
+    rig.observe(listed(2));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![2, 3, 4]));
+    let mut rig = Rig::of(fleet_of(5));
+    let since = rig.now;
+    rig.observe(listed(3));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Doubted { since }, vec![0, 1, 2, 3, 4]));
+    // One check after the other passes again.
+    rig.observe(listed(2));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![2, 3, 4]));
+}
+
+#[test]
+fn who_comes_and_goes_while_critical_ones_are_doubted_is_seen() {
+    let mut rig = Rig::of(fleet_of(3));
+    let mut list = all_of(3, RegistryStatus::Critical);
+    rig.observe(heard(list.clone()));
+    list.remove(0);
+    list.push(entry(7, RegistryStatus::Passing));
+    rig.observe(heard(list));
+    assert_eq!(rig.usable(), [0, 1, 2, 7]);
+    rig.pass(ms(10_001));
+    assert_eq!(rig.usable(), [7]);
 }
 
 #[test]
 fn a_fleet_taken_out_of_service_is_believed_at_once_and_so_is_a_certain_registry() {
-    let all = |status| (0..2).map(|number| entry(number, status)).collect::<Vec<_>>();
     let mut rig = Rig::of(fleet_of(2));
-    rig.observe(heard(all(RegistryStatus::Maintenance)));
+    rig.observe(heard(all_of(2, RegistryStatus::Maintenance)));
     assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![]));
     let mut rig = Rig::of(fleet_of(2));
-    rig.observe(certain(all(RegistryStatus::Critical)));
+    rig.observe(certain(all_of(2, RegistryStatus::Critical)));
     assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![]));
 }
 
@@ -219,8 +246,11 @@ fn a_fleet_taken_out_of_service_is_believed_at_once_and_so_is_a_certain_registry
 fn without_a_hold_every_word_is_believed_at_once() {
     let mut config = ServiceMachineConfig::default();
     config.discovery.empty_hold = Duration::ZERO;
+    config.discovery.outage_hold = Duration::ZERO;
     let mut rig = Rig::new(config);
     rig.observe(heard(fleet_of(2)));
+    rig.observe(heard(all_of(2, RegistryStatus::Critical)));
+    assert_eq!((rig.machine.freshness(), rig.usable()), (Live, vec![]));
     rig.observe(heard(vec![]));
     assert_eq!(rig.state(), (vec![], Live, Some(rig.now)));
 }
@@ -272,7 +302,11 @@ impl Discovered for Rig {
 }
 
 fn fleet_of(count: u16) -> Vec<Entry> {
-    (0..count).map(|number| entry(number, RegistryStatus::Passing)).collect()
+    all_of(count, RegistryStatus::Passing)
+}
+
+fn all_of(count: u16, status: RegistryStatus) -> Vec<Entry> {
+    (0..count).map(|number| entry(number, status)).collect()
 }
 
 /// A registry that forgot the name.

@@ -15,7 +15,7 @@ use crate::client::Consul;
 use crate::error::{Cause, ConsulError, ErrorClass};
 use crate::health::SERVICE_MAINTENANCE;
 use crate::options::QueryOptions;
-use crate::request::{Lane, Request};
+use crate::request::{Lane, Request, go_duration};
 use crate::response::Answer;
 
 /// What an agent holds of one instance.
@@ -113,6 +113,19 @@ impl Consul {
             all.unwrap_or_default().into_values().partition::<Vec<_>, _>(|check| check.check_id == maintained);
         let maintenance = maintenance.into_iter().next().map(|check| check.notes);
         Ok(Held { service, checks, maintenance })
+    }
+
+    /// Waits until what the agent holds of `id` is no longer what `hash` stands for, or the wait is over; returns what
+    /// stands for it then.
+    pub(crate) async fn changed(&self, id: &InstanceId, hash: Option<&str>) -> Result<Option<String>, ConsulError> {
+        let watch = &self.config().watch;
+        let request = Request::get("guard service", &["agent", "service", id.as_str()]).lane(Lane::Watch);
+        let request = match hash {
+            Some(hash) => request.param("hash", hash).param("wait", &go_duration(watch.wait)).timeout(watch.patience()),
+            None => request.timeout(watch.answer_within),
+        };
+        let answer = self.send(&self.scoped(request, &QueryOptions::default())).await?;
+        Ok(answer.meta.content_hash)
     }
 
     /// The ids of what `owner` has registered of `service` at this agent.

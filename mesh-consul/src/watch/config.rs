@@ -76,7 +76,7 @@ impl WatchConfig {
     }
 
     /// How long the answer to a query that blocks is waited for.
-    pub(super) fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         self.wait.saturating_add(self.wait / WAIT_JITTER).saturating_add(self.answer_within)
     }
 }
