@@ -70,7 +70,11 @@ impl FromStr for Address {
             return refuse("must hold no user or password: use basic_auth");
         }
         let url = format!("http://{authority}").parse::<http::Uri>();
-        let fine = url.is_ok_and(|url| url.host().is_some_and(|host| !host.is_empty()) && url.query().is_none());
+        let fine = url.is_ok_and(|url| {
+            let host = url.host().unwrap_or_default();
+            let with_port = url.authority().is_some_and(|authority| authority.as_str().len() > host.len());
+            !host.is_empty() && url.query().is_none() && (!with_port || url.port_u16().is_some())
+        });
         if !fine || authority.contains('#') {
             return refuse("must be host:port, http://host:port, https://host:port or unix:///path");
         }

@@ -9,7 +9,7 @@ mod wire;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use mesh_core::service::{ConfigError, Instance, META_ZONE, ServiceName, Weight, Weights};
+use mesh_core::service::{ConfigError, Instance, META_ZONE, Meta, ServiceName, Tag, Tags, Weight, Weights};
 use mesh_core::snapshot::{Entry, RegistryStatus, Snapshot};
 use serde_json::value::RawValue;
 
@@ -41,8 +41,13 @@ pub enum Vantage {
 /// # Errors
 /// Where it is no list.
 pub fn decode(service: &ServiceName, body: &[u8], vantage: Vantage) -> Result<Listing, serde_json::Error> {
+    if let Ok(entries) = serde_json::from_slice::<Option<Vec<WireEntry<'_>>>>(body) {
+        let read = entries.unwrap_or_default().into_iter().map(Ok);
+        return Ok(listing(service, read, vantage));
+    }
+    // One of them is odd: they are read one by one, at twice the cost.
     let entries: Option<Vec<&RawValue>> = serde_json::from_slice(body)?;
-    Ok(listing(service, &entries.unwrap_or_default(), vantage))
+    Ok(listing(service, one_by_one(entries.as_deref().unwrap_or_default()), vantage))
 }
 
 /// Reads the body of `/v1/query/<name>/execute`: from afar where the query failed over to another datacenter.
@@ -52,14 +57,22 @@ pub fn decode(service: &ServiceName, body: &[u8], vantage: Vantage) -> Result<Li
 pub fn decode_query(service: &ServiceName, body: &[u8]) -> Result<Listing, serde_json::Error> {
     let query: WireQuery<'_> = serde_json::from_slice(body)?;
     let vantage = if query.failovers > 0 { Vantage::Foreign } else { Vantage::Local };
-    Ok(listing(service, &query.nodes.unwrap_or_default(), vantage))
+    Ok(listing(service, one_by_one(query.nodes.as_deref().unwrap_or_default()), vantage))
 }
 
-fn listing(service: &ServiceName, entries: &[&RawValue], vantage: Vantage) -> Listing {
+/// What each of `entries` reads as, or why it does not.
+fn one_by_one<'a>(entries: &'a [&'a RawValue]) -> impl ExactSizeIterator<Item = Result<WireEntry<'a>, String>> {
+    entries.iter().map(|raw| serde_json::from_str(raw.get()).map_err(|error| error.to_string()))
+}
+
+fn listing<'a>(
+    service: &ServiceName,
+    entries: impl ExactSizeIterator<Item = Result<WireEntry<'a>, String>>,
+    vantage: Vantage,
+) -> Listing {
     let mut listing = Listing::default();
     let mut usable = Vec::with_capacity(entries.len());
-    for raw in entries {
-        let read = serde_json::from_str::<WireEntry<'_>>(raw.get()).map_err(|error| error.to_string());
+    for read in entries {
         match read.and_then(|wire| entry(service, &wire, vantage).map_err(|error| error.to_string())) {
             Ok(entry) => usable.push(entry),
             Err(reason) => {
@@ -75,40 +88,37 @@ fn listing(service: &ServiceName, entries: &[&RawValue], vantage: Vantage) -> Li
 /// The entry that `wire` describes.
 fn entry(service: &ServiceName, wire: &WireEntry<'_>, vantage: Vantage) -> Result<Entry, ConfigError> {
     let (host, port) = address(wire, vantage);
-    let mut builder = Instance::builder(service.clone(), host, port)
-        .id(usable_id(&wire.service.id))
-        .scope(scope(&wire.node, &wire.service))
-        .weights(weights(&wire.service));
     // Others' tags and metadata need not keep to our rules: what breaks them is left out, and the instance stays.
-    for tag in wire.service.tags.iter().flatten().filter_map(|tag| tag.parse::<mesh_core::service::Tag>().ok()).take(64)
-    {
-        builder = builder.tag(tag);
+    let mut tags = Tags::default();
+    for tag in wire.service.tags.iter().flatten().filter_map(|tag| tag.parse::<Tag>().ok()) {
+        let _ = tags.insert(tag);
     }
-    let mut meta = mesh_core::service::Meta::default();
+    let mut meta = Meta::default();
     for (key, value) in wire.service.meta.iter().flatten() {
         let _ = meta.insert(key, value);
     }
-    if meta.get(META_ZONE).is_none()
-        && let Some(zone) = wire.zone()
-    {
+    if let Some(zone) = wire.zone().filter(|_| meta.get(META_ZONE).is_none()) {
         let _ = meta.insert(META_ZONE, zone);
     }
-    for (key, value) in meta.iter() {
-        builder = builder.meta(key, value);
-    }
+    let builder = Instance::builder(service.clone(), host, port)
+        .id(usable_id(&wire.service.id))
+        .scope(scope(&wire.node, &wire.service))
+        .weights(weights(&wire.service))
+        .tags(tags)
+        .metadata(meta);
     Ok(Entry::new(Arc::new(builder.build()?), status(wire.checks.iter().flatten()), None))
 }
 
 /// Where the instance is reached: its WAN address from afar, its own, else its node's.
 fn address<'a>(wire: &'a WireEntry<'_>, vantage: Vantage) -> (&'a str, i64) {
     if vantage == Vantage::Foreign {
-        if let Some(wan) = wire.service.tagged_addresses.as_ref().and_then(|tagged| tagged.get("wan"))
+        if let Some(wan) = wire.service.tagged_addresses.as_ref().and_then(|tagged| tagged.wan.as_ref())
             && !wan.address.is_empty()
         {
             return (&wan.address, if wan.port == 0 { wire.service.port } else { wan.port });
         }
         if wire.service.address.is_empty()
-            && let Some(wan) = wire.node.tagged_addresses.as_ref().and_then(|tagged| tagged.get("wan"))
+            && let Some(wan) = wire.node.tagged_addresses.as_ref().and_then(|tagged| tagged.wan.as_ref())
         {
             return (wan, wire.service.port);
         }

@@ -26,7 +26,7 @@ impl WireEntry<'_> {
     pub(super) fn zone(&self) -> Option<&str> {
         let localities = [&self.service.locality, &self.node.locality];
         let named = localities.into_iter().flatten().find_map(|locality| locality.zone.as_deref());
-        let node = || self.node.meta.as_ref().and_then(|meta| meta.get("zone")).map(AsRef::as_ref);
+        let node = || self.node.meta.as_ref().and_then(|meta| meta.zone.as_deref());
         named.or_else(node)
     }
 }
@@ -41,11 +41,24 @@ pub(super) struct WireNode<'a> {
     #[serde(borrow, default)]
     pub(super) datacenter: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) tagged_addresses: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+    pub(super) tagged_addresses: Option<WireNodeAddresses<'a>>,
     #[serde(borrow, default)]
-    pub(super) meta: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+    meta: Option<WireNodeMeta<'a>>,
     #[serde(borrow, default)]
-    pub(super) locality: Option<WireLocality<'a>>,
+    locality: Option<WireLocality<'a>>,
+}
+
+/// Only what is read of a node's addresses and metadata: a list has thousands.
+#[derive(Deserialize)]
+pub(super) struct WireNodeAddresses<'a> {
+    #[serde(borrow, default)]
+    pub(super) wan: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct WireNodeMeta<'a> {
+    #[serde(borrow, default)]
+    zone: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +71,7 @@ pub(super) struct WireService<'a> {
     #[serde(borrow, default)]
     pub(super) address: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) tagged_addresses: Option<BTreeMap<Cow<'a, str>, WireAddress<'a>>>,
+    pub(super) tagged_addresses: Option<WireAddresses<'a>>,
     #[serde(borrow, default)]
     pub(super) meta: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
     #[serde(default)]
@@ -72,7 +85,13 @@ pub(super) struct WireService<'a> {
     #[serde(borrow, default)]
     pub(super) peer_name: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    pub(super) locality: Option<WireLocality<'a>>,
+    locality: Option<WireLocality<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireAddresses<'a> {
+    #[serde(borrow, default)]
+    pub(super) wan: Option<WireAddress<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -95,9 +114,9 @@ pub(super) struct WireWeights {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct WireLocality<'a> {
+struct WireLocality<'a> {
     #[serde(borrow, default)]
-    pub(super) zone: Option<Cow<'a, str>>,
+    zone: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]

@@ -186,6 +186,18 @@ impl InstanceBuilder {
         self
     }
 
+    /// Sets all of its tags, in place of those it had.
+    pub fn tags(mut self, tags: Tags) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// Sets all of its metadata, in place of what it had.
+    pub fn metadata(mut self, meta: Meta) -> Self {
+        self.meta = meta;
+        self
+    }
+
     /// Says in which zone it runs.
     pub fn zone(mut self, zone: impl TryInto<Zone, Error: Into<ConfigError>>) -> Self {
         match self.problems.parse(zone) {
