@@ -16,6 +16,8 @@ mod request;
 mod reqwest_transport;
 mod response;
 mod secret;
+#[cfg(feature = "suites")]
+pub mod suite;
 mod transport;
 mod version;
 pub mod watch;

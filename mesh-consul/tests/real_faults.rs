@@ -221,9 +221,9 @@ async fn lost(watch: &mut mesh_consul::watch::ServiceWatch) {
 async fn heard(watch: &mut mesh_consul::watch::ServiceWatch) -> WatchEvent {
     let heard = async {
         loop {
-            match watch.next().await {
-                WatchEvent::Lost(_) => {}
-                event => return event,
+            let event = watch.next().await;
+            if !matches!(event, WatchEvent::Lost(_)) {
+                return event;
             }
         }
     };
