@@ -97,10 +97,10 @@ impl Model {
                     1 => (TtlStatus::Warning, Warning),
                     _ => (TtlStatus::Critical, Critical),
                 };
-                if registry.report(&world::id(&id), status, "") {
-                    if let Some(held) = self.held.get_mut(&id) {
-                        held.status = seen;
-                    }
+                if registry.report(&world::id(&id), status, "")
+                    && let Some(held) = self.held.get_mut(&id)
+                {
+                    held.status = seen;
                 }
                 format!("report {id} {status:?}")
             }
