@@ -111,7 +111,7 @@ impl Consul {
         Ok(!is_empty_list(&answer.body))
     }
 
-    /// Asks for the removal of an instance that there is none of, which needs the permission and changes nothing.
+    /// Asks Consul whether the token may register the service; registering to find out would change something.
     async fn may_write_service(&self, service: &str) -> Result<bool, ConsulError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

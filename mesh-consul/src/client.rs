@@ -21,7 +21,7 @@ use crate::reqwest_transport::{ReqwestTransport, TransportConfigError};
 use crate::response::{Answer, Meta, retry_after};
 use crate::secret::Secret;
 use crate::transport::{Transport, TransportError};
-use crate::version::Version;
+use crate::version::{Agent, Version};
 use crate::watch::{Hub, ServiceWatch};
 
 /// A client of one Consul agent. Cheap to clone; clones share connections and watches.
@@ -48,7 +48,7 @@ struct Inner {
     environment: Environment,
     token: Mutex<Option<HeaderValue>>,
     basic_auth: Option<HeaderValue>,
-    version: tokio::sync::OnceCell<Option<Version>>,
+    agent: tokio::sync::OnceCell<Agent>,
     /// One for each request that may be under way, but for those that must not wait.
     requests: Semaphore,
     hub: Hub,
@@ -110,7 +110,7 @@ impl Consul {
             environment,
             token: Mutex::new(token),
             basic_auth,
-            version: tokio::sync::OnceCell::new(),
+            agent: tokio::sync::OnceCell::new(),
             requests,
             hub,
         };
@@ -153,7 +153,8 @@ impl Consul {
         let mut first = None;
         for datacenter in legs(options) {
             let request = self.scoped(options.request(service.as_str(), datacenter, options.consistency), options);
-            let listing = read_listing(service, options, datacenter, &self.send(&request).await?)?;
+            let vantage = self.vantage(datacenter).await?;
+            let listing = read_listing(service, options, vantage, &self.send(&request).await?)?;
             if listing.snapshot.iter().any(is_live) {
                 return Ok(listing);
             }
@@ -182,7 +183,19 @@ impl Consul {
     /// # Errors
     /// What went wrong.
     pub async fn version(&self) -> Result<Option<Version>, ConsulError> {
-        self.inner.version.get_or_try_init(|| crate::version::probe(self)).await.copied()
+        Ok(self.agent().await?.version)
+    }
+
+    /// Who the agent is, asked once.
+    async fn agent(&self) -> Result<&Agent, ConsulError> {
+        self.inner.agent.get_or_try_init(|| crate::version::probe(self)).await
+    }
+
+    /// From where the instances of `datacenter` are seen.
+    pub(crate) async fn vantage(&self, datacenter: Option<&str>) -> Result<Vantage, ConsulError> {
+        let Some(datacenter) = datacenter else { return Ok(Vantage::Local) };
+        let home = self.agent().await?.datacenter.as_deref() == Some(datacenter);
+        Ok(if home { Vantage::Local } else { Vantage::Foreign })
     }
 
     /// This client for a task that must not keep the watches alive.
@@ -282,14 +295,14 @@ impl fmt::Debug for Inner {
 pub(crate) fn read_listing(
     service: &ServiceName,
     options: &QueryOptions,
-    datacenter: Option<&str>,
+    vantage: Vantage,
     answer: &Answer,
 ) -> Result<Listing, ConsulError> {
-    let foreign = datacenter.is_some() && !answer.meta.translates_addresses;
+    // An agent that translates addresses has put the right ones in place already.
+    let vantage = if answer.meta.translates_addresses { Vantage::Local } else { vantage };
     let listing = if options.prepared_query {
         health::decode_query(service, &answer.body)
     } else {
-        let vantage = if foreign { Vantage::Foreign } else { Vantage::Local };
         health::decode(service, &answer.body, vantage)
     };
     let listing = listing

@@ -43,6 +43,8 @@ pub(crate) enum Cause {
     Invalid(Arc<str>),
     /// Consul answers, and hides what was asked for.
     Denied(Arc<str>),
+    /// Part of it was done, and the rest refused.
+    Partial(Arc<str>),
 }
 
 /// What a failure means to whoever waits for success.
@@ -128,7 +130,8 @@ impl ConsulError {
             | Cause::Decode(_)
             | Cause::Unsupported(_)
             | Cause::Invalid(_)
-            | Cause::Denied(_) => None,
+            | Cause::Denied(_)
+            | Cause::Partial(_) => None,
         }
     }
 
@@ -143,7 +146,8 @@ impl ConsulError {
             | Cause::Decode(_)
             | Cause::Unsupported(_)
             | Cause::Invalid(_)
-            | Cause::Denied(_) => None,
+            | Cause::Denied(_)
+            | Cause::Partial(_) => None,
         }
     }
 
@@ -161,7 +165,7 @@ impl ConsulError {
             Cause::Answer { status, body, .. } => class_of(*status, body),
             Cause::Decode(_) => ErrorClass::Decode,
             Cause::Unsupported(_) => ErrorClass::Unsupported,
-            Cause::Invalid(_) => ErrorClass::BadRequest,
+            Cause::Invalid(_) | Cause::Partial(_) => ErrorClass::BadRequest,
             Cause::Denied(_) => ErrorClass::AclDenied,
         }
     }
@@ -213,6 +217,7 @@ impl fmt::Display for ConsulError {
             Cause::Unsupported(reason) => write!(f, "not supported: {}", shown(reason)),
             Cause::Invalid(reason) => write!(f, "not valid: {}", shown(reason)),
             Cause::Denied(reason) => write!(f, "denied: {}", shown(reason)),
+            Cause::Partial(reason) => write!(f, "done in part: {}", shown(reason)),
         }
     }
 }
@@ -236,6 +241,7 @@ impl From<ConsulError> for RegistryError {
             Cause::Connect => return Self::Unreachable { source },
             Cause::Timeout(after) => return Self::Timeout { after: *after },
             Cause::Invalid(_) | Cause::Unsupported(_) => return Self::Invalid { reason },
+            Cause::Partial(_) => return Self::Partial { reason, source },
             Cause::Broken | Cause::Answer { .. } | Cause::Decode(_) | Cause::Denied(_) => {}
         }
         match error.class() {

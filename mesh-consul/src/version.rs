@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::agent::decode;
 use crate::client::Consul;
 use crate::error::{Cause, ConsulError, ErrorClass};
 use crate::options::QueryOptions;
@@ -38,25 +39,41 @@ impl fmt::Display for Version {
     }
 }
 
-/// Asks the agent for its version; none where the token may not read it.
-pub(crate) async fn probe(consul: &Consul) -> Result<Option<Version>, ConsulError> {
+/// What an agent says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Agent {
+    pub(crate) version: Option<Version>,
+    pub(crate) datacenter: Option<String>,
+}
+
+/// Asks the agent who it is; where the token may not read that, its datacenter is the nearest.
+pub(crate) async fn probe(consul: &Consul) -> Result<Agent, ConsulError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Agent {
-        config: AgentConfig,
+    struct Itself {
+        config: ItsConfig,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct AgentConfig {
+    struct ItsConfig {
         version: String,
+        #[serde(default)]
+        datacenter: Option<String>,
     }
-    let answer = match consul.send(&Request::get("read version", &["agent", "self"])).await {
-        Err(error) if error.class() == ErrorClass::AclDenied => return Ok(None),
-        answer => answer?,
-    };
-    let agent: Agent = serde_json::from_slice(&answer.body)
-        .map_err(|error| ConsulError::new("read version", Cause::Decode(error.to_string().into())).caused_by(error))?;
-    Ok(Version::parse(&agent.config.version))
+    let operation = "read agent";
+    match consul.send(&Request::get(operation, &["agent", "self"])).await {
+        Ok(answer) => {
+            let ItsConfig { version, datacenter } = decode::<Itself>(operation, &answer)?.config;
+            Ok(Agent { version: Version::parse(&version), datacenter })
+        }
+        Err(error) if error.class() == ErrorClass::AclDenied => {
+            let answer = consul.send(&Request::get("list datacenters", &["catalog", "datacenters"])).await?;
+            // Sorted by distance, so the agent's own comes first.
+            let datacenters: Vec<String> = decode("list datacenters", &answer)?;
+            Ok(Agent { version: None, datacenter: datacenters.into_iter().next() })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl Consul {

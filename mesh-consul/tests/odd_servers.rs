@@ -5,9 +5,9 @@ mod world;
 
 use std::time::Duration;
 
-use mesh_consul::mesh_core::port::{RegistryError, WatchEvent};
+use mesh_consul::mesh_core::port::{Registry as _, RegistryError, WatchEvent};
 use mesh_consul::watch::ServiceWatch;
-use mesh_consul::{Consul, ErrorClass, QueryOptions};
+use mesh_consul::{Consul, ConsulRegistry, ErrorClass, QueryOptions};
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 use world::*;
@@ -195,6 +195,8 @@ async fn an_answer_that_is_too_large_is_refused_before_it_is_read_whole() {
 #[tokio::test]
 async fn what_is_asked_is_encoded_and_compressed_answers_are_welcome() {
     let server = MockServer::start().await;
+    let itself = ResponseTemplate::new(200).set_body_string(r#"{"Config":{"Datacenter":"dc1","Version":"1.8.7"}}"#);
+    Mock::given(path("/v1/agent/self")).respond_with(itself).mount(&server).await;
     Mock::given(method("GET")).respond_with(indexed(list(&["a"]), 3)).mount(&server).await;
     let consul = Consul::new(config(&server.uri())).expect("a client");
     let mut options = QueryOptions::default();
@@ -203,7 +205,8 @@ async fn what_is_asked_is_encoded_and_compressed_answers_are_welcome() {
     options.near = Some("_agent".to_owned());
     options.datacenters = vec!["dc2".to_owned()];
     consul.health(&name("web"), &options).await.expect("a list");
-    let asked = &server.received_requests().await.expect("recorded")[0];
+    let asked = server.received_requests().await.expect("recorded");
+    let asked = asked.iter().find(|asked| asked.url.path() == HEALTH).expect("asked");
     assert_eq!(
         format!("{}?{}", asked.url.path(), asked.url.query().unwrap_or_default()),
         "/v1/health/service/web?stale&tag=a%20b&tag=c&near=_agent\
@@ -221,12 +224,58 @@ async fn the_first_datacenter_with_somebody_to_call_counts() {
     Mock::given(dc("dc1")).respond_with(indexed(critical, 3)).up_to_n_times(1).mount(&server).await;
     Mock::given(dc("dc1")).respond_with(indexed(list(&["a"]), 4)).mount(&server).await;
     Mock::given(dc("dc2")).respond_with(indexed(list(&["b"]), 3)).mount(&server).await;
+    let itself = ResponseTemplate::new(200).set_body_string(r#"{"Config":{"Datacenter":"dc1","Version":"1.8.7"}}"#);
+    Mock::given(path("/v1/agent/self")).respond_with(itself).mount(&server).await;
     let consul = Consul::new(config(&server.uri())).expect("a client");
     let mut options = QueryOptions::default();
     options.datacenters = vec!["dc1".to_owned(), "dc2".to_owned()];
     let mut watch = consul.watch(&name("web"), &options).expect("valid");
     let said = until(&mut watch, |seen| ids(seen) == ["a"] && seen[0].1 == PASSING).await;
     assert!(said.iter().any(|said| said.contains("\"b\"")), "{said:?}");
+}
+
+#[tokio::test]
+async fn the_home_datacenter_by_name_has_its_own_addresses_and_another_its_wan_addresses() {
+    let server = MockServer::start().await;
+    let itself = r#"{"Config":{"Datacenter":"dc1","Version":"1.20.1"}}"#;
+    let itself = ResponseTemplate::new(200).set_body_string(itself);
+    Mock::given(path("/v1/agent/self")).respond_with(itself).expect(1).mount(&server).await;
+    let wan =
+        entry("a").replace(r#""Port":80"#, r#""Port":80,"TaggedAddresses":{"wan":{"Address":"198.18.0.1","Port":81}}"#);
+    let answer = indexed(ResponseTemplate::new(200).set_body_string(format!("[{wan}]")), 3);
+    Mock::given(path(HEALTH)).respond_with(answer).mount(&server).await;
+    let consul = Consul::new(config(&server.uri())).expect("a client");
+    for (datacenter, address) in [("dc1", "10.0.0.1:80"), ("dc2", "198.18.0.1:81")] {
+        let mut options = QueryOptions::default();
+        options.datacenters = vec![datacenter.to_owned()];
+        let listing = consul.health(&name("web"), &options).await.expect("a list");
+        assert_eq!(listing.snapshot.entries()[0].instance().authority(), address);
+    }
+}
+
+#[tokio::test]
+async fn a_re_registration_that_is_refused_and_applied_in_part_says_so() {
+    let server = MockServer::start().await;
+    let held = |port| {
+        let body = format!(
+            r#"{{"ID":"a","Service":"web","Tags":null,"Meta":null,"Port":{port},"Address":"127.0.0.1","Weights":{{"Passing":1,"Warning":1}}}}"#
+        );
+        ResponseTemplate::new(200).set_body_string(body)
+    };
+    let refused = ResponseTemplate::new(500).set_body_string("Invalid check: whatever");
+    Mock::given(path("/v1/agent/service/register")).respond_with(refused).mount(&server).await;
+    Mock::given(path("/v1/agent/checks"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("{}"))
+        .mount(&server)
+        .await;
+    Mock::given(path("/v1/agent/service/a")).respond_with(held(80)).up_to_n_times(1).mount(&server).await;
+    Mock::given(path("/v1/agent/service/a")).respond_with(held(81)).up_to_n_times(1).mount(&server).await;
+    Mock::given(path("/v1/agent/service/a")).respond_with(held(80)).mount(&server).await;
+    let registry = ConsulRegistry::new(Consul::new(config(&server.uri())).expect("a client"));
+    let error = registry.register(&web("a", 81)).await.expect_err("refused");
+    assert!(matches!(&error, RegistryError::Partial { reason, .. } if reason.contains("no check stands")), "{error:?}");
+    let error = registry.register(&web("a", 81)).await.expect_err("refused");
+    assert!(matches!(error, RegistryError::Refused { .. }), "nothing was applied: {error:?}");
 }
 
 const HEALTH: &str = "/v1/health/service/web";

@@ -14,6 +14,7 @@ use super::machine::{QueryId, WatchAnswer, WatchEffect, WatchInput, WatchMachine
 use crate::access::is_empty_list;
 use crate::client::{Consul, read_listing};
 use crate::error::ConsulError;
+use crate::health::Vantage;
 use crate::options::{Consistency, blocking};
 use crate::request::Lane;
 use crate::response::Answer;
@@ -103,15 +104,12 @@ impl Follower {
         if self.permit.is_some() { WatchMode::Blocking } else { WatchMode::Polling }
     }
 
-    fn read(&mut self, op: QueryId, answer: Result<Answer, ConsulError>) -> WatchInput {
-        let result = answer.and_then(|answer| {
+    fn read(&mut self, op: QueryId, answer: Result<(Answer, Vantage), ConsulError>) -> WatchInput {
+        let result = answer.and_then(|(answer, vantage)| {
             let meta = answer.meta.clone();
             let snapshot = match &self.last {
                 Some((body, snapshot)) if *body == answer.body => Arc::clone(snapshot),
-                Some(_) | None => {
-                    let WatchKey { service, options, datacenter } = &self.key;
-                    read_listing(service, options, datacenter.as_deref(), &answer)?.snapshot
-                }
+                Some(_) | None => read_listing(&self.key.service, &self.key.options, vantage, &answer)?.snapshot,
             };
             self.last = Some((answer.body, Arc::clone(&snapshot)));
             Ok(WatchAnswer {
@@ -158,9 +156,10 @@ async fn ask(
     key: &WatchKey,
     block: Option<(crate::index::Index, std::time::Duration)>,
     strict: bool,
-) -> Result<Answer, ConsulError> {
+) -> Result<(Answer, Vantage), ConsulError> {
     let WatchKey { service, options, datacenter } = key;
     consul.verify_supported(options).await?;
+    let vantage = consul.vantage(datacenter.as_deref()).await?;
     let consistency = if strict { Consistency::Leader } else { options.consistency };
     let mut request = options.request(service.as_str(), datacenter.as_deref(), consistency).lane(Lane::Watch);
     // The machine gives up in time; this only bounds what a lost machine would leave behind.
@@ -168,20 +167,20 @@ async fn ask(
     if let Some((index, wait)) = block {
         request = blocking(request, index.get(), wait);
     }
-    consul.send(&consul.scoped(request, options)).await
+    Ok((consul.send(&consul.scoped(request, options)).await?, vantage))
 }
 
 /// `answer`, unless it lists nothing because the token may not see it.
 async fn with_access(
     consul: &Consul,
     key: &WatchKey,
-    answer: Result<Answer, ConsulError>,
-) -> Result<Answer, ConsulError> {
-    let answer = answer?;
+    answer: Result<(Answer, Vantage), ConsulError>,
+) -> Result<(Answer, Vantage), ConsulError> {
+    let (answer, vantage) = answer?;
     if is_empty_list(&answer.body) {
         consul.verify_visible(key.service.as_str(), &answer.meta).await?;
     }
-    Ok(answer)
+    Ok((answer, vantage))
 }
 
 pub(crate) async fn sleep_until(clock: &dyn mesh_core::port::Clock, due: Option<Instant>) {

@@ -4,22 +4,23 @@
 //! maintenance that a re-registration would end is put back, heartbeats are fed, what a crashed predecessor left is
 //! taken away, and a registration counts as seen only where others see it.
 
+mod inspection;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch};
-use mesh_core::registration::{Part, PartState, Standing};
+use mesh_core::registration::{Part, Standing};
 use mesh_core::service::{ConfigError, InstanceId, ServiceConfig, ServiceName};
-use mesh_core::snapshot::Entry;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::agent::body::{self, Registration};
 use crate::agent::{Held, TtlStatus};
 use crate::client::{ClientError, Consul, invalid};
-use crate::config::{ConsulConfig, Verification};
-use crate::error::{Cause, ConsulError};
+use crate::config::ConsulConfig;
+use crate::error::{Cause, ConsulError, ErrorClass};
 use crate::heartbeat::{Heartbeat, Report};
 use crate::options::QueryOptions;
 
@@ -99,7 +100,9 @@ impl ConsulRegistry {
     /// something else is said. False where this process has registered no such instance.
     pub fn report(&self, id: &InstanceId, status: TtlStatus, note: &str) -> bool {
         let kept = self.shared.kept();
-        kept.get(id).is_some_and(|kept| kept.reports.send((status, note.into())).is_ok() || kept.registered)
+        let Some(kept) = kept.get(id).filter(|kept| kept.registered) else { return false };
+        kept.reports.send_replace((status, note.into()));
+        true
     }
 
     fn made(consul: Consul, options: QueryOptions, overrides: BTreeMap<ServiceName, QueryOptions>) -> Self {
@@ -152,7 +155,9 @@ impl Shared {
         self.consul.verify_supported(&QueryOptions::default()).await?;
         let before = self.consul.held(config.id()).await?;
         let due = self.note(config, before.maintenance);
-        self.consul.put_service(body).await?;
+        if let Err(error) = self.consul.put_service(body).await {
+            return Err(self.part_by_part(config, &registration, error).await);
+        }
         if let Some(reason) = &due {
             self.consul.set_maintenance(config.id().as_str(), Some(reason)).await?;
         }
@@ -162,6 +167,23 @@ impl Shared {
             self.clear_ghosts(config, owner).await;
         }
         Ok(())
+    }
+
+    /// What a registration that was refused has changed all the same: 1.8.7 refuses a check of a service that stands, and
+    /// has applied its new address.
+    async fn part_by_part(&self, config: &ServiceConfig, wanted: &Registration<'_>, error: ConsulError) -> ConsulError {
+        if error.class() != ErrorClass::BadRequest && error.status().is_none_or(|status| status < 500) {
+            return error;
+        }
+        match self.consul.held(config.id()).await {
+            Ok(Held { service: Some(found), checks, .. }) if wanted.matches(&found) => {
+                let check = if checks.is_empty() { "no check stands" } else { "the check that stands may be another" };
+                let reason = format!("the service stands as it was to, and {check}; {error}");
+                ConsulError::new(REGISTER, Cause::Partial(reason.into())).caused_by(error)
+            }
+            // What cannot be looked at is nothing to make a claim about.
+            Ok(_) | Err(_) => error,
+        }
     }
 
     /// Notes which maintenance must stand after the registration, and returns its reason.
@@ -236,45 +258,6 @@ impl Shared {
         }
     }
 
-    async fn inspect(&self, config: &ServiceConfig) -> Result<Standing, ConsulError> {
-        let owner = self.consul.config().owner.clone();
-        let wanted = Registration::of(config, owner.as_deref()).map_err(|error| invalid("inspect service", &error))?;
-        let due = self.kept().get(config.id()).and_then(|kept| kept.due.clone());
-        let mut held = self.consul.held(config.id()).await?;
-        if let (Some(reason), Some(_), None) = (&due, &held.service, &held.maintenance) {
-            self.consul.set_maintenance(config.id().as_str(), Some(reason)).await?;
-            held.maintenance = due;
-        }
-        let check = standing_of_check(&wanted, &held);
-        let service = standing_of_service(config, &wanted, &held);
-        if self.consul.config().verification == Verification::Agent {
-            return Ok(Standing { service, check });
-        }
-        let seen = self.seen(config).await?;
-        let service = match (service, seen) {
-            (PartState::Absent, None) => PartState::Absent,
-            (PartState::Matches, Some(true)) => PartState::Matches,
-            // The agent has not told the servers yet, or they not each other.
-            (PartState::Absent | PartState::Matches | PartState::Differs, _) => PartState::Differs,
-        };
-        Ok(Standing { service, check })
-    }
-
-    /// Whether the catalogue has the instance, and as it should be.
-    async fn seen(&self, config: &ServiceConfig) -> Result<Option<bool>, ConsulError> {
-        let instance = config.instance();
-        let filter = format!("Service.ID == \"{}\"", config.id());
-        let options = QueryOptions { filter: Some(filter), ..QueryOptions::default() };
-        let listing = self.consul.health(config.service(), &options).await?;
-        let fits = |entry: &Entry| {
-            let found = entry.instance();
-            found.id() == instance.id() && found.host() == instance.host() && found.port() == instance.port()
-        };
-        let same = |entry: &Entry| fits(entry) && entry.instance().tags() == instance.tags();
-        let any = listing.snapshot.iter().any(fits);
-        Ok(any.then(|| listing.snapshot.iter().any(same)))
-    }
-
     fn doubts_of(&self, instance: &InstanceId) -> Arc<Notify> {
         let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(doubts.entry(instance.clone()).or_default())
@@ -311,25 +294,6 @@ impl Drop for Shared {
         if let Some(guard) = self.guard.lock().unwrap_or_else(PoisonError::into_inner).take() {
             guard.abort();
         }
-    }
-}
-
-fn standing_of_service(config: &ServiceConfig, wanted: &Registration<'_>, held: &Held) -> PartState {
-    let Some(found) = &held.service else { return PartState::Absent };
-    let drained = config.instance().weights().passing.is_drained();
-    // Somebody else's maintenance drains as well.
-    let as_wanted = match &held.maintenance {
-        Some(reason) => drained || reason != DRAINED,
-        None => !drained,
-    };
-    if as_wanted && wanted.matches(found) { PartState::Matches } else { PartState::Differs }
-}
-
-fn standing_of_check(wanted: &Registration<'_>, held: &Held) -> PartState {
-    match (wanted.check_notes(), held.checks.as_slice()) {
-        (_, []) => PartState::Absent,
-        (Some(notes), [only]) if only.notes == notes => PartState::Matches,
-        (Some(_) | None, _) => PartState::Differs,
     }
 }
 
