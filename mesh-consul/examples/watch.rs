@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 println!("{} instances", list.snapshot.len());
                 for entry in list.snapshot.iter() {
                     let instance = entry.instance();
-                    println!("  {:<24} {:<22} {:?}", instance.id(), instance.authority(), entry.status());
+                    println!("  {:<24} {:<22} {:?}", instance.id().as_str(), instance.authority(), entry.status());
                 }
             }
             // Sent whenever Consul was heard and had nothing new: what was listed is not old.
