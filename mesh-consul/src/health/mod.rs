@@ -41,12 +41,12 @@ pub enum Vantage {
 /// # Errors
 /// Where it is no list.
 pub fn decode(service: &ServiceName, body: &[u8], vantage: Vantage) -> Result<Listing, serde_json::Error> {
-    if let Ok(entries) = serde_json::from_slice::<Option<Vec<WireEntry<'_>>>>(body) {
+    if let Ok(entries) = read::<Option<Vec<WireEntry<'_>>>>(body) {
         let read = entries.unwrap_or_default().into_iter().map(Ok);
         return Ok(listing(service, read, vantage));
     }
     // One of them is odd: they are read one by one, at twice the cost.
-    let entries: Option<Vec<&RawValue>> = serde_json::from_slice(body)?;
+    let entries: Option<Vec<&RawValue>> = read(body)?;
     Ok(listing(service, one_by_one(entries.as_deref().unwrap_or_default()), vantage))
 }
 
@@ -55,9 +55,18 @@ pub fn decode(service: &ServiceName, body: &[u8], vantage: Vantage) -> Result<Li
 /// # Errors
 /// Where it is no such answer.
 pub fn decode_query(service: &ServiceName, body: &[u8]) -> Result<Listing, serde_json::Error> {
-    let query: WireQuery<'_> = serde_json::from_slice(body)?;
+    let query: WireQuery<'_> = read(body)?;
     let vantage = if query.failovers > 0 { Vantage::Foreign } else { Vantage::Local };
     Ok(listing(service, one_by_one(query.nodes.as_deref().unwrap_or_default()), vantage))
+}
+
+/// Reads `body`, which is known to be UTF-8 after one look and not after one for each text in it.
+fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, serde_json::Error> {
+    match str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        // Names the place.
+        Err(_) => serde_json::from_slice(body),
+    }
 }
 
 /// What each of `entries` reads as, or why it does not.
