@@ -99,12 +99,12 @@ fn entry(service: &ServiceName, wire: &WireEntry<'_>, vantage: Vantage) -> Resul
     let (host, port) = address(wire, vantage);
     // Others' tags and metadata need not keep to our rules: what breaks them is left out, and the instance stays.
     let mut tags = Tags::default();
-    for tag in wire.service.tags.iter().flatten().filter_map(|tag| tag.parse::<Tag>().ok()) {
+    for tag in wire.service.tags.iter().flatten().filter_map(|tag| tag.0.parse::<Tag>().ok()) {
         let _ = tags.insert(tag);
     }
     let mut meta = Meta::default();
     for (key, value) in wire.service.meta.iter().flatten() {
-        let _ = meta.insert(key, value);
+        let _ = meta.insert(&key.0, &value.0);
     }
     if let Some(zone) = wire.zone().filter(|_| meta.get(META_ZONE).is_none()) {
         let _ = meta.insert(META_ZONE, zone);

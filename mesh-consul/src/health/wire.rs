@@ -9,6 +9,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// Text that is borrowed where it has no escapes, also within lists and tables, where a plain [`Cow`] would be copied.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
 /// One element of `/v1/health/service`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -67,13 +72,13 @@ pub(super) struct WireService<'a> {
     #[serde(borrow, rename = "ID")]
     pub(super) id: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) tags: Option<Vec<Cow<'a, str>>>,
+    pub(super) tags: Option<Vec<Text<'a>>>,
     #[serde(borrow, default)]
     pub(super) address: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(super) tagged_addresses: Option<WireAddresses<'a>>,
     #[serde(borrow, default)]
-    pub(super) meta: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+    pub(super) meta: Option<BTreeMap<Text<'a>, Text<'a>>>,
     #[serde(default)]
     pub(super) port: i64,
     #[serde(default)]
