@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mesh::mesh_core::port::{Registry as _, RegistryError};
-use mesh::registry::MemoryRegistry;
+use mesh::registry::{MemoryRegistry, StaticListError, StaticRegistry};
 use mesh::{HealthCheck, ServiceConfig};
 
 #[tokio::test]
@@ -22,4 +22,12 @@ async fn a_registry_without_an_agent_refuses_them_and_keeps_nothing() {
         assert!(reason.starts_with("check.kind: "), "{reason}");
         assert!(!registry.resolve(config.service()).await.unwrap().known);
     }
+}
+
+#[test]
+fn a_list_refuses_them_too_and_says_where() {
+    let text = "[[instance]]\nservice = \"api\"\nhost = \"127.0.0.1\"\nport = 80\ncheck = { kind = \"grpc\" }\n";
+    let refused = StaticRegistry::from_toml(text).unwrap_err();
+    assert!(matches!(refused, StaticListError::Check { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("line 1") && refused.to_string().contains("check.kind: grpc"), "{refused}");
 }

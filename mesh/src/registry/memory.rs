@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::{entry, standing};
+use super::{agents_check, entry, standing};
 
 /// A registry in memory, for one process or one machine's tests. Clones share what they hold.
 ///
@@ -140,7 +140,9 @@ struct Service {
 
 impl Shared {
     fn register(&self, config: &ServiceConfig) -> Result<(), RegistryError> {
-        verify_check(config)?;
+        if let Some(reason) = agents_check(config) {
+            return Err(RegistryError::Invalid { reason: reason.into() });
+        }
         let mut services = self.services();
         let feed = services.admit(config.service(), self.config.services_max)?;
         feed.borrow().verify_room(config, self.config.instances_max)?;
@@ -193,14 +195,6 @@ impl Shared {
     fn services(&self) -> MutexGuard<'_, Services> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// There is no agent here: a check that only one can run would never be run.
-fn verify_check(config: &ServiceConfig) -> Result<(), RegistryError> {
-    let Some(check) = config.check().filter(|check| check.kind().needs_agent()) else { return Ok(()) };
-    let kind = check.kind().as_str();
-    let rule = "is not allowed: this registry has no agent, which gRPC, TTL and alias checks and any over TLS need";
-    Err(RegistryError::Invalid { reason: format!("check.kind: {kind} {rule}").into() })
 }
 
 impl Services {

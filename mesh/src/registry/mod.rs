@@ -40,3 +40,10 @@ fn run_by_mesh(check: Option<&HealthCheck>) -> Option<&HealthCheck> {
 fn run_by_registry(check: Option<&HealthCheck>) -> Option<&HealthCheck> {
     check.filter(|check| check.run_by() == CheckRunner::Registry)
 }
+
+/// What is wrong with the check of `config` here: there is no agent, so one that only an agent can run never would be.
+fn agents_check(config: &ServiceConfig) -> Option<String> {
+    let kind = config.check().map(|check| check.kind()).filter(|kind| kind.needs_agent())?.as_str();
+    let rule = "is not allowed: this registry has no agent, which gRPC, TTL and alias checks and any over TLS need";
+    Some(format!("check.kind: {kind} {rule}"))
+}

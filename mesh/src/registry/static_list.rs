@@ -19,7 +19,7 @@ use mesh_core::service::{InstanceId, ServiceConfig, ServiceName};
 use mesh_core::snapshot::{Entry, Snapshot};
 use tokio::sync::watch;
 
-use super::{entry, standing};
+use super::{agents_check, entry, standing};
 pub use error::{ListOrigin, ListPlace, StaticListError};
 
 /// A registry of instances that somebody listed. Clones share the list.
@@ -175,6 +175,9 @@ impl List {
     ) -> Result<Self, StaticListError> {
         let mut services = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (number, config) in instances {
+            if let Some(problem) = agents_check(&config) {
+                return Err(StaticListError::Check { origin: origin.clone(), place: place(number), problem });
+            }
             let listed = services.entry(config.service().clone()).or_default();
             if let Some((first, _)) = listed.insert(config.id().clone(), (number, entry(&config))) {
                 return Err(StaticListError::duplicate(origin, &config, place(first), place(number)));

@@ -47,6 +47,16 @@ pub enum StaticListError {
         /// Where it is listed again.
         second: ListPlace,
     },
+    /// An instance has a check that nobody could run.
+    #[error("{origin}: {place}: {problem}")]
+    Check {
+        /// Where the list came from.
+        origin: ListOrigin,
+        /// The instance.
+        place: ListPlace,
+        /// The field, its value and the rule.
+        problem: String,
+    },
     /// The text lists no instance. An empty file is rather one that is being written than a service that ended.
     #[error("{origin}: lists no [[instance]]")]
     Empty {
