@@ -105,11 +105,9 @@ impl ConsulError {
     /// The failure that the answer `status` with `body` is.
     #[must_use]
     pub fn of_answer(operation: &'static str, status: u16, body: &[u8], retry_after: Option<Duration>) -> Self {
-        let mut end = body.len().min(BODY_BYTES_MAX);
-        while end > 0 && body.get(end).is_some_and(|byte| byte & 0xC0 == 0x80) {
-            end -= 1;
-        }
-        let body = String::from_utf8_lossy(body.get(..end).unwrap_or_default()).trim().into();
+        // A character may lie across the bound; what is no UTF-8 takes three bytes for each of its own.
+        let text = String::from_utf8_lossy(body.get(..BODY_BYTES_MAX + 3).unwrap_or(body));
+        let body = text.get(..text.floor_char_boundary(BODY_BYTES_MAX)).unwrap_or_default().trim().into();
         Self::new(operation, Cause::Answer { status, body, retry_after })
     }
 
@@ -122,33 +120,13 @@ impl ConsulError {
     /// The status of the answer, where there was one.
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
-        match &self.cause {
-            Cause::Answer { status, .. } => Some(*status),
-            Cause::Connect
-            | Cause::Timeout(_)
-            | Cause::Broken
-            | Cause::Decode(_)
-            | Cause::Unsupported(_)
-            | Cause::Invalid(_)
-            | Cause::Denied(_)
-            | Cause::Partial(_) => None,
-        }
+        if let Cause::Answer { status, .. } = &self.cause { Some(*status) } else { None }
     }
 
     /// Consul's own words, at most [`BODY_BYTES_MAX`] bytes of them.
     #[must_use]
     pub fn body(&self) -> Option<&str> {
-        match &self.cause {
-            Cause::Answer { body, .. } => Some(body),
-            Cause::Connect
-            | Cause::Timeout(_)
-            | Cause::Broken
-            | Cause::Decode(_)
-            | Cause::Unsupported(_)
-            | Cause::Invalid(_)
-            | Cause::Denied(_)
-            | Cause::Partial(_) => None,
-        }
+        if let Cause::Answer { body, .. } = &self.cause { Some(body) } else { None }
     }
 
     /// How long Consul asks to wait, where it says so.

@@ -38,8 +38,7 @@ pub fn replay(bytes: &[u8]) -> Replayed {
     for status in [400, 403, 404, 429, 500, 503] {
         let error = ConsulError::of_answer("replay", status, body, retry_after(&headers));
         let (kept, shown) = (error.body().unwrap_or_default().len(), format!("{error} {error:?}"));
-        // What is no UTF-8 takes up to three bytes for each of its own.
-        if kept > crate::error::BODY_BYTES_MAX * 3 || shown.chars().any(|c| c.is_control()) {
+        if kept > crate::error::BODY_BYTES_MAX || shown.chars().any(|c| c.is_control()) {
             panic!("an error keeps {kept} bytes, or shows control characters");
         }
     }

@@ -18,6 +18,14 @@ fn the_corpus_replays_and_reaches_what_it_is_for() {
     assert!(all.iter().any(|replayed| replayed.indexed) && all.iter().any(|replayed| !replayed.indexed));
 }
 
+#[test]
+fn an_error_keeps_no_more_of_a_body_than_it_says() {
+    for byte in [b'a', 0xFF, 0xC3] {
+        let _ = replay(&vec![byte; 10_000]);
+    }
+    let _ = replay("é".repeat(5_000).as_bytes());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
