@@ -10,10 +10,10 @@ use mesh_core::recorder::{NoRecorder, Recorder};
 use mesh_core::service::ServiceName;
 
 use crate::config::MeshConfig;
-use crate::env::Environment;
 use crate::error::BuildError;
 use crate::registry::MemoryRegistry;
 use crate::service_mesh::{Inner, ServiceMesh};
+use mesh_cache::Environment;
 
 /// Puts a [`ServiceMesh`] together. What is left out is the embedded default: a registry in this process, the
 /// system's clock, entropy and network, and no metrics.

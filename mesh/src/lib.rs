@@ -3,9 +3,7 @@
 mod builder;
 mod call;
 mod config;
-mod dial;
 mod driver;
-mod env;
 mod error;
 mod lease;
 mod local;
@@ -19,10 +17,10 @@ mod service_mesh;
 pub use builder::ServiceMeshBuilder;
 pub use call::CallPolicy;
 pub use config::MeshConfig;
-pub use dial::{Dial, Stream, TcpDial};
-pub use env::{Environment, OsEntropy, TokioClock};
 pub use error::{BuildError, CallError, DeregisterError, RegisterError, ServiceError};
 pub use lease::Lease;
+pub use mesh_cache;
+pub use mesh_cache::{Dial, Environment, OsEntropy, Stream, TcpDial, TokioClock};
 #[cfg(feature = "consul")]
 pub use mesh_consul;
 #[cfg(feature = "consul")]

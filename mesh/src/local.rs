@@ -10,9 +10,9 @@ use mesh_core::port::Clock;
 use mesh_core::rng::Rng;
 use mesh_core::time::Instant;
 
-use crate::env::Environment;
 use crate::lease::Lease;
 use crate::service::Followed;
+use mesh_cache::Environment;
 
 /// One thread's way into one service.
 #[derive(Debug)]

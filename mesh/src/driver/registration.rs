@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::sleep_until;
-use crate::env::Environment;
+use mesh_cache::Environment;
 
 /// A registration that a task keeps, as its owners hold it.
 #[derive(Clone, Debug)]

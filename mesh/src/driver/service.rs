@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::sleep_until;
-use crate::env::Environment;
 use crate::probe;
 use crate::service::{Command, Followed, ServiceState};
 use crate::service_mesh::Inner;
+use mesh_cache::Environment;
 
 /// The task of one service.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use mesh_core::health::ProbeFailure;
 use mesh_core::service::{CheckMethod, HttpCheck};
 
 use super::{Target, tcp};
-use crate::dial::Stream;
+use mesh_cache::Stream;
 
 /// A request that was answered: the head is here, the body may still be on its way.
 pub(super) struct Exchange {

@@ -14,7 +14,7 @@ use mesh_core::health::{Probe, ProbeFailure, ProbeReport, ProbeVerdict};
 use mesh_core::port::Clock;
 use mesh_core::service::{CheckKind, Host, escape};
 
-use crate::dial::Dial;
+use mesh_cache::Dial;
 
 /// Runs `probe` over a connection of its own from `dial`, and ends within the check's timeout.
 ///

@@ -3,7 +3,7 @@
 use mesh_core::health::ProbeFailure;
 
 use super::Target;
-use crate::dial::Stream;
+use mesh_cache::Stream;
 
 /// Opens a connection to `target` and closes it.
 pub(super) async fn ask(target: &Target<'_>) -> Result<(), ProbeFailure> {

@@ -20,11 +20,11 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::MeshConfig;
 use crate::driver::{self, Kept, RegistrationDriver, ServiceDriver};
-use crate::env::Environment;
 use crate::error::{RegisterError, ServiceError};
 use crate::lease::Lease;
 use crate::local;
 use crate::service::Followed;
+use mesh_cache::Environment;
 
 type Services = BTreeMap<ServiceName, Arc<Followed>>;
 

@@ -1,4 +1,4 @@
-//! Opens connections: what the probes, and later the cache, talk through.
+//! Opens connections: what the probes of a mesh and the connection to Redis talk through.
 //!
 //! Decides in which order the addresses of a name are tried and which are never connected to. Waits without
 //! a limit of its own: whoever dials drops the future when patience ends.

@@ -1,4 +1,4 @@
-//! The world as the mesh meets it: the clock, the operating system's entropy, and connections.
+//! The world as the mesh and its cache meet it: the clock, the operating system's entropy, and connections.
 //!
 //! The one file of this crate that reads a clock or takes entropy. Everything else asks an [`Environment`],
 //! so that a simulation may replace the whole world. It decides nothing.
@@ -12,7 +12,7 @@ use mesh_core::time::{Instant, saturating_nanos};
 
 use crate::dial::{Dial, TcpDial};
 
-/// All that the mesh needs of the world outside, besides its registry.
+/// All that the mesh and its cache need of the world outside, besides a registry.
 ///
 /// Exhaustive, because whoever simulates the world must replace all of it. Cheap to clone.
 #[derive(Clone, Debug)]
