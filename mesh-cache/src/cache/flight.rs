@@ -1,0 +1,284 @@
+//! One load a key, on a task that belongs to the cache.
+//!
+//! Whoever misses first begins the load and waits like everybody after: when a caller loses patience, is cancelled or
+//! drops its future, the load goes on for the others. A load that was overtaken by a change is begun anew, so whoever
+//! waits, since before the change or after it, is served what was read after it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mesh_core::port::BoxFuture;
+use tokio::sync::watch;
+
+use super::Inner;
+use super::stats::count;
+use super::value::{Cached, Found, Loaded};
+use crate::early;
+use crate::entry::{Fresh, Freshness, Source, Version};
+use crate::error::LoadError;
+use crate::failure::Failures;
+use crate::key::{Key, Marks};
+use crate::local::{Kept, Ticket};
+
+/// What everybody who waits for a load gets.
+pub(super) type Outcome<V> = Result<Cached<V>, LoadError>;
+
+/// Where the outcome is waited for.
+pub(super) type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
+
+/// Loads the value of one key from its origin; called again when what it read changed meanwhile.
+pub(super) type Loader<V> = Box<dyn Fn() -> BoxFuture<'static, Result<Loaded<V>, LoadError>> + Send>;
+
+/// The loads under way, and the keys that are left alone.
+#[derive(Debug)]
+pub(super) struct Flights<V> {
+    state: Mutex<State<V>>,
+}
+
+#[derive(Debug)]
+struct State<V> {
+    by_key: BTreeMap<Key, Landing<V>>,
+    failures: Failures,
+    is_shut_down: bool,
+}
+
+/// What a caller who needs a load is told.
+pub(super) enum Boarding<V> {
+    /// One is under way.
+    Join(Landing<V>),
+    /// It is to be begun, by this flight.
+    Lead(Flight<V>, Landing<V>),
+    /// The key is left alone.
+    Refused(LoadError),
+}
+
+impl<V> Flights<V> {
+    pub(super) const fn new(failures: Failures) -> Self {
+        Self { state: Mutex::new(State { by_key: BTreeMap::new(), failures, is_shut_down: false }) }
+    }
+
+    /// From now on nothing is loaded.
+    pub(super) fn shut_down(&self) {
+        self.state().is_shut_down = true;
+    }
+
+    /// What happened to the key makes what it failed at worth another try.
+    pub(super) fn forgive(&self, key: &Key) {
+        self.state().failures.forget(key);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<V>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<V: Send + Sync + 'static> Inner<V> {
+    /// Finds the load of `key`, or begins one.
+    pub(super) fn board(self: &Arc<Self>, key: &Key) -> Boarding<V> {
+        let mut state = self.flights.state();
+        if state.is_shut_down {
+            return Boarding::Refused(LoadError::ShutDown);
+        }
+        if let Some(landing) = state.by_key.get(key) {
+            return Boarding::Join(landing.clone());
+        }
+        if let Some(error) = state.failures.check(key, self.now()) {
+            return Boarding::Refused(error);
+        }
+        let (sender, landing) = watch::channel(None);
+        state.by_key.insert(key.clone(), landing.clone());
+        let flight = Flight { inner: Arc::clone(self), key: key.clone(), sender };
+        Boarding::Lead(flight, landing)
+    }
+}
+
+/// A load under way. However it ends, those who wait are told.
+pub(super) struct Flight<V: Send + Sync + 'static> {
+    inner: Arc<Inner<V>>,
+    key: Key,
+    sender: watch::Sender<Option<Outcome<V>>>,
+}
+
+impl<V: Send + Sync + 'static> Flight<V> {
+    /// Loads, keeps, and tells. Its own deadline is the only one.
+    pub(super) async fn run(self, loader: Loader<V>) {
+        let deadline = self.inner.config.load_deadline;
+        count(&self.inner.counters.loads);
+        let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &loader)).await;
+        let outcome = loaded.unwrap_or(Err(LoadError::TimedOut(deadline)));
+        let outcome = outcome.or_else(|error| self.inner.fall_back(&self.key, error));
+        self.land(outcome);
+    }
+
+    fn land(&self, outcome: Outcome<V>) {
+        // Out of the map first: whoever comes now finds what was kept, or begins anew.
+        self.inner.flights.state().by_key.remove(&self.key);
+        self.sender.send_replace(Some(outcome));
+    }
+}
+
+impl<V: Send + Sync + 'static> Drop for Flight<V> {
+    /// The task panicked or was aborted.
+    fn drop(&mut self) {
+        if self.sender.borrow().is_some() {
+            return;
+        }
+        let error = if std::thread::panicking() { LoadError::Panicked } else { LoadError::ShutDown };
+        let outcome = self.inner.fall_back(&self.key, error);
+        self.land(outcome);
+    }
+}
+
+/// A ticket that is given back however the load ends.
+struct Held<'a, V> {
+    inner: &'a Inner<V>,
+    ticket: Option<Ticket>,
+}
+
+impl<V> Drop for Held<'_, V> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.inner.local.abandon(ticket);
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static> Inner<V> {
+    /// Loads the value of `key` until what was read has not changed meanwhile.
+    async fn load(&self, key: &Key, loader: &Loader<V>) -> Outcome<V> {
+        let Ok(_turn) = self.turns.acquire().await else { return Err(LoadError::ShutDown) };
+        let mut tries_left = self.config.overtaken_max;
+        loop {
+            let held = Held { inner: self, ticket: Some(self.local.begin()) };
+            let (fresh, kept) = self.load_once(key, loader, held).await?;
+            match kept {
+                Kept::Overtaken => count(&self.counters.overtaken),
+                kept => return Ok(self.landed(fresh, kept)),
+            }
+            if tries_left == 0 {
+                return Ok(self.unkept(fresh, Freshness::Stale));
+            }
+            tries_left -= 1;
+        }
+    }
+
+    /// Reads the second tier, then the origin, and keeps what is good.
+    async fn load_once(
+        &self,
+        key: &Key,
+        loader: &Loader<V>,
+        mut held: Held<'_, V>,
+    ) -> Result<(Fresh<V>, Kept<V>), LoadError> {
+        let looked = self.look(key).await;
+        let now = self.now();
+        if let Some(fresh) = looked.good {
+            count(&self.counters.tier_hits);
+            let kept = self.settle(&mut held, key, fresh.clone());
+            return Ok((fresh, kept));
+        }
+        let loaded = loader().await;
+        let took = self.now().since(now);
+        let fresh = match (loaded, looked.fallback) {
+            (Ok(loaded), _) => self.describe(key, loaded, took),
+            (Err(error), Some(fallback)) => {
+                self.failed(key, error);
+                let kept = self.settle(&mut held, key, fallback.clone());
+                self.local.set_failed(key, true);
+                return Ok((fallback, kept));
+            }
+            (Err(error), None) => return Err(error),
+        };
+        let kept = self.settle(&mut held, key, fresh.clone());
+        self.flights.forgive(key);
+        if let (Kept::Stored(_), Some(begun_micros)) = (&kept, looked.begun_micros) {
+            self.share(key, &fresh, begun_micros);
+        }
+        Ok((fresh, kept))
+    }
+
+    fn settle(&self, held: &mut Held<'_, V>, key: &Key, fresh: Fresh<V>) -> Kept<V> {
+        match held.ticket.take() {
+            Some(ticket) => self.local.settle(ticket, key, fresh, self.now(), self.random()),
+            // Given back already, which nobody does before this.
+            None => Kept::Overtaken,
+        }
+    }
+
+    /// What a loader found, as the first tier keeps it.
+    pub(super) fn describe(&self, key: &Key, loaded: Loaded<V>, took: Duration) -> Fresh<V> {
+        let before = self.local.read(key.as_str(), self.now()).map(|(record, _)| record.load_time);
+        let load_time = Some(early::smoothed(before, took));
+        self.fresh(key, loaded, Source::Origin, load_time)
+    }
+
+    pub(super) fn fresh(&self, key: &Key, loaded: Loaded<V>, source: Source, load_time: Option<Duration>) -> Fresh<V> {
+        let (value, version, age, tags) = match loaded {
+            Loaded::Found(Found { value, version, age, tags }) => (Some(value), version, age, tags),
+            Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new()),
+        };
+        let weight = self.weigh(key, value.as_deref());
+        Fresh { value, version, source, age, marks: Arc::new(Marks::new(key, &tags)), weight, load_time }
+    }
+
+    /// What those who waited are served of what a load brought.
+    fn landed(&self, fresh: Fresh<V>, kept: Kept<V>) -> Cached<V> {
+        let now = self.now();
+        match kept {
+            Kept::Stored(record) => Cached::of(&record, self.worth(&record), now),
+            Kept::Older(record) => {
+                count(&self.counters.older);
+                Cached::of(&record, self.worth(&record), now)
+            }
+            Kept::Refused(_) => {
+                count(&self.counters.refused);
+                self.unkept(fresh, Freshness::Fresh)
+            }
+            Kept::Overtaken => self.unkept(fresh, Freshness::Stale),
+        }
+    }
+
+    fn unkept(&self, fresh: Fresh<V>, freshness: Freshness) -> Cached<V> {
+        let Fresh { value, version, source, age, .. } = fresh;
+        Cached { value, age, freshness, source, version, generation: 0 }
+    }
+
+    /// Notes that the load of `key` failed.
+    fn failed(&self, key: &Key, error: LoadError) {
+        self.counters.load_errors.fetch_add(1, Ordering::Relaxed);
+        self.local.set_failed(key, true);
+        self.flights.state().failures.note(key, self.now(), error);
+    }
+
+    /// What is served when the load of `key` failed: what is there, if it may be.
+    fn fall_back(&self, key: &Key, error: LoadError) -> Outcome<V> {
+        self.failed(key, error.clone());
+        self.fallback(key).ok_or(error)
+    }
+
+    /// What may be served of `key` after its load failed.
+    pub(super) fn fallback(&self, key: &Key) -> Option<Cached<V>> {
+        let now = self.now();
+        let (record, _) = self.local.read(key.as_str(), now)?;
+        Some(Cached::of(&record, self.worth(&record), now))
+    }
+}
+
+/// Boxes a caller's loader, its error made one that all who wait can share.
+pub(super) fn boxed<V, F, Fut, L, E>(load: F) -> Loader<V>
+where
+    F: Fn() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<L, E>> + Send + 'static,
+    L: Into<Loaded<V>>,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    Box::new(move || {
+        let loading = load();
+        Box::pin(async move {
+            let loaded = loading.await;
+            loaded.map(Into::into).map_err(|error| LoadError::Failed(crate::error::OriginError::new(error)))
+        })
+    })
+}

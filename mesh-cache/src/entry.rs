@@ -1,0 +1,218 @@
+//! What is kept under a key, and what it is worth at a given time.
+//!
+//! Decides whether an entry is fresh. It is so by age *and* by hearing: an entry that was loaded over a connection that
+//! has broken since may have been invalidated by somebody whom nobody heard, and is never called fresh again.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mesh_core::time::Instant;
+
+use crate::key::Marks;
+use crate::lifetimes::Lifetimes;
+
+/// How much a cached value can be relied on, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Freshness {
+    /// Within its time, and no invalidation can have been missed.
+    Fresh,
+    /// Within its time, but other processes' invalidations could not be heard since it was loaded.
+    Unheard,
+    /// Past its time; it is being renewed.
+    Stale,
+    /// Past its time, and it could not be renewed: the last load failed.
+    StaleOnError,
+}
+
+impl Freshness {
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Unheard => "unheard",
+            Self::Stale => "stale",
+            Self::StaleOnError => "stale-on-error",
+        }
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// This process loaded it from its origin.
+    Origin,
+    /// This process was given it.
+    Inserted,
+    /// Another process loaded it, or this one earlier, and the second tier kept it.
+    SecondTier,
+    /// The snapshot on disk had it.
+    Disk,
+}
+
+impl Source {
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Inserted => "inserted",
+            Self::SecondTier => "second-tier",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// Which of two values of a key is the newer, by their origin's own count, such as Consul's index.
+///
+/// Of two with the same epoch the one with the larger index wins, whenever it comes. Epochs tell counts apart that have
+/// nothing to do with one another, as after a registry began anew; between them the later to come wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// Which count it is.
+    pub epoch: u64,
+    /// Where in the count it is.
+    pub index: u64,
+}
+
+impl Version {
+    /// Whether it is older than `other` for certain.
+    #[must_use]
+    pub const fn is_before(self, other: Self) -> bool {
+        self.epoch == other.epoch && self.index < other.index
+    }
+}
+
+/// Which connection to the second tier an entry was loaded over, so that nothing was missed since; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Epoch(pub(crate) u64);
+
+impl Epoch {
+    /// Nothing is heard.
+    pub(crate) const DEAF: Self = Self(0);
+}
+
+/// A value as its loader describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fresh<V> {
+    pub(crate) value: Option<Arc<V>>,
+    pub(crate) version: Version,
+    pub(crate) source: Source,
+    /// How old it is already.
+    pub(crate) age: Duration,
+    pub(crate) marks: Arc<Marks>,
+    /// What it counts towards the cap on bytes.
+    pub(crate) weight: u64,
+    pub(crate) load_time: Option<Duration>,
+}
+
+/// What is kept under a key. Never changed, but for the mark that it could not be renewed.
+pub(crate) struct Record<V> {
+    pub(crate) value: Option<Arc<V>>,
+    pub(crate) version: Version,
+    pub(crate) source: Source,
+    pub(crate) epoch: Epoch,
+    /// Which change of the cache brought it.
+    pub(crate) generation: u64,
+    /// When it was true.
+    pub(crate) as_of: Instant,
+    /// When it came here.
+    pub(crate) stored_at: Instant,
+    pub(crate) load_time: Duration,
+    pub(crate) fresh_until: Instant,
+    stale_until: Instant,
+    pub(crate) dead_at: Instant,
+    pub(crate) marks: Arc<Marks>,
+    pub(crate) weight: u64,
+    failed: AtomicBool,
+}
+
+/// What the time makes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It may be served as this.
+    Serve(Freshness),
+    /// It may be served only if it cannot be renewed.
+    Fallback,
+    /// It is as if it were not there.
+    Dead,
+}
+
+impl<V> Record<V> {
+    pub(crate) fn new(fresh: Fresh<V>, lifetimes: &Lifetimes, stamp: Stamp) -> Self {
+        let Stamp { now, epoch, generation, entropy } = stamp;
+        let as_of = now - fresh.age;
+        let (fresh_until, stale_until, dead_at) = if fresh.value.is_some() {
+            let fresh_until = as_of + lifetimes.jittered(entropy);
+            let stale_until = fresh_until + lifetimes.stale;
+            (fresh_until, stale_until, stale_until + lifetimes.stale_on_error)
+        } else {
+            let until = as_of + lifetimes.absent;
+            (until, until, until)
+        };
+        Self {
+            value: fresh.value,
+            version: fresh.version,
+            source: fresh.source,
+            epoch,
+            generation,
+            as_of,
+            stored_at: now,
+            load_time: crate::early::load_time(fresh.load_time, lifetimes.fresh),
+            fresh_until,
+            stale_until,
+            dead_at,
+            marks: fresh.marks,
+            weight: fresh.weight,
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// What it is worth at `now`, to one who hears over the connection `heard`.
+    pub(crate) fn state(&self, now: Instant, heard: Epoch) -> State {
+        if now >= self.dead_at {
+            return State::Dead;
+        }
+        if now < self.fresh_until {
+            let heard = heard == self.epoch && heard != Epoch::DEAF;
+            return State::Serve(if heard { Freshness::Fresh } else { Freshness::Unheard });
+        }
+        let failed = self.failed.load(Ordering::Relaxed);
+        match (now < self.stale_until, failed) {
+            (_, true) => State::Serve(Freshness::StaleOnError),
+            (true, false) => State::Serve(Freshness::Stale),
+            (false, false) => State::Fallback,
+        }
+    }
+
+    /// Notes whether it could be renewed.
+    pub(crate) fn set_failed(&self, failed: bool) {
+        self.failed.store(failed, Ordering::Relaxed);
+    }
+
+    /// Whether it is served because its origin fails, so that evicting it would lose what cannot be had again.
+    pub(crate) fn is_irreplaceable(&self, now: Instant) -> bool {
+        self.failed.load(Ordering::Relaxed) && now >= self.fresh_until && now < self.dead_at
+    }
+}
+
+impl<V> fmt::Debug for Record<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, source, epoch, generation, as_of, fresh_until, dead_at, .. } = self;
+        let mut shown = f.debug_struct("Record");
+        shown.field("version", version).field("source", source).field("epoch", epoch).field("generation", generation);
+        shown.field("as_of", as_of).field("fresh_until", fresh_until).field("dead_at", dead_at).finish_non_exhaustive()
+    }
+}
+
+/// When and how a record comes to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) now: Instant,
+    pub(crate) epoch: Epoch,
+    pub(crate) generation: u64,
+    pub(crate) entropy: u64,
+}

@@ -1,0 +1,224 @@
+//! The first tier: entries in this process, with time passed in.
+//!
+//! Decides what is kept, for how long, and what has to go; and refuses what was read before something changed. It never
+//! loads anything, reads no clock and holds no lock while anybody waits. Everything here is synchronous, so that the
+//! interleavings of a load, the news of a change and a broken connection can be explored one by one
+//! (`tests/interleavings.rs`).
+
+mod ledger;
+mod table;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::Guard;
+use mesh_core::time::Instant;
+
+use ledger::Ledger;
+pub(crate) use ledger::NoRoom;
+use table::Table;
+
+use crate::entry::{Epoch, Fresh, Record, Stamp, State, Version};
+use crate::fence::Begun;
+use crate::key::{Key, Mark, Marks};
+use crate::lifetimes::Lifetimes;
+
+/// What the first tier may hold. Both caps hold at every moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caps {
+    pub(crate) entries_max: usize,
+    pub(crate) bytes_max: u64,
+}
+
+/// What had to go, and for what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Evictions {
+    pub(crate) for_entries: u64,
+    pub(crate) for_bytes: u64,
+    /// Of both, how many were past serving anyway.
+    pub(crate) of_dead: u64,
+}
+
+/// How full the first tier is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fill {
+    pub(crate) entries: usize,
+    pub(crate) bytes: u64,
+    pub(crate) generation: u64,
+    pub(crate) evictions: Evictions,
+}
+
+/// A load under way: from before its first read until it is settled.
+#[derive(Debug)]
+#[must_use = "a ticket that is not given back makes the fence remember for ever"]
+pub(crate) struct Ticket {
+    begun: Begun,
+    epoch: Epoch,
+}
+
+/// What became of what a load brought, or of what was inserted.
+#[derive(Debug)]
+pub(crate) enum Kept<V> {
+    /// It is kept.
+    Stored(Arc<Record<V>>),
+    /// It is not: something that it is in changed after it may have been read.
+    Overtaken,
+    /// It is not: a newer version is here already, which is this.
+    Older(Arc<Record<V>>),
+    /// It is not: there is no room.
+    Refused(NoRoom),
+}
+
+/// The entries of this process.
+#[derive(Debug)]
+pub(crate) struct Local<V> {
+    table: Table<V>,
+    ledger: Mutex<Ledger<V>>,
+    /// The connection over which invalidations are heard.
+    heard: AtomicU64,
+    caps: Caps,
+    lifetimes: Lifetimes,
+}
+
+impl<V> Local<V> {
+    /// `heard` is the connection that is heard at first.
+    pub(crate) fn new(caps: Caps, lifetimes: Lifetimes, heard: Epoch, seed: u64) -> Self {
+        Self {
+            table: Table::new(caps.entries_max, seed),
+            ledger: Mutex::new(Ledger::new(JOURNAL_MAX)),
+            heard: AtomicU64::new(heard.0),
+            caps,
+            lifetimes,
+        }
+    }
+
+    pub(crate) const fn lifetimes(&self) -> &Lifetimes {
+        &self.lifetimes
+    }
+
+    /// What is kept under `key`, and what it is worth. Takes no lock and allocates nothing.
+    pub(crate) fn read(&self, key: &str, now: Instant) -> Option<(Guard<Arc<Record<V>>>, State)> {
+        let record = self.table.read(key)?;
+        let state = record.state(now, self.heard());
+        (state != State::Dead).then_some((record, state))
+    }
+
+    /// Invalidations are heard over the connection `epoch` from now on, or not any more. What was loaded over another is
+    /// not called fresh until it is renewed, which costs nothing now, however much there is.
+    pub(crate) fn hear(&self, epoch: Epoch) {
+        self.heard.store(epoch.0, Ordering::Release);
+    }
+
+    pub(crate) fn heard(&self) -> Epoch {
+        Epoch(self.heard.load(Ordering::Acquire))
+    }
+
+    /// A load begins: to be called before its first read.
+    pub(crate) fn begin(&self) -> Ticket {
+        let mut ledger = self.ledger();
+        Ticket { epoch: self.heard(), begun: ledger.fence.begin() }
+    }
+
+    /// Whether nothing that has one of `marks` changed since the load of `ticket` began.
+    pub(crate) fn admits(&self, ticket: &Ticket, marks: &Marks) -> bool {
+        self.ledger().fence.admits(&ticket.begun, marks)
+    }
+
+    /// A load brought `fresh`, which is kept unless it may be out of date.
+    pub(crate) fn settle(&self, ticket: Ticket, key: &Key, fresh: Fresh<V>, now: Instant, entropy: u64) -> Kept<V> {
+        let mut ledger = self.ledger();
+        let admitted = ledger.fence.admits(&ticket.begun, &fresh.marks);
+        ledger.fence.end(ticket.begun);
+        if !admitted {
+            return Kept::Overtaken;
+        }
+        self.store(&mut ledger, key, fresh, now, ticket.epoch, entropy)
+    }
+
+    /// A load ends without anything to keep.
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        self.ledger().fence.end(ticket.begun);
+    }
+
+    /// Keeps what its owner knows to be true now. Loads of the key that are under way are overtaken.
+    pub(crate) fn insert(&self, key: &Key, fresh: Fresh<V>, now: Instant, entropy: u64) -> Kept<V> {
+        let mut ledger = self.ledger();
+        ledger.fence.invalidate(fresh.marks.own());
+        self.store(&mut ledger, key, fresh, now, self.heard(), entropy)
+    }
+
+    /// Takes away whatever has `mark`, and overtakes the loads under way that may bring it back.
+    pub(crate) fn invalidate(&self, mark: Mark) -> u64 {
+        let mut ledger = self.ledger();
+        // The fence first: between the two a load could settle.
+        ledger.fence.invalidate(mark);
+        ledger.remove_marked(&self.table, mark)
+    }
+
+    /// Notes whether the entry of `key` could be renewed.
+    pub(crate) fn set_failed(&self, key: &Key, failed: bool) {
+        if let Some(slot) = self.table.slot(key.as_str()) {
+            slot.record().set_failed(failed);
+        }
+    }
+
+    pub(crate) fn fill(&self) -> Fill {
+        let ledger = self.ledger();
+        Fill {
+            entries: ledger.entries(),
+            bytes: ledger.bytes(),
+            generation: ledger.fence.generation(),
+            evictions: ledger.evictions,
+        }
+    }
+
+    /// Every key with its record, in the order in which they came.
+    pub(crate) fn each(&self, visit: impl FnMut(&Key, &Arc<Record<V>>)) {
+        self.ledger().each(visit);
+    }
+
+    fn store(
+        &self,
+        ledger: &mut Ledger<V>,
+        key: &Key,
+        fresh: Fresh<V>,
+        now: Instant,
+        epoch: Epoch,
+        entropy: u64,
+    ) -> Kept<V> {
+        if let Some(present) = self.present(key, now)
+            && fresh.version.is_before(present.version)
+        {
+            return Kept::Older(present);
+        }
+        ledger.stored = ledger.stored.saturating_add(1);
+        let stamp = Stamp { now, epoch, generation: ledger.stored, entropy };
+        let record = Record::new(fresh, &self.lifetimes, stamp);
+        let stored = ledger.store(&self.table, &self.caps, key, record, now);
+        match (stored, self.table.slot(key.as_str())) {
+            (Ok(()), Some(slot)) => Kept::Stored(Arc::clone(&slot.record())),
+            (Ok(()), None) => Kept::Refused(NoRoom::Full),
+            (Err(no_room), _) => Kept::Refused(no_room),
+        }
+    }
+
+    /// What is kept under `key` and could still be served.
+    fn present(&self, key: &Key, now: Instant) -> Option<Arc<Record<V>>> {
+        let slot = self.table.slot(key.as_str())?;
+        let record = Arc::clone(&slot.record());
+        (record.state(now, self.heard()) != State::Dead).then_some(record)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger<V>> {
+        // Nothing that holds the lock runs a caller's code, or can leave it half-changed.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Version {
+    /// The version of what has no count of its own: whoever comes later wins.
+    pub const NONE: Self = Self { epoch: 0, index: 0 };
+}
+
+/// How many invalidations during one load are told apart.
+const JOURNAL_MAX: usize = 4_096;
