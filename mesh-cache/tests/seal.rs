@@ -182,6 +182,8 @@ fn the_largest_envelope_is_as_large_as_the_limits_say() {
 fn what_is_too_large_or_lies_about_its_size_costs_no_memory() {
     let (place, limits, ring) = (PLACE, Limits::default(), ring());
     let huge = vec![b'x'; 1 << 20];
+    let refused = Err(UnsealError::TooLarge { bytes: 1 << 20, value_bytes_max: 65_536 });
+    assert_eq!(open(&ring, &place, &huge), refused, "whatever else is wrong with it");
     let mut lying = hint();
     let length_at = lying.len() - 5 - 4;
     lying[length_at..length_at + 4].fill(0xFF);
@@ -208,7 +210,8 @@ fn a_value_never_looks_younger_than_it_is() {
     let odd = Header { fresh_for: Duration::from_micros(1_999), age: Duration::from_nanos(1_000_001), ..header() };
     let read = open(&ring(), &PLACE, &seal(&ring(), &odd, b"")).unwrap().header;
     assert_eq!((read.fresh_for, read.age), (Duration::from_millis(1), Duration::from_millis(2)));
-    let endless = Header { fresh_for: Duration::MAX, age: Duration::MAX, ..header() };
+    let ages = Duration::from_secs(u64::MAX / 2);
+    let endless = Header { fresh_for: ages, age: ages, ..header() };
     let read = open(&ring(), &PLACE, &seal(&ring(), &endless, b"")).unwrap().header;
     assert_eq!((read.fresh_for, read.age), (Duration::from_millis(u64::MAX), Duration::from_millis(u64::MAX)));
 }
