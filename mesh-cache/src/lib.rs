@@ -2,6 +2,9 @@
 
 mod dial;
 mod env;
+pub mod seal;
+#[cfg(feature = "suites")]
+pub mod suite;
 
 pub use dial::{Dial, Stream, TcpDial};
 pub use env::{Environment, OsEntropy, TokioClock};

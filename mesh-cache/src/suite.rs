@@ -1,0 +1,82 @@
+//! What the fuzz targets and their stable twins do with any bytes: read them as whoever must not believe them does.
+
+use crate::seal::{Header, KeyRing, Limits, Nonce, Nonces, Place, SealKey, Sealer, Trust, UnsealError};
+use mesh_core::port::Entropy;
+use std::sync::Arc;
+
+/// The time at which the suites read, in microseconds of the tier's clock.
+pub const NOW_MICROS: u64 = 1_800_000_000_000_000;
+
+/// The place of the suites.
+pub const PLACE: Place<'static> = Place { namespace: "mesh", key: "mesh:v1:{fuzz}:e", schema: 1 };
+
+/// A sealer whose key everybody knows, so that a corpus may hold envelopes that are sealed.
+///
+/// # Panics
+/// Never: its key is a key.
+#[expect(clippy::panic, reason = "a test suite reports by panicking")]
+#[must_use]
+pub fn sealer() -> Sealer {
+    match SealKey::new(1, &[0x5E; SealKey::BYTES]) {
+        Ok(key) => Sealer::with_keys(KeyRing::new(key)),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A nonce for a suite.
+#[must_use]
+pub fn nonce() -> Nonce {
+    Nonces::new(Arc::new(Same(0x6E6F_6E63_6500_0001))).draw()
+}
+
+/// Entropy that gives the same word for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Same(pub u64);
+
+impl Entropy for Same {
+    fn next_u64(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Reads `bytes` as an envelope: without a key, with one, and with one while hints are read too. Returns the names of
+/// the three outcomes.
+///
+/// # Panics
+/// Where a promise does not hold: more is given than is allowed, without a key something is called sealed, or what
+/// was read is not read again.
+#[expect(clippy::panic, reason = "a test suite reports by panicking")]
+#[must_use]
+pub fn envelope(bytes: &[u8]) -> [&'static str; 3] {
+    let limits = Limits::default();
+    [Sealer::open_hints(), sealer(), sealer().accept_hints()].map(|reader| {
+        let opened = match reader.unseal(&PLACE, bytes, NOW_MICROS, &limits) {
+            Ok(opened) => opened,
+            Err(error) => return named(error),
+        };
+        if opened.payload.len() > limits.value_bytes_max || bytes.len() > limits.envelope_bytes_max() {
+            panic!("{} bytes of an envelope of {}", opened.payload.len(), bytes.len());
+        }
+        if opened.trust == Trust::Sealed && !reader.seals() {
+            panic!("sealed, and nobody could tell");
+        }
+        let again = again(&opened.header, &opened.payload);
+        match reader.accept_hints().unseal(&PLACE, &again, NOW_MICROS, &limits) {
+            Ok(second) if (&second.header, &second.payload) == (&opened.header, &opened.payload) => "opened",
+            other => panic!("{opened:?} became {other:?}"),
+        }
+    })
+}
+
+#[expect(clippy::panic, reason = "a test suite reports by panicking")]
+fn again(header: &Header, payload: &[u8]) -> Vec<u8> {
+    match Sealer::open_hints().seal(&PLACE, header, payload, nonce()) {
+        Ok(bytes) => bytes,
+        Err(error) => panic!("{header:?} was read and cannot be written: {error}"),
+    }
+}
+
+fn named(error: UnsealError) -> &'static str {
+    let _ = error.to_string();
+    error.name()
+}
