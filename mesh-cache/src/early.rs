@@ -19,7 +19,13 @@ pub(crate) struct Early {
 
 impl Early {
     /// Whether a read at `now` renews an entry that took `load_time` to load and expires at `expiry`.
-    pub(crate) fn is_due(self, now: Instant, expiry: Instant, load_time: Duration, entropy: u64) -> bool {
+    pub(crate) fn is_due(
+        self,
+        now: Instant,
+        expiry: Instant,
+        load_time: Duration,
+        entropy: impl FnOnce() -> u64,
+    ) -> bool {
         if now >= expiry {
             return true;
         }
@@ -29,7 +35,7 @@ impl Early {
         if lead <= 0.0 || left.as_secs_f64() > lead * LN_MAX {
             return false;
         }
-        -lead * libm::log(unit(entropy)) >= left.as_secs_f64()
+        -lead * libm::log(unit(entropy())) >= left.as_secs_f64()
     }
 }
 
@@ -62,7 +68,7 @@ mod tests {
         for left_ms in [20, 100, 200, 400_u64] {
             let now = expiry - Duration::from_millis(left_ms);
             let draws = 200_000_u64;
-            let renewed = (0..draws).filter(|&draw| early.is_due(now, expiry, load_time, mix(draw))).count();
+            let renewed = (0..draws).filter(|&draw| early.is_due(now, expiry, load_time, || mix(draw))).count();
             let expected = libm::exp(-(left_ms as f64) / 100.0);
             let deviation = (expected * (1.0 - expected) / draws as f64).sqrt();
             let share = renewed as f64 / draws as f64;
@@ -75,9 +81,9 @@ mod tests {
         let early = Early { beta: 1.0 };
         let expiry = Instant::from_millis(30_000);
         let load_time = Duration::from_millis(1);
-        assert!(!(0..100_000).any(|draw| early.is_due(Instant::ZERO, expiry, load_time, draw)));
-        assert!(early.is_due(expiry, expiry, load_time, 1));
-        assert!(!Early { beta: 0.0 }.is_due(Instant::from_millis(29_999), expiry, load_time, 1));
+        assert!(!(0..100_000).any(|draw| early.is_due(Instant::ZERO, expiry, load_time, || draw)));
+        assert!(early.is_due(expiry, expiry, load_time, || 1));
+        assert!(!Early { beta: 0.0 }.is_due(Instant::from_millis(29_999), expiry, load_time, || 1));
     }
 
     #[test]

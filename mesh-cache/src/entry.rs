@@ -96,7 +96,6 @@ impl Epoch {
 }
 
 /// A value as its loader describes it.
-#[derive(Clone, Debug)]
 pub(crate) struct Fresh<V> {
     pub(crate) value: Option<Arc<V>>,
     pub(crate) version: Version,
@@ -107,6 +106,12 @@ pub(crate) struct Fresh<V> {
     /// What it counts towards the cap on bytes.
     pub(crate) weight: u64,
     pub(crate) load_time: Option<Duration>,
+}
+
+impl<V> Clone for Fresh<V> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), marks: Arc::clone(&self.marks), ..*self }
+    }
 }
 
 /// What is kept under a key. Never changed, but for the mark that it could not be renewed.

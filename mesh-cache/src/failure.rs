@@ -73,7 +73,8 @@ mod tests {
         for count in 1..=40_u32 {
             failures.note(&key, Instant::ZERO, LoadError::Panicked);
             let wait = failures.by_key[&key].until.since(Instant::ZERO);
-            let bound = Duration::from_millis(100).saturating_mul(1 << (count - 1).min(20)).min(Duration::from_secs(30));
+            let bound =
+                Duration::from_millis(100).saturating_mul(1 << (count - 1).min(20)).min(Duration::from_secs(30));
             assert!(wait <= bound, "{wait:?} after {count} failures");
             most = most.max(wait);
         }

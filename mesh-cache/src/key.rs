@@ -207,6 +207,18 @@ impl Marks {
         Self(own.into_iter().chain(branches).chain(tags).collect())
     }
 
+    /// These and `others`; of too many the first count.
+    #[must_use]
+    pub fn with(&self, others: impl IntoIterator<Item = Mark>) -> Self {
+        let mut marks = self.0.to_vec();
+        for other in others {
+            if marks.len() < Self::COUNT_MAX && !marks.contains(&other) {
+                marks.push(other);
+            }
+        }
+        Self(marks.into())
+    }
+
     /// The entry's own.
     #[must_use]
     pub fn own(&self) -> Mark {

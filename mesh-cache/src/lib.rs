@@ -1,21 +1,32 @@
 #![doc = include_str!("../README.md")]
 
+mod cache;
+pub mod codec;
+mod config;
 mod dial;
-mod env;
-pub mod seal;
-#[cfg(feature = "suites")]
-pub mod suite;
-
-pub use dial::{Dial, Stream, TcpDial};
-pub use env::{Environment, OsEntropy, TokioClock};
-pub use mesh_core;
 mod early;
 mod entry;
+mod env;
+mod error;
+mod failure;
 mod fence;
 mod key;
 mod lifetimes;
 mod local;
+mod memory_tier;
+pub mod seal;
+pub mod second;
 mod sieve;
+#[cfg(feature = "suites")]
+pub mod suite;
+
+pub use cache::{Cache, CacheBuilder, CacheStats, Cached, Found, Hit, Loaded};
+pub use config::{CacheConfig, FailureBackoff};
+pub use dial::{Dial, Stream, TcpDial};
 pub use entry::{Freshness, Source, Version};
+pub use env::{Environment, OsEntropy, TokioClock};
+pub use error::{LoadError, NotTold, OriginError};
 pub use key::{Key, Mark, Marks, Prefix, Scope, Tag};
 pub use lifetimes::Lifetimes;
+pub use memory_tier::MemoryTier;
+pub use mesh_core;

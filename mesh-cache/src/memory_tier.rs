@@ -12,13 +12,15 @@ use crate::entry::Version;
 use crate::key::{Mark, Marks};
 use crate::second::{Fetched, Listener, News, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
 
-/// A second tier that several caches of one process share. Cloning it shares it.
+/// A second tier that several caches of one process share. Cloning it shares it, as one and the same user;
+/// [`MemoryTier::another`] is as another process would have it.
 ///
 /// It bounds nothing but by the lifetimes of entries: it is for tests, examples and simulations.
 #[derive(Clone)]
 pub struct MemoryTier {
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,
+    user: u64,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +28,7 @@ struct State {
     entries: BTreeMap<Mark, Entry>,
     watermarks: BTreeMap<Mark, u64>,
     ears: Vec<Arc<Ear>>,
+    users: u64,
     connection: u64,
     last_micros: u64,
     is_away: bool,
@@ -40,6 +43,7 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Ear {
+    user: u64,
     news: Mutex<VecDeque<News>>,
     told: Notify,
 }
@@ -48,7 +52,15 @@ impl MemoryTier {
     /// An empty tier that keeps the time of `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Arc::new(Mutex::new(State { connection: 1, ..State::default() })) }
+        Self { clock, state: Arc::new(Mutex::new(State { connection: 1, ..State::default() })), user: 0 }
+    }
+
+    /// The same tier for another user, who is told what this one invalidates.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let mut state = self.state();
+        state.users += 1;
+        Self { clock: Arc::clone(&self.clock), state: Arc::clone(&self.state), user: state.users }
     }
 
     /// Goes away, or comes back with all that it had.
@@ -62,7 +74,7 @@ impl MemoryTier {
             state.connection += 1;
         }
         let news = if is_away { News::Deaf } else { News::Hearing(state.connection) };
-        state.tell(news);
+        state.tell(news, None);
     }
 
     /// As [`SecondTier::fetch`], at once.
@@ -101,13 +113,13 @@ impl MemoryTier {
     ///
     /// # Errors
     /// That it is away.
-    pub fn invalidate_now(&self, mark: Mark) -> Result<(), TierError> {
+    pub fn invalidate_now(&self, mark: Mark) -> Result<u64, TierError> {
         let mut state = self.present()?;
         let now = state.tick(self.clock.now());
         state.watermarks.insert(mark, now);
         state.entries.remove(&mark);
-        state.tell(News::Changed(mark));
-        Ok(())
+        state.tell(News::Changed(mark), Some(self.user));
+        Ok(now)
     }
 
     fn present(&self) -> Result<MutexGuard<'_, State>, TierError> {
@@ -136,12 +148,12 @@ impl SecondTier for MemoryTier {
         Box::pin(async move { self.store_now(store) })
     }
 
-    fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+    fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<u64, TierError>> {
         Box::pin(async move { self.invalidate_now(mark) })
     }
 
     fn listen(&self) -> Box<dyn Listener> {
-        let ear = Arc::<Ear>::default();
+        let ear = Arc::new(Ear { user: self.user, ..Ear::default() });
         let mut state = self.state();
         ear.hear(if state.is_away { News::Deaf } else { News::Hearing(state.connection) });
         state.ears.push(Arc::clone(&ear));
@@ -164,10 +176,11 @@ impl State {
         self.last_micros
     }
 
-    fn tell(&mut self, news: News) {
+    /// Tells everybody but the user `but`.
+    fn tell(&mut self, news: News, but: Option<u64>) {
         // One whose listener is gone is nobody else's.
         self.ears.retain(|ear| Arc::strong_count(ear) > 1);
-        self.ears.iter().for_each(|ear| ear.hear(news));
+        self.ears.iter().filter(|ear| Some(ear.user) != but).for_each(|ear| ear.hear(news));
     }
 }
 

@@ -37,11 +37,12 @@ pub trait SecondTier: Debug + Send + Sync {
     /// Why it may not have been kept.
     fn store<'a>(&'a self, store: Store<'a>) -> BoxFuture<'a, Result<Stored, TierError>>;
 
-    /// Sets the watermark of `mark` to now, and tells every process. Where it is an entry's own, the entry goes.
+    /// Sets the watermark of `mark` to now, tells every other process, and returns the watermark. Where it is an entry's
+    /// own, the entry goes. Who invalidates is not told of it by its own listener.
     ///
     /// # Errors
     /// Why it may not have been set: others may go on with what they have until it expires.
-    fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<(), TierError>>;
+    fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<u64, TierError>>;
 
     /// Listens for changes from now on.
     fn listen(&self) -> Box<dyn Listener>;

@@ -30,7 +30,7 @@ pub(super) type Outcome<V> = Result<Cached<V>, LoadError>;
 pub(super) type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
 
 /// Loads the value of one key from its origin; called again when what it read changed meanwhile.
-pub(super) type Loader<V> = Box<dyn Fn() -> BoxFuture<'static, Result<Loaded<V>, LoadError>> + Send>;
+pub(super) type Loader<V> = Box<dyn FnMut() -> BoxFuture<'static, Result<Loaded<V>, LoadError>> + Send>;
 
 /// The loads under way, and the keys that are left alone.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct State<V> {
 }
 
 /// What a caller who needs a load is told.
-pub(super) enum Boarding<V> {
+pub(super) enum Boarding<V: Send + Sync + 'static> {
     /// One is under way.
     Join(Landing<V>),
     /// It is to be begun, by this flight.
@@ -104,13 +104,20 @@ pub(super) struct Flight<V: Send + Sync + 'static> {
 
 impl<V: Send + Sync + 'static> Flight<V> {
     /// Loads, keeps, and tells. Its own deadline is the only one.
-    pub(super) async fn run(self, loader: Loader<V>) {
+    pub(super) async fn run(self, mut loader: Loader<V>) {
         let deadline = self.inner.config.load_deadline;
         count(&self.inner.counters.loads);
-        let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &loader)).await;
-        let outcome = loaded.unwrap_or(Err(LoadError::TimedOut(deadline)));
-        let outcome = outcome.or_else(|error| self.inner.fall_back(&self.key, error));
+        let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &mut loader)).await;
+        let loaded = loaded.unwrap_or(Err(LoadError::TimedOut(deadline)));
+        let (outcome, to_share) = match loaded {
+            Ok((cached, to_share)) => (Ok(cached), to_share),
+            Err(error) => (self.inner.fall_back(&self.key, error), None),
+        };
         self.land(outcome);
+        // Nobody waits for it to be shared.
+        if let Some(ToShare { fresh, begun_micros }) = to_share {
+            self.inner.share(&self.key, &fresh, begun_micros).await;
+        }
     }
 
     fn land(&self, outcome: Outcome<V>) {
@@ -148,36 +155,36 @@ impl<V> Drop for Held<'_, V> {
 
 impl<V: Send + Sync + 'static> Inner<V> {
     /// Loads the value of `key` until what was read has not changed meanwhile.
-    async fn load(&self, key: &Key, loader: &Loader<V>) -> Outcome<V> {
+    async fn load(&self, key: &Key, loader: &mut Loader<V>) -> Result<(Cached<V>, Option<ToShare<V>>), LoadError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(LoadError::ShutDown) };
         let mut tries_left = self.config.overtaken_max;
         loop {
             let held = Held { inner: self, ticket: Some(self.local.begin()) };
-            let (fresh, kept) = self.load_once(key, loader, held).await?;
+            let Brought { fresh, kept, begun_micros } = self.load_once(key, loader, held).await?;
             match kept {
                 Kept::Overtaken => count(&self.counters.overtaken),
-                kept => return Ok(self.landed(fresh, kept)),
+                kept => {
+                    let is_kept = matches!(kept, Kept::Stored(_));
+                    let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
+                    let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
+                    return Ok((self.landed(fresh, kept), to_share));
+                }
             }
             if tries_left == 0 {
-                return Ok(self.unkept(fresh, Freshness::Stale));
+                return Ok((unkept(fresh, Freshness::Stale), None));
             }
             tries_left -= 1;
         }
     }
 
     /// Reads the second tier, then the origin, and keeps what is good.
-    async fn load_once(
-        &self,
-        key: &Key,
-        loader: &Loader<V>,
-        mut held: Held<'_, V>,
-    ) -> Result<(Fresh<V>, Kept<V>), LoadError> {
+    async fn load_once(&self, key: &Key, loader: &mut Loader<V>, mut held: Held<'_, V>) -> Result<Brought<V>, LoadError> {
         let looked = self.look(key).await;
         let now = self.now();
         if let Some(fresh) = looked.good {
             count(&self.counters.tier_hits);
             let kept = self.settle(&mut held, key, fresh.clone());
-            return Ok((fresh, kept));
+            return Ok(Brought { fresh, kept, begun_micros: None });
         }
         let loaded = loader().await;
         let took = self.now().since(now);
@@ -187,16 +194,13 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 self.failed(key, error);
                 let kept = self.settle(&mut held, key, fallback.clone());
                 self.local.set_failed(key, true);
-                return Ok((fallback, kept));
+                return Ok(Brought { fresh: fallback, kept, begun_micros: None });
             }
             (Err(error), None) => return Err(error),
         };
         let kept = self.settle(&mut held, key, fresh.clone());
         self.flights.forgive(key);
-        if let (Kept::Stored(_), Some(begun_micros)) = (&kept, looked.begun_micros) {
-            self.share(key, &fresh, begun_micros);
-        }
-        Ok((fresh, kept))
+        Ok(Brought { fresh, kept, begun_micros: looked.begun_micros })
     }
 
     fn settle(&self, held: &mut Held<'_, V>, key: &Key, fresh: Fresh<V>) -> Kept<V> {
@@ -234,15 +238,10 @@ impl<V: Send + Sync + 'static> Inner<V> {
             }
             Kept::Refused(_) => {
                 count(&self.counters.refused);
-                self.unkept(fresh, Freshness::Fresh)
+                unkept(fresh, Freshness::Fresh)
             }
-            Kept::Overtaken => self.unkept(fresh, Freshness::Stale),
+            Kept::Overtaken => unkept(fresh, Freshness::Stale),
         }
-    }
-
-    fn unkept(&self, fresh: Fresh<V>, freshness: Freshness) -> Cached<V> {
-        let Fresh { value, version, source, age, .. } = fresh;
-        Cached { value, age, freshness, source, version, generation: 0 }
     }
 
     /// Notes that the load of `key` failed.
@@ -266,10 +265,30 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 }
 
+/// What one pass brought.
+struct Brought<V> {
+    fresh: Fresh<V>,
+    kept: Kept<V>,
+    /// The second tier's time before the origin was read, where it was told.
+    begun_micros: Option<u64>,
+}
+
+/// What other processes may have.
+struct ToShare<V> {
+    fresh: Fresh<V>,
+    begun_micros: u64,
+}
+
+/// What is served of a value that is not kept.
+fn unkept<V>(fresh: Fresh<V>, freshness: Freshness) -> Cached<V> {
+    let Fresh { value, version, source, age, .. } = fresh;
+    Cached { value, age, freshness, source, version, generation: 0 }
+}
+
 /// Boxes a caller's loader, its error made one that all who wait can share.
-pub(super) fn boxed<V, F, Fut, L, E>(load: F) -> Loader<V>
+pub(super) fn boxed<V, F, Fut, L, E>(mut load: F) -> Loader<V>
 where
-    F: Fn() -> Fut + Send + 'static,
+    F: FnMut() -> Fut + Send + 'static,
     Fut: Future<Output = Result<L, E>> + Send + 'static,
     L: Into<Loaded<V>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,

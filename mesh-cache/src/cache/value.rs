@@ -151,6 +151,9 @@ impl<V> Hit<V> {
 
 impl<V> fmt::Debug for Hit<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hit").field("record", &**self.record).field("freshness", &self.freshness).finish_non_exhaustive()
+        f.debug_struct("Hit")
+            .field("record", &**self.record)
+            .field("freshness", &self.freshness)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,28 @@
+//! Keeps the first tier told of what others changed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Inner;
+use crate::entry::Epoch;
+use crate::key::Scope;
+use crate::second::{Listener, News};
+
+/// Passes on what `listener` hears, for ever.
+pub(super) async fn hear<V: Send + Sync + 'static>(inner: Arc<Inner<V>>, mut listener: Box<dyn Listener>) {
+    loop {
+        match listener.next().await {
+            News::Hearing(connection) => inner.local.hear(Epoch(connection)),
+            News::Deaf => {
+                inner.local.hear(Epoch::DEAF);
+                inner.counters.deafened.fetch_add(1, Ordering::Relaxed);
+            }
+            News::Changed(mark) => {
+                inner.invalidate(mark);
+            }
+            News::AllChanged => {
+                inner.invalidate(Scope::All.mark());
+            }
+        }
+    }
+}

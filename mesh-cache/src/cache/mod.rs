@@ -1,0 +1,306 @@
+//! The cache as its callers use it.
+
+mod builder;
+mod flight;
+mod hearing;
+mod stats;
+mod tiered;
+mod value;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mesh_core::rng::mix;
+use mesh_core::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+pub use builder::CacheBuilder;
+use flight::{Boarding, Flights, boxed};
+pub use stats::CacheStats;
+use stats::{Counters, count};
+pub(crate) use tiered::Tiered;
+pub use value::{Cached, Found, Hit, Loaded};
+
+use crate::config::CacheConfig;
+use crate::early::Early;
+use crate::entry::{Epoch, Freshness, Record, Source, State};
+use crate::env::Environment;
+use crate::error::{LoadError, NotTold};
+use crate::key::{Key, Mark, Scope};
+use crate::local::{Kept, Local, Ticket};
+
+/// A cache of values of one type, in this process and, where it is given one, in a second tier that others share.
+///
+/// Cloning it shares it. Its tasks end with [`Cache::shut_down`], or when the last clone is dropped.
+pub struct Cache<V> {
+    inner: Arc<Inner<V>>,
+    tasks: Arc<Tasks>,
+}
+
+/// Tasks of a cache, aborted when it is dropped. They hold what they work on, and not these.
+#[derive(Debug, Default)]
+struct Tasks(Mutex<JoinSet<()>>);
+
+pub(crate) struct Inner<V> {
+    local: Local<V>,
+    config: CacheConfig,
+    environment: Environment,
+    flights: Flights<V>,
+    turns: Semaphore,
+    tiered: Option<Tiered<V>>,
+    weigh: Weigher<V>,
+    counters: Counters,
+    early: Early,
+    random: AtomicU64,
+}
+
+/// Says what a value weighs, in bytes.
+type Weigher<V> = Box<dyn Fn(&Key, &V) -> u64 + Send + Sync>;
+
+impl<V: Send + Sync + 'static> Cache<V> {
+    /// Begins a cache; what is left out is a cache in this process with the default numbers.
+    pub fn builder() -> CacheBuilder<V> {
+        CacheBuilder::default()
+    }
+
+    /// What is kept under `key`, if it may be served as it is; nothing is loaded. Takes no lock, allocates nothing and
+    /// clones nothing.
+    ///
+    /// Past its time an entry is served from here only while it is [stale](crate::Lifetimes::stale), or after the load
+    /// that was to renew it failed.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<Hit<V>> {
+        self.get_at(key, self.inner.now())
+    }
+
+    /// As [`Cache::get`], for a caller who has the time, by the cache's clock, already.
+    #[must_use]
+    pub fn get_at(&self, key: &str, now: Instant) -> Option<Hit<V>> {
+        let inner = &*self.inner;
+        let Some((record, State::Serve(freshness))) = inner.local.read(key, now) else {
+            count(&inner.counters.misses);
+            return None;
+        };
+        inner.counters.served(freshness, record.value.is_none());
+        Some(Hit { record, freshness, now })
+    }
+
+    /// What is kept under `key`, or what `load` brings.
+    ///
+    /// Many who ask at once wait for one load, which belongs to the cache: it goes on when its first caller is
+    /// cancelled. An entry past its time is served at once and renewed meanwhile; how long one is served is what its
+    /// [lifetimes](crate::Lifetimes) say. `load` may be called more than once, when what it read changed meanwhile.
+    ///
+    /// # Errors
+    /// Why there is nothing to serve. A failed load is not tried again at once: until then this is its error.
+    pub async fn get_or_load<F, Fut, L, E>(&self, key: &Key, load: F) -> Result<Cached<V>, LoadError>
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let inner = &self.inner;
+        let now = inner.now();
+        if let Some((record, State::Serve(freshness))) = inner.local.read(key.as_str(), now) {
+            inner.counters.served(freshness, record.value.is_none());
+            let cached = Cached::of(&record, freshness, now);
+            if inner.is_to_be_renewed(&record, freshness, now) {
+                drop(record);
+                self.renew(key, load);
+            }
+            return Ok(cached);
+        }
+        count(&inner.counters.misses);
+        let mut landing = match inner.board(key) {
+            Boarding::Join(landing) => {
+                count(&inner.counters.joined);
+                landing
+            }
+            Boarding::Lead(flight, landing) => {
+                self.tasks.spawn(flight.run(boxed(load)));
+                landing
+            }
+            Boarding::Refused(error) => {
+                count(&inner.counters.backed_off);
+                return inner.fallback(key).ok_or(error);
+            }
+        };
+        let landed = landing.wait_for(Option::is_some).await;
+        landed.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(LoadError::ShutDown))
+    }
+
+    /// Begins to renew the entry of `key`, unless somebody does already or it is left alone after a failure.
+    pub fn renew<F, Fut, L, E>(&self, key: &Key, load: F)
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
+        L: Into<Loaded<V>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match self.inner.board(key) {
+            Boarding::Lead(flight, _) => self.tasks.spawn(flight.run(boxed(load))),
+            Boarding::Join(_) | Boarding::Refused(_) => {}
+        }
+    }
+
+    /// Keeps what its owner knows to be true now, for this process only. Loads of the key that are under way are
+    /// overtaken. Returns whether it is kept: not where a newer version is, or there is no room.
+    pub fn insert(&self, key: &Key, value: impl Into<Loaded<V>>) -> bool {
+        let inner = &self.inner;
+        let fresh = inner.fresh(key, value.into(), Source::Inserted, None);
+        inner.flights.forgive(key);
+        match inner.local.insert(key, fresh, inner.now(), inner.random()) {
+            Kept::Stored(_) => true,
+            Kept::Older(_) => {
+                count(&inner.counters.older);
+                false
+            }
+            Kept::Refused(_) | Kept::Overtaken => {
+                count(&inner.counters.refused);
+                false
+            }
+        }
+    }
+
+    /// As [`Cache::insert`], and for every process: what others have of the key is invalidated, and the second tier
+    /// keeps the value.
+    ///
+    /// # Errors
+    /// That others may not have been told; in this process the value is kept.
+    pub async fn publish(&self, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
+        let inner = &self.inner;
+        let told = inner.tell(&Scope::Key(key.clone())).await;
+        let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
+        inner.flights.forgive(key);
+        let kept = inner.local.insert(key, fresh.clone(), inner.now(), inner.random());
+        if let Some(watermark) = told? {
+            inner.share(key, &fresh, watermark.saturating_add(1)).await;
+        }
+        Ok(matches!(kept, Kept::Stored(_)))
+    }
+
+    /// Invalidates a scope for every process, and returns how many entries went in this one.
+    ///
+    /// When it returns, nothing that was read before it was called is served as fresh here, whatever loads were under
+    /// way; and the second tier believes nothing that was read before.
+    ///
+    /// # Errors
+    /// That others may not have been told; in this process it is done.
+    pub async fn invalidate(&self, scope: &Scope) -> Result<u64, NotTold> {
+        let gone = self.invalidate_here(scope);
+        self.inner.tell(scope).await?;
+        // What was loaded in between may have been read before the others were told.
+        Ok(gone + self.inner.invalidate(scope.mark()))
+    }
+
+    /// Invalidates a scope in this process only, and returns how many entries went.
+    pub fn invalidate_here(&self, scope: &Scope) -> u64 {
+        if let Scope::Key(key) = scope {
+            self.inner.flights.forgive(key);
+        }
+        self.inner.invalidate(scope.mark())
+    }
+
+    /// Begins to fill `key` by hand: to be called before the first read of what it is to be filled with.
+    pub(crate) fn begin(&self) -> Ticket {
+        self.inner.local.begin()
+    }
+
+    /// Whether invalidations by other processes are heard; also where there are no other processes to hear.
+    #[must_use]
+    pub fn is_hearing(&self) -> bool {
+        self.inner.local.heard() != Epoch::DEAF
+    }
+
+    /// What it did, and how full it is.
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        self.inner.counters.stats(self.inner.local.fill())
+    }
+
+    /// Ends its tasks, loads under way included, and waits until they have ended. Entries are served on as they are.
+    pub async fn shut_down(&self) {
+        self.inner.flights.shut_down();
+        let mut tasks = std::mem::take(&mut *self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+    }
+}
+
+impl<V: Send + Sync + 'static> Inner<V> {
+    fn now(&self) -> Instant {
+        self.environment.clock.now()
+    }
+
+    /// A random word; no system call.
+    fn random(&self) -> u64 {
+        mix(self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed))
+    }
+
+    fn weigh(&self, key: &Key, value: Option<&V>) -> u64 {
+        let value = value.map_or(0, |value| (self.weigh)(key, value));
+        value.saturating_add(key.as_str().len() as u64).saturating_add(ENTRY_BYTES)
+    }
+
+    /// What a record is worth now, to one for whom a load was made or failed.
+    fn worth(&self, record: &Record<V>) -> Freshness {
+        match record.state(self.now(), self.local.heard()) {
+            State::Serve(freshness) => freshness,
+            State::Fallback | State::Dead => Freshness::Stale,
+        }
+    }
+
+    fn is_to_be_renewed(&self, record: &Record<V>, freshness: Freshness, now: Instant) -> bool {
+        match freshness {
+            Freshness::Fresh => {
+                record.value.is_some() && self.early.is_due(now, record.fresh_until, record.load_time, || self.random())
+            }
+            Freshness::Unheard => now.since(record.stored_at) >= self.config.unheard_renewal,
+            Freshness::Stale | Freshness::StaleOnError => true,
+        }
+    }
+
+    fn invalidate(&self, mark: Mark) -> u64 {
+        let gone = self.local.invalidate(mark);
+        count(&self.counters.invalidations);
+        self.counters.invalidated.fetch_add(gone, Ordering::Relaxed);
+        gone
+    }
+
+    /// Tells the second tier that a scope changed, and returns its watermark, if there is a second tier.
+    async fn tell(&self, scope: &Scope) -> Result<Option<u64>, NotTold> {
+        let Some(tiered) = &self.tiered else { return Ok(None) };
+        let told = tiered.tier.invalidate(scope.mark()).await;
+        told.map(Some).map_err(|source| {
+            self.unanswered(&source);
+            NotTold { source }
+        })
+    }
+}
+
+impl Tasks {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What a task that panicked has to say, those who waited for it were told.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+impl<V> Clone for Cache<V> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), tasks: Arc::clone(&self.tasks) }
+    }
+}
+
+impl<V> fmt::Debug for Cache<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("fill", &self.inner.local.fill()).finish_non_exhaustive()
+    }
+}
+
+/// What an entry takes besides its key and its value: its places in the tables, counted on x86-64.
+const ENTRY_BYTES: u64 = 320;

@@ -1,0 +1,179 @@
+//! The second tier as a load uses it: what is found there is opened, dated and checked before it is believed, and what
+//! is put there is sealed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Inner;
+use super::stats::count;
+use crate::codec::{Codec, decode_guarded, encode_guarded};
+use crate::entry::{Fresh, Source, Version};
+use crate::key::{Key, Mark, Marks};
+use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
+use crate::second::{Fetched, SecondTier, Store, TierError, is_current};
+
+/// A second tier, and what is needed to put values of one type there.
+#[derive(Debug)]
+pub(crate) struct Tiered<V> {
+    pub(crate) tier: Arc<dyn SecondTier>,
+    pub(crate) codec: Arc<dyn Codec<V>>,
+    pub(crate) sealer: Sealer,
+    pub(crate) nonces: Nonces,
+    pub(crate) limits: Limits,
+    /// Keeps one cache of a shared tier from another.
+    pub(crate) namespace: String,
+    /// Whether what is not sealed is believed.
+    pub(crate) trusts_hints: bool,
+}
+
+/// What a look at the second tier came to.
+pub(super) struct Looked<V> {
+    /// The tier's time, before anything else is read.
+    pub(super) begun_micros: Option<u64>,
+    /// What may be kept as it is.
+    pub(super) good: Option<Fresh<V>>,
+    /// What may be served if the origin fails.
+    pub(super) fallback: Option<Fresh<V>>,
+}
+
+impl<V> Looked<V> {
+    const fn nothing(begun_micros: Option<u64>) -> Self {
+        Self { begun_micros, good: None, fallback: None }
+    }
+}
+
+/// Why an entry of the second tier is not used.
+enum Unusable {
+    /// It is damaged, foreign or forged.
+    Refused(String),
+    /// Something that it is in changed.
+    OutOfDate,
+    /// The tier did not answer.
+    Unanswered(TierError),
+}
+
+impl<V: Send + Sync + 'static> Inner<V> {
+    /// Looks for `key` in the second tier, if there is one.
+    pub(super) async fn look(&self, key: &Key) -> Looked<V> {
+        let Some(tiered) = &self.tiered else { return Looked::nothing(None) };
+        let marks = Marks::new(key, &[]);
+        let fetched = match tiered.tier.fetch(&marks).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                self.unanswered(&error);
+                return Looked::nothing(None);
+            }
+        };
+        let begun_micros = Some(fetched.now_micros);
+        match tiered.open(key, &marks, fetched, self.config.tier_skew_max).await {
+            Ok(Some(Found { mut fresh, trust })) => {
+                fresh.weight = self.weigh(key, fresh.value.as_deref());
+                let is_trusted = trust == Trust::Sealed || tiered.trusts_hints;
+                if is_trusted && fresh.age < self.config.lifetimes.fresh {
+                    return Looked { begun_micros, good: Some(fresh), fallback: None };
+                }
+                Looked { begun_micros, good: None, fallback: Some(fresh) }
+            }
+            Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(begun_micros),
+            Err(Unusable::Unanswered(error)) => {
+                self.unanswered(&error);
+                Looked::nothing(begun_micros)
+            }
+            Err(Unusable::Refused(reason)) => {
+                count(&self.counters.tier_refused);
+                tracing::warn!(%key, reason, "an entry of the second tier is not believed");
+                Looked::nothing(begun_micros)
+            }
+        }
+    }
+
+    /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
+    pub(super) async fn share(&self, key: &Key, fresh: &Fresh<V>, begun_micros: u64) {
+        let (Some(tiered), Some(value)) = (&self.tiered, &fresh.value) else { return };
+        let lifetimes = &self.config.lifetimes;
+        let keep_for = (lifetimes.fresh + lifetimes.stale + lifetimes.stale_on_error).saturating_sub(fresh.age);
+        if keep_for.is_zero() {
+            return;
+        }
+        let header = seal::Header {
+            written_at_micros: begun_micros,
+            version: seal::Version { epoch: fresh.version.epoch, index: fresh.version.index },
+            fresh_for: lifetimes.fresh,
+            stale_for: lifetimes.stale,
+            stale_on_error_for: lifetimes.stale_on_error,
+            age: fresh.age,
+            marks: fresh.marks.all().iter().map(|mark| mark.bits()).collect(),
+        };
+        let place = Place { namespace: &tiered.namespace, key: key.as_str(), schema: tiered.codec.schema() };
+        let sealed = encode_guarded(&*tiered.codec, value).map_err(|error| error.to_string()).and_then(|payload| {
+            let sealed = tiered.sealer.seal(&place, &header, &payload, tiered.nonces.draw());
+            sealed.map_err(|error| error.to_string())
+        });
+        let bytes = match sealed {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                count(&self.counters.tier_refused);
+                tracing::warn!(%key, reason, "a value cannot be put into the second tier");
+                return;
+            }
+        };
+        let own = fresh.marks.own();
+        let store = Store { own, bytes: &bytes, begun_micros, version: fresh.version, keep_for };
+        if let Err(error) = tiered.tier.store(store).await {
+            self.unanswered(&error);
+        }
+    }
+
+    pub(super) fn unanswered(&self, error: &TierError) {
+        self.counters.tier_errors.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%error, "the second tier failed");
+    }
+}
+
+/// What was found, and how far it is to be believed.
+struct Found<V> {
+    fresh: Fresh<V>,
+    trust: Trust,
+}
+
+impl<V> Tiered<V> {
+    async fn open(
+        &self,
+        key: &Key,
+        marks: &Marks,
+        fetched: Fetched,
+        skew: Duration,
+    ) -> Result<Option<Found<V>>, Unusable> {
+        let Some(bytes) = fetched.bytes else { return Ok(None) };
+        let place = Place { namespace: &self.namespace, key: key.as_str(), schema: self.codec.schema() };
+        let opened = self.sealer.unseal(&place, &bytes, fetched.now_micros, &self.limits);
+        let opened = opened.map_err(|error| Unusable::Refused(error.to_string()))?;
+        let header = opened.header;
+        if !is_current(header.written_at_micros, &fetched.watermarks, skew) {
+            return Err(Unusable::OutOfDate);
+        }
+        let all = marks.with(header.marks.iter().map(|bits| Mark::from_bits(*bits)));
+        let others = all.all().get(marks.all().len()..).unwrap_or_default();
+        if !others.is_empty() {
+            let watermarks = self.tier.watermarks(others).await.map_err(Unusable::Unanswered)?;
+            if watermarks.len() != others.len() || !is_current(header.written_at_micros, &watermarks, skew) {
+                return Err(Unusable::OutOfDate);
+            }
+        }
+        let value = decode_guarded(&*self.codec, &opened.payload);
+        let value = value.map_err(|error| Unusable::Refused(error.to_string()))?;
+        let since = Duration::from_micros(fetched.now_micros.saturating_sub(header.written_at_micros));
+        let version = Version { epoch: header.version.epoch, index: header.version.index };
+        let fresh = Fresh {
+            value: Some(Arc::new(value)),
+            version,
+            source: Source::SecondTier,
+            age: header.age + since,
+            marks: Arc::new(all),
+            weight: 0,
+            load_time: None,
+        };
+        Ok(Some(Found { fresh, trust: opened.trust }))
+    }
+}
