@@ -266,3 +266,13 @@ fn what_is_published_meanwhile_is_not_overwritten_by_what_was_read_before() {
     println!("{played} orders");
     assert!(played > 500, "{played}");
 }
+
+#[test]
+fn what_a_process_publishes_is_not_overwritten_by_what_it_read_itself_before() {
+    let played = play(Grain::Fine, |world, _, writer| {
+        world.read(writer);
+        world.publish(writer)
+    });
+    println!("{played} orders");
+    assert!(played > 100, "{played}");
+}
