@@ -1,5 +1,6 @@
 //! What the fuzz targets and their stable twins do with any bytes: read them as whoever must not believe them does.
 
+use crate::codec::{Codec as _, JsonCodec};
 use crate::seal::{Header, KeyRing, Limits, Nonce, Nonces, Place, SealKey, Sealer, Trust, UnsealError};
 use mesh_core::port::Entropy;
 use std::sync::Arc;
@@ -66,6 +67,26 @@ pub fn envelope(bytes: &[u8]) -> [&'static str; 3] {
             other => panic!("{opened:?} became {other:?}"),
         }
     })
+}
+
+/// Reads `bytes` as JSON of any shape, and writes it again. Returns the name of the outcome.
+///
+/// # Panics
+/// Where a promise does not hold: what was read cannot be written, or would not be read again.
+#[expect(clippy::panic, reason = "a test suite reports by panicking")]
+#[must_use]
+pub fn json(bytes: &[u8]) -> &'static str {
+    let mut codec = JsonCodec::new(1);
+    let value: serde_json::Value = match codec.decode(bytes) {
+        Ok(value) => value,
+        Err(error) => return error.name(),
+    };
+    // Escapes and exponents may be written longer than they came.
+    codec.bytes_max = usize::MAX;
+    match codec.encode(&value) {
+        Ok(_) => "decoded",
+        Err(error) => panic!("what was read cannot be written: {error}"),
+    }
 }
 
 #[expect(clippy::panic, reason = "a test suite reports by panicking")]
