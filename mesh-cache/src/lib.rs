@@ -2,6 +2,7 @@
 
 pub mod codec;
 mod dial;
+pub mod disk;
 mod env;
 pub mod seal;
 #[cfg(feature = "suites")]

@@ -1,9 +1,12 @@
 //! What the fuzz targets and their stable twins do with any bytes: read them as whoever must not believe them does.
 
-use crate::codec::{Codec as _, JsonCodec};
-use crate::seal::{Header, KeyRing, Limits, Nonce, Nonces, Place, SealKey, Sealer, Trust, UnsealError};
-use mesh_core::port::Entropy;
 use std::sync::Arc;
+
+use mesh_core::port::Entropy;
+
+use crate::codec::{Codec as _, JsonCodec};
+use crate::disk::{DiskConfig, format};
+use crate::seal::{Header, KeyRing, Limits, Nonce, Nonces, Place, SealKey, Sealer, Trust, UnsealError};
 
 /// The time at which the suites read, in microseconds of the tier's clock.
 pub const NOW_MICROS: u64 = 1_800_000_000_000_000;
@@ -87,6 +90,31 @@ pub fn json(bytes: &[u8]) -> &'static str {
         Ok(_) => "decoded",
         Err(error) => panic!("what was read cannot be written: {error}"),
     }
+}
+
+/// Reads `bytes` as the file of a snapshot: without a key, with one, and with one while what is not sealed is read too.
+/// Returns the names of the three outcomes.
+///
+/// # Panics
+/// Where a promise does not hold: more is given than is allowed, or what was read is not read again.
+#[expect(clippy::panic, reason = "a test suite reports by panicking")]
+#[must_use]
+pub fn disk_file(bytes: &[u8]) -> [&'static str; 3] {
+    let (config, now_ms) = (DiskConfig::new(PLACE.namespace, PLACE.schema), NOW_MICROS / 1_000);
+    [Sealer::open_hints(), sealer(), sealer().accept_hints()].map(|reader| {
+        let loaded = match format::decode(bytes.to_vec(), now_ms, &reader, &config) {
+            Ok(loaded) => loaded,
+            Err(error) => return error.name(),
+        };
+        if loaded.entries.len() > config.entries_max || (loaded.trust == Trust::Sealed && !reader.seals()) {
+            panic!("{} entries, {:?}", loaded.entries.len(), loaded.trust);
+        }
+        let again = format::encode(&loaded.entries, now_ms, nonce(), &reader, &config);
+        match again.map(|bytes| format::decode(bytes, now_ms, &reader, &config)) {
+            Ok(Ok(second)) if second.entries == loaded.entries => "loaded",
+            other => panic!("{loaded:?} became {other:?}"),
+        }
+    })
 }
 
 #[expect(clippy::panic, reason = "a test suite reports by panicking")]
