@@ -123,14 +123,19 @@ fn what_a_crash_left_is_removed_and_nothing_else() {
     symlink(path("snapshot"), path(".snapshot.0000000000000001-0.tmp")).unwrap();
     let being_written = File::create(path(".snapshot.0000000000000002-0.tmp")).unwrap();
     being_written.lock().unwrap();
+    let shared = path(".snapshot.0000000000000003-0.tmp");
+    fs::write(&shared, b"").unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o666)).unwrap();
+    let pipe = path(".snapshot.0000000000000004-0.tmp");
+    rustix::fs::mkfifoat(rustix::fs::CWD, pipe, rustix::fs::Mode::RWXU).unwrap();
     let _file = snapshot(directory.path());
-    let kept = [".snapshot.0000000000000001-0.tmp", ".snapshot.0000000000000002-0.tmp"];
-    let mut expected: Vec<_> = foreign.into_iter().chain(kept).collect();
+    let kept = [1, 2, 3, 4].map(|salt| format!(".snapshot.{salt:016x}-0.tmp"));
+    let mut expected: Vec<_> = foreign.into_iter().chain(kept.iter().map(String::as_str)).collect();
     expected.sort_unstable();
     assert_eq!(names(directory.path()), expected);
     drop(being_written);
     let _file = snapshot(directory.path());
-    assert!(!path(kept[1]).exists(), "who wrote it is gone");
+    assert!(!path(&kept[1]).exists(), "who wrote it is gone");
 }
 
 #[test]

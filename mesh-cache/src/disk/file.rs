@@ -157,9 +157,15 @@ fn remove_unless_locked(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     file.try_lock()?;
-    // It may have been renamed since it was opened, and another be written under its name. What is locked is neither
-    // renamed nor removed by anybody else, so that what is true here stays true.
-    if stands_at(path, &file) { fs::remove_file(path) } else { Err(io::ErrorKind::NotFound.into()) }
+    remove_if_named(path, &file)
+}
+
+/// Removes `file`, which is locked, from `path`.
+///
+/// It may have been renamed since it was opened, and another be written under its name. What is locked is neither renamed
+/// nor removed by anybody else, so that what is true here stays true.
+fn remove_if_named(path: &Path, file: &File) -> io::Result<()> {
+    if stands_at(path, file) { fs::remove_file(path) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// The directory that `path` is in.
@@ -220,3 +226,35 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 }
 
 const SUFFIX: &str = ".tmp";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_renamed_is_locked_until_it_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let temporary = Temporary::create(directory.path(), OsStr::new("snapshot"), 7).unwrap();
+        let path = temporary.path.clone();
+        assert!(is_temporary(path.file_name().unwrap(), OsStr::new("snapshot")));
+        assert!(matches!(File::open(&path).unwrap().try_lock(), Err(TryLockError::WouldBlock)));
+        assert!(remove_unless_locked(&path).is_err());
+        drop(temporary);
+        assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_took_the_name_of_a_leftover_is_not_removed_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("leftover");
+        fs::write(&path, b"old").unwrap();
+        let old = File::open(&path).unwrap();
+        fs::rename(&path, directory.path().join("snapshot")).unwrap();
+        assert!(remove_if_named(&path, &old).is_err());
+        fs::write(&path, b"new").unwrap();
+        assert!(remove_if_named(&path, &old).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(remove_if_named(&path, &File::open(&path).unwrap()).is_ok());
+    }
+}
