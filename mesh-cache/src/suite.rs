@@ -17,7 +17,7 @@ pub const PLACE: Place<'static> = Place { namespace: "mesh", key: "mesh:v1:{fuzz
 /// A sealer whose key everybody knows, so that a corpus may hold envelopes that are sealed.
 ///
 /// # Panics
-/// Never: its key is a key.
+/// Never: its key is one.
 #[expect(clippy::panic, reason = "a test suite reports by panicking")]
 #[must_use]
 pub fn sealer() -> Sealer {
@@ -92,29 +92,39 @@ pub fn json(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// Reads `bytes` as the file of a snapshot: without a key, with one, and with one while what is not sealed is read too.
-/// Returns the names of the three outcomes.
+/// Reads `bytes` as the file of a snapshot, as they are and with their checksum put right, which no change by chance would
+/// do. Returns the names of the outcomes: without a key as they are; then put right, without a key, with one, and with
+/// one while what is not sealed is read too.
 ///
 /// # Panics
 /// Where a promise does not hold: more is given than is allowed, or what was read is not read again.
-#[expect(clippy::panic, reason = "a test suite reports by panicking")]
 #[must_use]
-pub fn disk_file(bytes: &[u8]) -> [&'static str; 3] {
+pub fn disk_file(bytes: &[u8]) -> [&'static str; 4] {
+    let mut right = bytes.to_vec();
+    format::put_right(&mut right);
+    [
+        snapshot(bytes, &Sealer::open_hints()),
+        snapshot(&right, &Sealer::open_hints()),
+        snapshot(&right, &sealer()),
+        snapshot(&right, &sealer().accept_hints()),
+    ]
+}
+
+#[expect(clippy::panic, reason = "a test suite reports by panicking")]
+fn snapshot(bytes: &[u8], reader: &Sealer) -> &'static str {
     let (config, now_ms) = (DiskConfig::new(PLACE.namespace, PLACE.schema), NOW_MICROS / 1_000);
-    [Sealer::open_hints(), sealer(), sealer().accept_hints()].map(|reader| {
-        let loaded = match format::decode(bytes.to_vec(), now_ms, &reader, &config) {
-            Ok(loaded) => loaded,
-            Err(error) => return error.name(),
-        };
-        if loaded.entries.len() > config.entries_max || (loaded.trust == Trust::Sealed && !reader.seals()) {
-            panic!("{} entries, {:?}", loaded.entries.len(), loaded.trust);
-        }
-        let again = format::encode(&loaded.entries, now_ms, nonce(), &reader, &config);
-        match again.map(|bytes| format::decode(bytes, now_ms, &reader, &config)) {
-            Ok(Ok(second)) if second.entries == loaded.entries => "loaded",
-            other => panic!("{loaded:?} became {other:?}"),
-        }
-    })
+    let loaded = match format::decode(bytes.to_vec(), now_ms, reader, &config) {
+        Ok(loaded) => loaded,
+        Err(error) => return error.name(),
+    };
+    if loaded.entries.len() > config.entries_max || (loaded.trust == Trust::Sealed && !reader.seals()) {
+        panic!("{} entries, {:?}", loaded.entries.len(), loaded.trust);
+    }
+    let again = format::encode(&loaded.entries, now_ms, nonce(), reader, &config);
+    match again.map(|bytes| format::decode(bytes, now_ms, reader, &config)) {
+        Ok(Ok(second)) if second.entries == loaded.entries => "loaded",
+        other => panic!("{loaded:?} became {other:?}"),
+    }
 }
 
 #[expect(clippy::panic, reason = "a test suite reports by panicking")]
