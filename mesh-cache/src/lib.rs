@@ -4,6 +4,7 @@ mod cache;
 pub mod codec;
 mod config;
 mod dial;
+pub mod disk;
 mod early;
 mod entry;
 mod env;

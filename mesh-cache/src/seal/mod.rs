@@ -56,6 +56,8 @@ pub use error::{SealError, UnsealError};
 pub use key::{KeyError, KeyRing, SealKey};
 pub use nonce::{Nonce, Nonces};
 
+pub(crate) use wire::Cursor;
+
 use envelope::{Body, Envelope};
 
 /// Puts values into envelopes and takes them out.
