@@ -76,8 +76,14 @@ fn starter() -> &'static Sender<Order> {
     })
 }
 
+/// Where `program` is; a failure that says how to install it, where it is not.
+pub(crate) fn installed(program: &str, title: &str, variable: &str) -> PathBuf {
+    find(program, variable)
+        .unwrap_or_else(|| panic!("{title} is not installed: run scripts/install-servers, or name it in {variable}"))
+}
+
 /// Where `program` is: named by the variable, on the path, or where `scripts/install-servers` puts it.
-pub(crate) fn find(program: &str, variable: &str) -> Option<PathBuf> {
+fn find(program: &str, variable: &str) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(named) = set(variable) {
         return Some(PathBuf::from(named)).filter(|path| path.is_file());

@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::ConsulServer;
 use super::builder::{ConsulBuilder, Role};
-use super::{ConsulServer, Ready};
 use crate::ip;
+use crate::server::{ADDRESSES_MAX, POLL, READY_WITHIN, all_ready};
 
 /// Three servers that elect a leader, and an agent that keeps nothing but its own registrations.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl ConsulCluster {
     /// # Panics
     /// Where Consul is not installed, or the cluster does not become ready.
     pub async fn start_with(builder: ConsulBuilder) -> Self {
-        for _ in 0..super::ADDRESSES_MAX {
+        for _ in 0..ADDRESSES_MAX {
             let ips: Vec<Ipv4Addr> = (0..3).map(|_| ip::next()).collect();
             let begin = |ip: Ipv4Addr, role: Role| {
                 let mut server = ConsulServer::prepare(builder.clone().role(role), ip);
@@ -42,23 +43,11 @@ impl ConsulCluster {
                 servers: ips.iter().map(server).collect(),
                 client: begin(ip::next(), Role::Client { join: ips.clone() }),
             };
-            if cluster.is_up().await {
+            if all_ready(cluster.servers.iter_mut().chain([&mut cluster.client])).await {
                 return cluster;
             }
         }
         panic!("every address is taken")
-    }
-
-    /// Waits for all four; false where an address is taken.
-    async fn is_up(&mut self) -> bool {
-        for server in self.servers.iter_mut().chain([&mut self.client]) {
-            match server.ready().await {
-                Ready::Yes => {}
-                Ready::AddressTaken => return false,
-                Ready::No(why) => server.fail(&why),
-            }
-        }
-        true
     }
 
     /// Which of the servers leads, waiting for an election.
@@ -66,21 +55,21 @@ impl ConsulCluster {
     /// # Panics
     /// Where nobody leads within 30 s.
     pub async fn leader(&self) -> usize {
-        let elected = tokio::time::timeout(super::READY_WITHIN, async {
+        let elected = tokio::time::timeout(READY_WITHIN, async {
             loop {
-                for server in self.servers.iter().filter(|server| server.process.is_some()) {
+                for server in self.servers.iter().filter(|server| server.pid().is_some()) {
                     let asked = tokio::time::timeout(Duration::from_secs(1), server.get("/v1/status/leader"));
                     let Ok(Ok(reply)) = asked.await else { continue };
-                    let leads = |server: &ConsulServer| reply.body.contains(&format!("\"{}:", server.ip));
+                    let leads = |server: &ConsulServer| reply.body.contains(&format!("\"{}:", server.ip()));
                     if let Some(leader) = self.servers.iter().position(leads)
-                        && self.servers.get(leader).is_some_and(|leader| leader.process.is_some())
+                        && self.servers.get(leader).is_some_and(|leader| leader.pid().is_some())
                     {
                         return leader;
                     }
                 }
-                tokio::time::sleep(super::POLL).await;
+                tokio::time::sleep(POLL).await;
             }
         });
-        elected.await.unwrap_or_else(|_| panic!("no server leads within {:?}", super::READY_WITHIN))
+        elected.await.unwrap_or_else(|_| panic!("no server leads within {:?}", READY_WITHIN))
     }
 }
