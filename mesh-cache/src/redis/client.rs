@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::config::RedisConfig;
 use super::connect::Connector;
 use super::error::RedisError;
-use super::event::LinkEvents;
+use super::event::{LinkEvents, Relay};
 use super::link::LinkCounters;
 use super::reason::{DownReason, Epoch};
 use super::script::Script;
@@ -83,12 +83,16 @@ impl RedisLink {
     /// What is wrong with `config`, the files that it names included.
     pub fn start(config: RedisConfig, environment: &Environment, scripts: &[Script]) -> Result<Self, ConfigError> {
         config.validate()?;
+        if config.is_cluster() {
+            return Err(ConfigError::new("url", &config.url, "must name one server: a cluster is for RedisClient"));
+        }
         let connector = Connector::new(config, environment, scripts)?;
-        Ok(Self::over(connector, environment))
+        Ok(Self::over(connector, environment, None))
     }
 
-    pub(crate) fn over(connector: Connector, environment: &Environment) -> Self {
-        let (shared, signals) = Shared::new(connector.config(), environment);
+    /// A link whose events are told to `relay` as well.
+    pub(crate) fn over(connector: Connector, environment: &Environment, relay: Option<Arc<dyn Relay>>) -> Self {
+        let (shared, signals) = Shared::new(connector.config(), environment, relay);
         let shared = Arc::new(shared);
         let (stop, stopped) = mpsc::channel(1);
         let supervisor = Supervisor::new(connector, environment, Arc::clone(&shared), signals, stopped);
@@ -143,18 +147,7 @@ impl RedisLink {
         args: impl ToRedisArgs,
         deadline: Duration,
     ) -> Result<Value, RedisError> {
-        let cmd = script.call(keys, args);
-        let until = self.inner.shared.now() + deadline;
-        match self.query(&cmd, deadline).await {
-            Err(RedisError::NoScript) => {}
-            reply => return reply,
-        }
-        let left = || until.since(self.inner.shared.now());
-        if let Err(error) = self.query(&script.load(), left()).await {
-            // The user may lack the right to load scripts; then the server's first answer says more.
-            return Err(if error == RedisError::NoPerm { RedisError::NoScript } else { error });
-        }
-        self.query(&cmd, left()).await
+        self.taught(script, &script.call(keys, args), deadline).await
     }
 
     /// Whether calls are served.
@@ -188,6 +181,21 @@ impl RedisLink {
         // To ask a second time changes nothing.
         let _ = self.inner.stop.try_send(());
         self.inner.stop.closed().await;
+    }
+
+    /// Asks `cmd`, which runs `script`, and loads it in between where the server does not know it.
+    pub(crate) async fn taught(&self, script: &Script, cmd: &Cmd, deadline: Duration) -> Result<Value, RedisError> {
+        let until = self.inner.shared.now() + deadline;
+        match self.query(cmd, deadline).await {
+            Err(RedisError::NoScript) => {}
+            reply => return reply,
+        }
+        let left = || until.since(self.inner.shared.now());
+        if let Err(error) = self.query(&script.load(), left()).await {
+            // The user may lack the right to load scripts; then the server's first answer says more.
+            return Err(if error == RedisError::NoPerm { RedisError::NoScript } else { error });
+        }
+        self.query(cmd, left()).await
     }
 
     fn begin(&self) -> Result<Call<'_>, RedisError> {

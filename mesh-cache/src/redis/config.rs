@@ -40,6 +40,9 @@ pub struct RedisConfig {
     /// How long a write may take; 100 ms.
     #[serde(with = "mesh_core::text::duration")]
     pub write_deadline: Duration,
+    /// How often a cluster is asked which node serves what, besides whenever there is a reason to; 30 s.
+    #[serde(with = "mesh_core::text::duration")]
+    pub cluster_refresh: Duration,
     /// How many events one reader of them may be behind; 1,024. Beyond, it is told to forget everything.
     pub events_max: NonZeroUsize,
 }
@@ -125,6 +128,7 @@ impl RedisConfig {
             ("read_deadline", self.read_deadline),
             ("write_deadline", self.write_deadline),
             ("sentinel.deadline", self.sentinel.deadline),
+            ("cluster_refresh", self.cluster_refresh),
         ] {
             within(field, value, SHORTEST, LONGEST, "must be 1ms to 10min")?;
         }
@@ -239,6 +243,7 @@ impl Default for RedisConfig {
             in_flight_max: IN_FLIGHT_MAX,
             read_deadline: Duration::from_millis(50),
             write_deadline: Duration::from_millis(100),
+            cluster_refresh: Duration::from_secs(30),
             events_max: EVENTS_MAX,
         }
     }

@@ -2,29 +2,35 @@
 //!
 //! Decides whether a server may be used at all. Waits without a limit of its own: the link's machine gives it up.
 
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, Value};
+use ::redis::{AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, Value};
 use mesh_core::service::{ConfigError, escape_to};
 use tokio::task::JoinHandle;
 
-use super::config::RedisConfig;
+use super::config::{RedisConfig, SentinelConfig};
 use super::error::RedisError;
 use super::reason::{ConnectFailure, Epoch};
 use super::script::Script;
+use super::sentinel::{Sentinels, text};
 use super::shared::Shared;
+use super::tls::Tls;
 use super::url::{Node, RedisMode};
 use crate::dial::{Dial, Stream};
 use crate::env::Environment;
+use crate::secret::Secret;
 
 /// Makes the connections of one link.
 #[derive(Debug)]
 pub(crate) struct Connector {
     config: RedisConfig,
     dial: Arc<dyn Dial>,
-    scripts: Vec<Script>,
+    tls: Option<Tls>,
+    sentinels: Option<Sentinels>,
+    scripts: Arc<[Script]>,
 }
 
 /// A connection that is ready for calls.
@@ -46,7 +52,22 @@ pub(crate) struct Failed {
 
 impl Connector {
     pub(crate) fn new(config: RedisConfig, environment: &Environment, scripts: &[Script]) -> Result<Self, ConfigError> {
-        Ok(Self { config, dial: Arc::clone(&environment.dial), scripts: scripts.to_vec() })
+        let tls = if config.url.tls { Some(Tls::load(&config.tls)?) } else { None };
+        let sentinels = match &config.url.mode {
+            RedisMode::Sentinel { sentinels, master } => {
+                Some(Sentinels::new(sentinels.clone(), master.clone(), config.sentinel.deadline))
+            }
+            RedisMode::Server(_) | RedisMode::Unix(_) | RedisMode::Cluster { .. } => None,
+        };
+        Ok(Self { config, dial: Arc::clone(&environment.dial), tls, sentinels, scripts: scripts.into() })
+    }
+
+    /// One that connects to `node` and is like this one else.
+    pub(crate) fn to(&self, node: &Node) -> Self {
+        let mut config = self.config.clone();
+        config.url.mode = RedisMode::Server(node.clone());
+        let scripts = Arc::clone(&self.scripts);
+        Self { config, dial: Arc::clone(&self.dial), tls: self.tls.clone(), sentinels: None, scripts }
     }
 
     pub(crate) const fn config(&self) -> &RedisConfig {
@@ -74,10 +95,12 @@ impl Connector {
     }
 
     async fn open(&self) -> Result<Box<dyn Stream>, Failed> {
-        match &self.config.url.mode {
-            RedisMode::Server(node) => self.reach(node).await,
-            RedisMode::Unix(_) | RedisMode::Sentinel { .. } | RedisMode::Cluster { .. } => {
-                Err(Failed::new(ConnectFailure::Unreachable, "not supported yet"))
+        match (&self.config.url.mode, &self.sentinels) {
+            (RedisMode::Server(node), _) => self.reach(node).await,
+            (RedisMode::Unix(path), _) => self.dial.dial_unix(path).await.map_err(Failed::dial),
+            (RedisMode::Sentinel { .. }, Some(sentinels)) => self.reach(&sentinels.master(self).await?).await,
+            (RedisMode::Sentinel { .. }, None) | (RedisMode::Cluster { .. }, _) => {
+                Err(Failed::new(ConnectFailure::Unreachable, "a cluster is no server"))
             }
         }
     }
@@ -86,23 +109,33 @@ impl Connector {
         if !self.config.admits(node) {
             return Err(Failed::new(ConnectFailure::PlainText, node));
         }
-        self.dial.dial(&node.host, node.port).await.map_err(Failed::dial)
+        let stream = self.dial.dial(&node.host, node.port).await.map_err(Failed::dial)?;
+        match &self.tls {
+            Some(tls) => tls.speak(&node.host, stream).await.map_err(|error| Failed::new(ConnectFailure::Tls, error)),
+            None => Ok(stream),
+        }
     }
 
-    /// Who asks, and in which protocol; what the handshake of the `redis` crate says.
-    fn identity(&self) -> RedisConnectionInfo {
-        let mut identity = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_db(self.config.url.database.into())
-            // CLIENT SETINFO is no part of least privilege, and unknown before 7.2.
-            .set_skip_set_lib_name();
-        if let Some(user) = self.config.user() {
-            identity = identity.set_username(user);
-        }
-        if let Some(password) = self.config.password() {
-            identity = identity.set_password(password.expose());
-        }
-        identity
+    /// Asks `cmd` of `node` over a connection of its own.
+    pub(crate) async fn ask(&self, node: &Node, identity: RedisConnectionInfo, cmd: &Cmd) -> Result<Value, Failed> {
+        let stream = self.reach(node).await?;
+        let settings = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+        let (mut connection, driver) =
+            MultiplexedConnection::new_with_config(&identity, stream, settings).await.map_err(Failed::hello)?;
+        let _driver = Driver(tokio::spawn(driver));
+        let reply = connection.send_packed_command(cmd).await.map_err(|error| RedisError::of(&error));
+        reply.and_then(RedisError::check).map_err(|error| Failed::refused(&error))
+    }
+
+    /// Who asks the server, and in which protocol; what the handshake of the `redis` crate says.
+    pub(crate) fn identity(&self) -> RedisConnectionInfo {
+        identity(self.config.user(), self.config.password()).set_db(self.config.url.database.into())
+    }
+
+    /// Who asks the sentinels.
+    pub(crate) fn sentinel_identity(&self) -> RedisConnectionInfo {
+        let SentinelConfig { user, password, .. } = &self.config.sentinel;
+        identity(user.as_deref(), password.as_ref())
     }
 
     /// Arms the tracking, loads the scripts, and asks a command that a busy or loading server refuses: HELLO is answered
@@ -116,8 +149,12 @@ impl Connector {
             }
         }
         let before_scripts = pipeline.len();
-        for script in &self.scripts {
+        for script in &*self.scripts {
             pipeline.add_command(script.load());
+        }
+        let role = self.sentinels.as_ref().map(|_| pipeline.len());
+        if role.is_some() {
+            pipeline.cmd("ROLE");
         }
         let ping = pipeline.len();
         pipeline.cmd("PING");
@@ -126,10 +163,15 @@ impl Connector {
         for (at, reply) in replies.into_iter().enumerate() {
             match RedisError::check(reply) {
                 // Somebody else may load the scripts for us; a call will tell whether they are there.
-                Err(RedisError::NoPerm) if at >= before_scripts => tracing::debug!("a user of Redis with few rights"),
+                Err(RedisError::NoPerm) if at >= before_scripts && Some(at) != role => {
+                    tracing::debug!("a user of Redis with few rights");
+                }
                 Err(error) => return Err(Failed::refused(&error)),
                 Ok(reply) if at == ping && reply != Value::SimpleString("PONG".to_owned()) => {
                     return Err(Failed::new(ConnectFailure::Protocol, "what listens there does not answer PING"));
+                }
+                Ok(reply) if Some(at) == role && !is_master(&reply) => {
+                    return Err(Failed::new(ConnectFailure::NotMaster, "the sentinels named a replica"));
                 }
                 Ok(_) => {}
             }
@@ -166,6 +208,10 @@ impl Failed {
         if error.kind() == ErrorKind::RESP3NotSupported {
             return Self::new(ConnectFailure::Protocol, "it does not know RESP3");
         }
+        // In TLS 1.3 a server tells only after the handshake that it does not take the client's certificate.
+        if let Some(refusal) = tls_refusal(&error) {
+            return Self::new(ConnectFailure::Tls, refusal);
+        }
         Self::refused(&RedisError::of(&error))
     }
 
@@ -179,6 +225,29 @@ impl Failed {
         };
         Self::new(failure, error)
     }
+}
+
+fn identity(user: Option<&str>, password: Option<&Secret>) -> RedisConnectionInfo {
+    let mut identity = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP3)
+        // CLIENT SETINFO is no part of least privilege, and unknown before 7.2.
+        .set_skip_set_lib_name();
+    if let Some(user) = user {
+        identity = identity.set_username(user);
+    }
+    if let Some(password) = password {
+        identity = identity.set_password(password.expose());
+    }
+    identity
+}
+
+fn is_master(role: &Value) -> bool {
+    role.as_sequence().and_then(|role| text(role.first()?)) == Some("master")
+}
+
+fn tls_refusal(error: &::redis::RedisError) -> Option<&rustls::Error> {
+    let io = error.source()?.downcast_ref::<io::Error>()?;
+    io.get_ref()?.downcast_ref()
 }
 
 /// As much of a reason as a log shows.

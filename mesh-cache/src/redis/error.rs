@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::redis::{ErrorKind, Value};
 use thiserror::Error as ThisError;
 
+use super::cluster::SLOTS;
 use super::reason::{DownReason, Unfit};
 use super::url::Node;
 
@@ -289,7 +290,5 @@ impl Redirect {
     }
 }
 
-/// How many slots a cluster has.
-pub(crate) const SLOTS: u16 = 16_384;
 /// Refusals that are the server's trouble and may end by themselves.
 const TRANSIENT: &[&str] = &["TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "MISCONF"];

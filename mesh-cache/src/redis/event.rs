@@ -4,6 +4,7 @@
 //! slow reader holds up neither the connection nor the others.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
@@ -78,6 +79,14 @@ impl LinkEvents {
 pub(crate) struct Hub {
     state: Mutex<HubState>,
     events_max: usize,
+    /// Hears of every event besides, before it can have consequences.
+    relay: Option<Arc<dyn Relay>>,
+}
+
+/// What a link is a part of.
+pub(crate) trait Relay: Debug + Send + Sync {
+    /// Takes in an event; called in their order, and must not call back.
+    fn relay(&self, event: &LinkEvent);
 }
 
 #[derive(Debug, Default)]
@@ -103,8 +112,8 @@ struct QueueState {
 }
 
 impl Hub {
-    pub(crate) fn new(events_max: usize) -> Self {
-        Self { state: Mutex::default(), events_max }
+    pub(crate) fn new(events_max: usize, relay: Option<Arc<dyn Relay>>) -> Self {
+        Self { state: Mutex::default(), events_max, relay }
     }
 
     /// A reader that hears first whether the link is up.
@@ -120,8 +129,10 @@ impl Hub {
 
     pub(crate) fn up(&self, epoch: Epoch) {
         let mut state = lock(&self.state);
-        state.up = Some(epoch);
-        self.tell(&mut state, &LinkEvent::Up { epoch });
+        if !state.ended {
+            state.up = Some(epoch);
+            self.tell(&mut state, &LinkEvent::Up { epoch });
+        }
     }
 
     /// Passes on what a connection pushed, unless calls are not served on it: before, and after, all is forgotten anyway.
@@ -142,6 +153,9 @@ impl Hub {
     pub(crate) fn end(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
+        if let Some(epoch) = state.up.take() {
+            self.tell(&mut state, &LinkEvent::Down { epoch });
+        }
         for queue in state.readers.drain(..).filter_map(|reader| reader.upgrade()) {
             queue.lock().ended = true;
             queue.changed.notify_one();
@@ -163,6 +177,9 @@ impl Hub {
             queue.changed.notify_one();
             true
         });
+        if let Some(relay) = &self.relay {
+            relay.relay(event);
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub enum DownReason {
     PingMissed,
     /// The server answers that it is not the one to ask now.
     Unfit(Unfit),
+    /// No node of the cluster serves the key's slot.
+    Unassigned,
     /// Connecting failed.
     Connect(ConnectFailure),
 }
@@ -72,6 +74,8 @@ pub enum ConnectFailure {
     NoMaster,
     /// What the sentinels name says that it is no master.
     NotMaster,
+    /// No node of the cluster says which serves what.
+    NoTopology,
 }
 
 /// A server that answers, and cannot be used.
@@ -129,6 +133,7 @@ impl ConnectFailure {
             Self::Disconnected => "handshake-disconnected",
             Self::NoMaster => "no-master",
             Self::NotMaster => "not-master",
+            Self::NoTopology => "no-topology",
         }
     }
 }
@@ -144,6 +149,7 @@ impl DownReason {
             Self::Silent => "silent",
             Self::PingMissed => "ping-missed",
             Self::Unfit(unfit) => unfit.name(),
+            Self::Unassigned => "slot-unassigned",
             Self::Connect(failure) => failure.name(),
         }
     }

@@ -19,7 +19,7 @@ use tokio::time::error::Elapsed;
 use super::client::{LinkState, LinkStats};
 use super::config::RedisConfig;
 use super::error::RedisError;
-use super::event::Hub;
+use super::event::{Hub, Relay};
 use super::link::{LinkCounters, LinkInput};
 use super::push::{Keys, Push};
 use super::reason::{DownReason, Epoch};
@@ -59,14 +59,18 @@ pub(crate) struct Call<'a> {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &RedisConfig, environment: &Environment) -> (Self, mpsc::Receiver<LinkInput>) {
+    pub(crate) fn new(
+        config: &RedisConfig,
+        environment: &Environment,
+        relay: Option<Arc<dyn Relay>>,
+    ) -> (Self, mpsc::Receiver<LinkInput>) {
         let clock = Arc::clone(&environment.clock);
         let (signals, received) = mpsc::channel(SIGNALS_MAX);
         let view = View::Down { since: clock.now(), why: DownReason::Starting };
         let shared = Self {
             view: ArcSwap::from_pointee(view),
             changed: Notify::new(),
-            hub: Hub::new(config.events_max.get()),
+            hub: Hub::new(config.events_max.get(), relay),
             signals,
             wary: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),

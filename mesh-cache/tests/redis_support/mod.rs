@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 mod fake;
+pub(crate) mod run;
 mod stream;
 
 use std::sync::Arc;

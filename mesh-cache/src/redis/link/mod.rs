@@ -137,12 +137,8 @@ impl LinkMachine {
         self.state = State::Resting { until, suspect };
     }
 
-    /// "Full jitter": evenly from zero to a bound that doubles (Brooker, "Exponential Backoff And Jitter", AWS
-    /// Architecture Blog, 2015).
     fn wait(&mut self) -> Duration {
-        let doubled = self.retries.saturating_sub(1).min(DOUBLINGS_MAX);
-        let most = self.config.retry.saturating_mul(1 << doubled).min(self.config.retry_max);
-        self.rng.up_to(most)
+        full_jitter(self.retries.saturating_sub(1), self.config.retry, self.config.retry_max, &mut self.rng)
     }
 
     fn connected(&mut self, now: Instant) {
@@ -302,6 +298,12 @@ impl Machine for LinkMachine {
             State::Up { ping: Ping::Sent { at, .. }, .. } => *at + self.config.ping_deadline,
         })
     }
+}
+
+/// A wait drawn evenly from zero to `first`, doubled `doublings` times, at most `most` (Brooker, "Exponential Backoff And
+/// Jitter", AWS Architecture Blog, 2015: "full jitter").
+pub(crate) fn full_jitter(doublings: u32, first: Duration, most: Duration, rng: &mut Rng) -> Duration {
+    rng.up_to(first.saturating_mul(1 << doublings.min(DOUBLINGS_MAX)).min(most))
 }
 
 fn count(counter: &mut u64) {
