@@ -17,5 +17,5 @@ mod server;
 pub use backend::{Backend, Sickness};
 pub use consul::{ConsulCluster, ConsulServer};
 pub use proxy::{Fault, FaultProxy};
-pub use redis::RedisServer;
+pub use redis::{RedisCluster, RedisSentinel, RedisServer};
 pub use server::Server;

@@ -5,10 +5,12 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::Ipv4Addr;
 use std::ops::DerefMut;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use tokio::time::Sleep;
 
 use crate::ip;
 use crate::process::Process;
@@ -75,13 +77,11 @@ impl Server {
         if let Some(process) = &self.process {
             process.signal(Signal::SIGTERM);
         }
-        let ended = tokio::time::timeout(STOPPED_WITHIN, async {
-            while !self.has_ended() {
-                tokio::time::sleep(POLL).await;
+        let mut tries = Tries::within(STOPPED_WITHIN);
+        while !self.has_ended() {
+            if !tries.again().await {
+                self.fail("it does not stop");
             }
-        });
-        if ended.await.is_err() {
-            self.fail("it does not stop");
         }
         self.process = None;
     }
@@ -89,7 +89,7 @@ impl Server {
     /// Lets it stand still; connections to it are taken by the kernel and never answered.
     pub fn freeze(&self) {
         if let Some(process) = &self.process {
-            process.signal(Signal::SIGSTOP);
+            process.freeze();
         }
     }
 
@@ -170,19 +170,17 @@ pub(crate) trait Serve: DerefMut<Target = Server> + Sized {
     }
 
     async fn ready(&mut self) -> Ready {
-        let waited = tokio::time::timeout(READY_WITHIN, async {
-            loop {
-                if self.has_ended() {
-                    let taken = self.log_tail(50).to_lowercase().contains("address already in use");
-                    return if taken { Ready::AddressTaken } else { Ready::No("it ended".to_owned()) };
-                }
-                if self.answers().await {
-                    return Ready::Yes;
-                }
-                tokio::time::sleep(POLL).await;
+        let mut tries = Tries::within(READY_WITHIN);
+        while tries.again().await {
+            if self.has_ended() {
+                let taken = self.log_tail(50).to_lowercase().contains("address already in use");
+                return if taken { Ready::AddressTaken } else { Ready::No("it ended".to_owned()) };
             }
-        });
-        waited.await.unwrap_or_else(|_| Ready::No(format!("not ready within {READY_WITHIN:?}")))
+            if self.answers().await {
+                return Ready::Yes;
+            }
+        }
+        Ready::No(format!("not ready within {READY_WITHIN:?}"))
     }
 
     async fn wait_until_ready(&mut self) {
@@ -194,8 +192,21 @@ pub(crate) trait Serve: DerefMut<Target = Server> + Sized {
     }
 }
 
+/// Starts `count` servers, each made of its address and those of all, and waits until all are ready.
+pub(crate) async fn start_all<S: Serve>(count: usize, make: impl Fn(Ipv4Addr, &[Ipv4Addr]) -> S) -> Vec<S> {
+    for _ in 0..ADDRESSES_MAX {
+        let ips: Vec<Ipv4Addr> = (0..count).map(|_| ip::next()).collect();
+        let mut servers: Vec<S> = ips.iter().map(|ip| make(*ip, &ips)).collect();
+        servers.iter_mut().for_each(Serve::spawn);
+        if all_ready(&mut servers).await {
+            return servers;
+        }
+    }
+    panic!("every address is taken")
+}
+
 /// Waits for all of `servers`; false where an address is taken.
-pub(crate) async fn all_ready<'a, S: Serve + 'a>(servers: impl IntoIterator<Item = &'a mut S>) -> bool {
+async fn all_ready<S: Serve>(servers: &mut [S]) -> bool {
     for server in servers {
         match server.ready().await {
             Ready::Yes => {}
@@ -206,8 +217,29 @@ pub(crate) async fn all_ready<'a, S: Serve + 'a>(servers: impl IntoIterator<Item
     true
 }
 
-pub(crate) const POLL: Duration = Duration::from_millis(5);
+/// Waits between the attempts at something that takes a while, and tells when it took too long.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    over: Pin<Box<Sleep>>,
+}
+
+impl Tries {
+    pub(crate) fn within(limit: Duration) -> Self {
+        Self { over: Box::pin(tokio::time::sleep(limit)) }
+    }
+
+    /// Waits until the next attempt is due; false where there is to be none.
+    pub(crate) async fn again(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = &mut self.over => false,
+            () = tokio::time::sleep(POLL) => true,
+        }
+    }
+}
+
+const POLL: Duration = Duration::from_millis(5);
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(30);
-pub(crate) const ADDRESSES_MAX: usize = 8;
+const ADDRESSES_MAX: usize = 8;
 /// Redis alone waits 10 s for its replicas.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);

@@ -1,4 +1,5 @@
 //! Servers start, fail and end as they are told, and leave nothing behind.
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod common;
 

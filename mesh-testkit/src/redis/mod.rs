@@ -1,7 +1,9 @@
 //! Real Redis servers, each with a loopback address of its own.
 
 mod builder;
+mod cluster;
 mod resp;
+mod sentinel;
 mod tls;
 
 use std::fs;
@@ -13,11 +15,13 @@ use std::process::Command;
 use std::time::Duration;
 
 pub use builder::RedisBuilder;
+pub use cluster::RedisCluster;
 pub use resp::{Connection, Reply};
+pub use sentinel::RedisSentinel;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::process::installed;
-use crate::server::{Serve, Server};
+use crate::server::{READY_WITHIN, Serve, Server, Tries};
 use builder::Role;
 
 /// A Redis server that runs, or was killed and can be started again on the same address.
@@ -197,6 +201,37 @@ impl RedisServer {
         }
     }
 
+    /// What it answers to a command soon, unless that is a refusal.
+    async fn ask<W: AsRef<[u8]>>(&self, words: &[W]) -> Option<Reply> {
+        let answer = tokio::time::timeout(ANSWERS_WITHIN, self.command(words)).await;
+        answer.ok()?.ok()?.accepted().ok()
+    }
+
+    /// As [`RedisServer::ask`], where a test cannot go on without.
+    async fn demand<W: AsRef<[u8]>>(&self, words: &[W]) -> Reply {
+        let answer = tokio::time::timeout(READY_WITHIN, self.command(words)).await;
+        let why = match answer.map(|answer| answer.and_then(Reply::accepted)) {
+            Ok(Ok(reply)) => return reply,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {READY_WITHIN:?}"),
+        };
+        let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word.as_ref())).collect();
+        // Some commands name thousands of slots.
+        self.fail(&format!("{:.200}: {why}", words.join(" ")))
+    }
+
+    /// Waits until a replica has what its master has.
+    async fn wait_until_it_follows(&self) {
+        let mut tries = Tries::within(READY_WITHIN);
+        while tries.again().await {
+            let role = self.ask(&["ROLE"]).await;
+            if role.is_some_and(|role| role.items().get(3).and_then(Reply::text) == Some("connected")) {
+                return;
+            }
+        }
+        self.fail("it follows no master")
+    }
+
     fn data(&self) -> PathBuf {
         self.directory().join("data")
     }
@@ -237,8 +272,11 @@ impl Serve for RedisServer {
     }
 
     async fn answers(&self) -> bool {
-        let asked = tokio::time::timeout(ANSWERS_WITHIN, self.command(&["PING"])).await;
-        asked.is_ok_and(|reply| reply.is_ok_and(|reply| reply.text() == Some("PONG")))
+        let answers = self.ask(&["PING"]).await.is_some();
+        if answers && matches!(self.builder.role, Role::Sentinel { .. }) {
+            sentinel::hasten(self).await;
+        }
+        answers
     }
 }
 

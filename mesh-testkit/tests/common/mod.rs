@@ -1,4 +1,5 @@
 //! What the tests of all servers share.
+#![expect(clippy::expect_used, reason = "helpers of tests fail like tests")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
