@@ -9,6 +9,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[allow(unused_imports, reason = "each test file uses a part of it")]
 pub(crate) use fake::{Connection, FakeDial, FakeRedis, Plan, bulk, push};
 use mesh_cache::Environment;
 use mesh_cache::redis::{LinkState, RedisConfig, RedisError, RedisLink, Script};
