@@ -220,7 +220,7 @@ fn what_was_read_before_a_change_is_not_fresh_after_the_news_of_it() {
         });
         println!("{played} orders");
         println!("{played} orders");
-    assert!(played > 500, "{played}");
+        assert!(played > 500, "{played}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::early::Early;
 use crate::entry::Epoch;
 use crate::env::Environment;
 use crate::failure::Failures;
-use crate::key::Key;
+use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
 use crate::local::{Caps, Local};
 use crate::seal::{Limits, Nonces, Sealer};
@@ -133,6 +133,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             sealer,
             nonces,
             limits,
+            space: Mark::of_namespace(&namespace),
             namespace,
             trusts_hints,
         });
@@ -151,7 +152,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         let cache = Cache { inner: Arc::new(inner), tasks: Arc::new(Tasks::default()) };
         if let Some(tiered) = &cache.inner.tiered {
             let listener = tiered.tier.listen();
-            cache.tasks.spawn(hearing::hear(Arc::clone(&cache.inner), listener));
+            cache.tasks.spawn(hearing::hear(Arc::clone(&cache.inner), tiered.space, listener));
         }
         Ok(cache)
     }

@@ -178,7 +178,12 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// Reads the second tier, then the origin, and keeps what is good.
-    async fn load_once(&self, key: &Key, loader: &mut Loader<V>, mut held: Held<'_, V>) -> Result<Brought<V>, LoadError> {
+    async fn load_once(
+        &self,
+        key: &Key,
+        loader: &mut Loader<V>,
+        mut held: Held<'_, V>,
+    ) -> Result<Brought<V>, LoadError> {
         let looked = self.look(key).await;
         let now = self.now();
         if let Some(fresh) = looked.good {

@@ -273,7 +273,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Tells the second tier that a scope changed, and returns its watermark, if there is a second tier.
     async fn tell(&self, scope: &Scope) -> Result<Option<u64>, NotTold> {
         let Some(tiered) = &self.tiered else { return Ok(None) };
-        let told = tiered.tier.invalidate(scope.mark()).await;
+        let told = tiered.tier.invalidate(scope.mark().within(tiered.space), scope.reach()).await;
         told.map(Some).map_err(|source| {
             self.unanswered(&source);
             NotTold { source }

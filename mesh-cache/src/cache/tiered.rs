@@ -23,6 +23,8 @@ pub(crate) struct Tiered<V> {
     pub(crate) limits: Limits,
     /// Keeps one cache of a shared tier from another.
     pub(crate) namespace: String,
+    /// The mark of that.
+    pub(crate) space: Mark,
     /// Whether what is not sealed is believed.
     pub(crate) trusts_hints: bool,
 }
@@ -58,7 +60,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     pub(super) async fn look(&self, key: &Key) -> Looked<V> {
         let Some(tiered) = &self.tiered else { return Looked::nothing(None) };
         let marks = Marks::new(key, &[]);
-        let fetched = match tiered.tier.fetch(&marks).await {
+        let fetched = match tiered.tier.fetch(&marks.within(tiered.space)).await {
             Ok(fetched) => fetched,
             Err(error) => {
                 self.unanswered(&error);
@@ -118,7 +120,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 return;
             }
         };
-        let own = fresh.marks.own();
+        let own = fresh.marks.own().within(tiered.space);
         let store = Store { own, bytes: &bytes, begun_micros, version: fresh.version, keep_for };
         if let Err(error) = tiered.tier.store(store).await {
             self.unanswered(&error);
@@ -156,7 +158,8 @@ impl<V> Tiered<V> {
         let all = marks.with(header.marks.iter().map(|bits| Mark::from_bits(*bits)));
         let others = all.all().get(marks.all().len()..).unwrap_or_default();
         if !others.is_empty() {
-            let watermarks = self.tier.watermarks(others).await.map_err(Unusable::Unanswered)?;
+            let others: Vec<Mark> = others.iter().map(|mark| mark.within(self.space)).collect();
+            let watermarks = self.tier.watermarks(&others).await.map_err(Unusable::Unanswered)?;
             if watermarks.len() != others.len() || !is_current(header.written_at_micros, &watermarks, skew) {
                 return Err(Unusable::OutOfDate);
             }

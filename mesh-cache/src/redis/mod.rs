@@ -18,6 +18,7 @@ mod script;
 mod sentinel;
 mod shared;
 mod supervisor;
+mod tier;
 mod tls;
 mod url;
 
@@ -30,4 +31,5 @@ pub use push::Keys;
 pub use reason::{ConnectFailure, DownReason, Epoch, Unfit};
 pub use route::RedisClient;
 pub use script::Script;
+pub use tier::RedisTier;
 pub use url::{Node, RedisMode, RedisUrl};

@@ -8,7 +8,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mesh_cache::second::{Fetched, Listener, News, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
+use mesh_cache::second::{
+    Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark,
+};
 use mesh_cache::{Mark, Marks, MemoryTier};
 use mesh_core::port::BoxFuture;
 use tokio::sync::{Notify, oneshot};
@@ -31,7 +33,8 @@ impl Stage {
             let mut state = self.0.lock().unwrap();
             state.count += 1;
             // Two of a name are told apart by when they came.
-            let name = if state.waiting.contains_key(name) { format!("{name}'{}", state.count) } else { name.to_owned() };
+            let name =
+                if state.waiting.contains_key(name) { format!("{name}'{}", state.count) } else { name.to_owned() };
             state.waiting.insert(name, sender);
         }
         // A director who is gone lets everybody go on.
@@ -161,7 +164,7 @@ impl SecondTier for StagedTier {
         Box::pin(async move { self.step("store", |tier| tier.store_now(store)).await? })
     }
 
-    fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<u64, TierError>> {
+    fn invalidate(&self, mark: Mark, _: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
         Box::pin(async move { self.step("invalidate", |tier| tier.invalidate_now(mark)).await? })
     }
 
