@@ -257,7 +257,7 @@ async fn the_larger_version_stays_whoever_stores_last() {
         let begun_micros = process.tier.fetch(&marks).await.unwrap().now_micros;
         let version = Version { epoch, index };
         let mut header = Header::default();
-        header.version = mesh_cache::seal::Version { epoch, index };
+        header.version = version;
         let bytes = Sealer::open_hints().seal(&place, &header, b"1", nonces.draw()).unwrap();
         let keep_for = Duration::from_secs(60);
         let store = Store { own: marks.own(), bytes: &bytes, begun_micros, version, keep_for };

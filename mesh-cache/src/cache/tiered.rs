@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Inner;
 use super::stats::count;
 use crate::codec::{Codec, decode_guarded, encode_guarded};
-use crate::entry::{Fresh, Source, Version};
+use crate::entry::{Fresh, Source};
 use crate::key::{Key, Mark, Marks};
 use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
 use crate::second::{Fetched, SecondTier, Store, TierError, is_current};
@@ -100,7 +100,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         }
         let header = seal::Header {
             written_at_micros: begun_micros,
-            version: seal::Version { epoch: fresh.version.epoch, index: fresh.version.index },
+            version: fresh.version,
             fresh_for: lifetimes.fresh,
             stale_for: lifetimes.stale,
             stale_on_error_for: lifetimes.stale_on_error,
@@ -167,10 +167,9 @@ impl<V> Tiered<V> {
         let value = decode_guarded(&*self.codec, &opened.payload);
         let value = value.map_err(|error| Unusable::Refused(error.to_string()))?;
         let since = Duration::from_micros(fetched.now_micros.saturating_sub(header.written_at_micros));
-        let version = Version { epoch: header.version.epoch, index: header.version.index };
         let fresh = Fresh {
             value: Some(Arc::new(value)),
-            version,
+            version: header.version,
             source: Source::SecondTier,
             age: header.age + since,
             marks: Arc::new(all),

@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{DiskReadError, DiskWriteError};
 use super::{DiskConfig, Entry, Loaded};
-use crate::seal::{Cursor, Header, Limits, Nonce, OVERHEAD_BYTES_MAX, Place, SealError, Sealer, Version};
+use crate::entry::Version;
+use crate::seal::{Cursor, Header, Limits, Nonce, OVERHEAD_BYTES_MAX, Place, SealError, Sealer};
 
 /// The file that keeps `entries`.
 pub(crate) fn encode(

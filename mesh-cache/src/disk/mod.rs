@@ -30,7 +30,8 @@ use std::time::Duration;
 
 pub use error::{DiskReadError, DiskWriteError};
 
-use crate::seal::{Nonce, Sealer, Trust, Version};
+use crate::entry::Version;
+use crate::seal::{Nonce, Sealer, Trust};
 
 /// A file that keeps one snapshot.
 ///
