@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_cache::Version;
 use mesh_cache::disk::*;
 use mesh_cache::seal::*;
 use mesh_cache::suite::Same;

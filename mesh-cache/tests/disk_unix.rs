@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_cache::Version;
 use mesh_cache::disk::*;
 use mesh_cache::seal::*;
 use mesh_cache::suite::Same;
