@@ -106,7 +106,7 @@ impl RedisLink {
     /// # Errors
     /// Why there is no reply, or the error that the server replied.
     pub async fn query(&self, cmd: &Cmd, deadline: Duration) -> Result<Value, RedisError> {
-        let mut call = self.begin()?;
+        let mut call = self.begin().await?;
         let reply = tokio::time::timeout(deadline, call.connection.send_packed_command(cmd)).await;
         let reply = call.settle(reply, deadline)?;
         call.checked(reply)
@@ -126,7 +126,7 @@ impl RedisLink {
         if pipeline.is_empty() {
             return Err(RedisError::Unsendable);
         }
-        let mut call = self.begin()?;
+        let mut call = self.begin().await?;
         // MULTI and a QUEUED for each command come before the reply of EXEC.
         let (offset, count) = if pipeline.is_transaction() { (pipeline.len() + 1, 1) } else { (0, pipeline.len()) };
         let replies = call.connection.send_packed_commands(pipeline, offset, count);
@@ -198,8 +198,15 @@ impl RedisLink {
         self.query(cmd, left()).await
     }
 
-    fn begin(&self) -> Result<Call<'_>, RedisError> {
-        self.inner.shared.begin()
+    async fn begin(&self) -> Result<Call<'_>, RedisError> {
+        match self.inner.shared.begin() {
+            Ok(call) => Ok(call),
+            Err(error) => {
+                // Whoever asks again and again without a pause must not keep the link from coming back.
+                tokio::task::consume_budget().await;
+                Err(error)
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Decides whether a server may be used at all. Waits without a limit of its own: the link's machine gives it up.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -246,8 +246,9 @@ fn is_master(role: &Value) -> bool {
 }
 
 fn tls_refusal(error: &::redis::RedisError) -> Option<&rustls::Error> {
-    let io = error.source()?.downcast_ref::<io::Error>()?;
-    io.get_ref()?.downcast_ref()
+    // The `redis` crate hands out the box around its cause, and not the cause.
+    let cause = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
 /// As much of a reason as a log shows.

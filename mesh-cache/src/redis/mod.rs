@@ -17,6 +17,8 @@ mod route;
 mod script;
 mod sentinel;
 mod shared;
+#[cfg(feature = "suites")]
+pub mod suite;
 mod supervisor;
 mod tier;
 mod tls;

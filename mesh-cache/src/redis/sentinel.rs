@@ -60,7 +60,7 @@ impl Sentinels {
 }
 
 /// The address in `[host, port]`.
-fn address_of(reply: &Value) -> Option<Node> {
+pub(crate) fn address_of(reply: &Value) -> Option<Node> {
     let [host, port] = reply.as_sequence()? else { return None };
     Some(Node { host: text(host)?.parse().ok()?, port: text(port)?.parse().ok().filter(|port| *port > 0)? })
 }

@@ -21,7 +21,6 @@ use tokio::task::JoinHandle;
 
 use self::keeper::Keeper;
 use self::merge::Merge;
-use self::topology::Topology;
 use super::client::{LinkState, LinkStats, RedisLink};
 use super::config::RedisConfig;
 use super::connect::Connector;
@@ -32,6 +31,7 @@ use super::script::Script;
 use super::url::Node;
 use crate::env::Environment;
 pub use slot::{SLOTS, slot_of};
+pub(crate) use topology::Topology;
 
 /// A cluster, reached over one link to each primary. Cheap to clone; the links end with the last clone.
 ///
