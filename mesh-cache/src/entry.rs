@@ -122,8 +122,8 @@ pub(crate) struct Record<V> {
     pub(crate) epoch: Epoch,
     /// Which change of the cache brought it.
     pub(crate) generation: u64,
-    /// When it was true.
-    pub(crate) as_of: Instant,
+    /// How old it was when it came here.
+    age: Duration,
     /// When it came here.
     pub(crate) stored_at: Instant,
     pub(crate) load_time: Duration,
@@ -149,13 +149,14 @@ pub(crate) enum State {
 impl<V> Record<V> {
     pub(crate) fn new(fresh: Fresh<V>, lifetimes: &Lifetimes, stamp: Stamp) -> Self {
         let Stamp { now, epoch, generation, entropy } = stamp;
-        let as_of = now - fresh.age;
+        // Counted from now on: a clock that is younger than the value has no instant at which it was true.
+        let until = |age: Duration| now + age.saturating_sub(fresh.age);
         let (fresh_until, stale_until, dead_at) = if fresh.value.is_some() {
-            let fresh_until = as_of + lifetimes.jittered(entropy);
-            let stale_until = fresh_until + lifetimes.stale;
-            (fresh_until, stale_until, stale_until + lifetimes.stale_on_error)
+            let fresh_for = lifetimes.jittered(entropy);
+            let stale_for = fresh_for + lifetimes.stale;
+            (until(fresh_for), until(stale_for), until(stale_for + lifetimes.stale_on_error))
         } else {
-            let until = as_of + lifetimes.absent;
+            let until = until(lifetimes.absent);
             (until, until, until)
         };
         Self {
@@ -164,7 +165,7 @@ impl<V> Record<V> {
             source: fresh.source,
             epoch,
             generation,
-            as_of,
+            age: fresh.age,
             stored_at: now,
             load_time: crate::early::load_time(fresh.load_time, lifetimes.fresh),
             fresh_until,
@@ -193,6 +194,11 @@ impl<V> Record<V> {
         }
     }
 
+    /// How long ago it was true.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        self.age.saturating_add(now.since(self.stored_at))
+    }
+
     /// Notes whether it could be renewed.
     pub(crate) fn set_failed(&self, failed: bool) {
         self.failed.store(failed, Ordering::Relaxed);
@@ -206,10 +212,11 @@ impl<V> Record<V> {
 
 impl<V> fmt::Debug for Record<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, source, epoch, generation, as_of, fresh_until, dead_at, .. } = self;
+        let Self { version, source, epoch, generation, age, stored_at, fresh_until, dead_at, .. } = self;
         let mut shown = f.debug_struct("Record");
         shown.field("version", version).field("source", source).field("epoch", epoch).field("generation", generation);
-        shown.field("as_of", as_of).field("fresh_until", fresh_until).field("dead_at", dead_at).finish_non_exhaustive()
+        shown.field("age", age).field("stored_at", stored_at).field("fresh_until", fresh_until);
+        shown.field("dead_at", dead_at).finish_non_exhaustive()
     }
 }
 
