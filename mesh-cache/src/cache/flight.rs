@@ -240,7 +240,9 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 count(&self.counters.refused);
                 unkept(fresh, Freshness::Fresh)
             }
-            Kept::Overtaken => unkept(fresh, Freshness::Stale),
+            // An absence that is not to be kept was true a moment ago; a value that is past its time was not.
+            Kept::Spent if fresh.value.is_none() => unkept(fresh, Freshness::Fresh),
+            Kept::Spent | Kept::Overtaken => unkept(fresh, Freshness::Stale),
         }
     }
 

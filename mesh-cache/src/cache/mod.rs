@@ -148,7 +148,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Keeps what its owner knows to be true now, for this process only. Loads of the key that are under way are
-    /// overtaken. Returns whether it is kept: not where a newer version is, or there is no room.
+    /// overtaken. Returns whether it is kept: not where a newer version is, there is no room, or it is past its time.
     pub fn insert(&self, key: &Key, value: impl Into<Loaded<V>>) -> bool {
         let inner = &self.inner;
         let fresh = inner.fresh(key, value.into(), Source::Inserted, None);
@@ -163,6 +163,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 count(&inner.counters.refused);
                 false
             }
+            Kept::Spent => false,
         }
     }
 

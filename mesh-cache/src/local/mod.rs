@@ -67,6 +67,8 @@ pub(crate) enum Kept<V> {
     Older(Arc<Record<V>>),
     /// It is not: there is no room.
     Refused(NoRoom),
+    /// It is not: it is past its time already.
+    Spent,
 }
 
 /// The entries of this process.
@@ -194,6 +196,10 @@ impl<V> Local<V> {
         ledger.stored = ledger.stored.saturating_add(1);
         let stamp = Stamp { now, epoch, generation: ledger.stored, entropy };
         let record = Record::new(fresh, &self.lifetimes, stamp);
+        if record.dead_at <= now {
+            ledger.remove_key(&self.table, key);
+            return Kept::Spent;
+        }
         let stored = ledger.store(&self.table, &self.caps, key, record, now);
         match (stored, self.table.slot(key.as_str())) {
             (Ok(()), Some(slot)) => Kept::Stored(Arc::clone(&slot.record())),
