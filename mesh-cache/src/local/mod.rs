@@ -164,6 +164,11 @@ impl<V> Local<V> {
         }
     }
 
+    /// How many invalidations there have been.
+    pub(crate) fn generation(&self) -> u64 {
+        self.ledger().fence.generation()
+    }
+
     pub(crate) fn fill(&self) -> Fill {
         let ledger = self.ledger();
         Fill {
