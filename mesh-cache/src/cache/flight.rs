@@ -225,6 +225,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
             (Err(error), None) => return Err(error),
         };
         self.flights.forgive(key);
+        // What is there may stay, where it is a newer version.
+        self.local.set_failed(key, false);
         Ok(self.settle(held, key, fresh, looked.begun_micros))
     }
 
