@@ -69,7 +69,8 @@ impl Source {
 /// Which of two values of a key is the newer, by their origin's own count, such as Consul's index.
 ///
 /// Of two with the same epoch the one with the larger index wins, whenever it comes. Epochs tell counts apart that have
-/// nothing to do with one another, as after a registry began anew; between them the later to come wins.
+/// nothing to do with one another, as after a registry began anew; between them the later to come wins. So does what has
+/// no version at all, [`Version::NONE`], such as an absence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version {
     /// Which count it is.
@@ -79,10 +80,14 @@ pub struct Version {
 }
 
 impl Version {
+    /// The version of what has no count of its own: whoever comes later wins.
+    pub const NONE: Self = Self { epoch: 0, index: 0 };
+
     /// Whether it is older than `other` for certain.
     #[must_use]
     pub const fn is_before(self, other: Self) -> bool {
-        self.epoch == other.epoch && self.index < other.index
+        let is_none = self.epoch == 0 && self.index == 0;
+        !is_none && self.epoch == other.epoch && self.index < other.index
     }
 }
 

@@ -18,7 +18,7 @@ use ledger::Ledger;
 pub(crate) use ledger::NoRoom;
 use table::Table;
 
-use crate::entry::{Epoch, Fresh, Record, Stamp, State, Version};
+use crate::entry::{Epoch, Fresh, Record, Stamp, State};
 use crate::fence::Begun;
 use crate::key::{Key, Mark, Marks};
 use crate::lifetimes::Lifetimes;
@@ -224,11 +224,6 @@ impl<V> Local<V> {
         // Nothing that holds the lock runs a caller's code, or can leave it half-changed.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Version {
-    /// The version of what has no count of its own: whoever comes later wins.
-    pub const NONE: Self = Self { epoch: 0, index: 0 };
 }
 
 /// How many invalidations during one load are told apart.
