@@ -107,6 +107,8 @@ pub(crate) struct Fresh<V> {
     pub(crate) source: Source,
     /// How old it is already.
     pub(crate) age: Duration,
+    /// How long it was on its way: by that much it may be older than it says.
+    pub(crate) transit: Duration,
     pub(crate) marks: Arc<Marks>,
     /// What it counts towards the cap on bytes.
     pub(crate) weight: u64,
@@ -129,6 +131,8 @@ pub(crate) struct Record<V> {
     pub(crate) generation: u64,
     /// How old it was when it came here.
     age: Duration,
+    /// By how much it may be older than it says.
+    transit: Duration,
     /// When it came here.
     pub(crate) stored_at: Instant,
     pub(crate) load_time: Duration,
@@ -171,6 +175,7 @@ impl<V> Record<V> {
             epoch,
             generation,
             age: fresh.age,
+            transit: fresh.transit,
             stored_at: now,
             load_time: crate::early::load_time(fresh.load_time, lifetimes.fresh),
             fresh_until,
@@ -204,6 +209,18 @@ impl<V> Record<V> {
         self.age.saturating_add(now.since(self.stored_at))
     }
 
+    /// How its reading compares with one that is `age` old now.
+    pub(crate) fn compare(&self, age: Duration, now: Instant) -> Reading {
+        let own = self.age(now).saturating_add(self.transit);
+        if age + SAME_WITHIN < own {
+            Reading::Later
+        } else if age <= own + SAME_WITHIN {
+            Reading::Same
+        } else {
+            Reading::Earlier
+        }
+    }
+
     /// Notes whether it could be renewed.
     pub(crate) fn set_failed(&self, failed: bool) {
         self.failed.store(failed, Ordering::Relaxed);
@@ -224,6 +241,20 @@ impl<V> fmt::Debug for Record<V> {
         shown.field("dead_at", dead_at).finish_non_exhaustive()
     }
 }
+
+/// When another value of a key was read, as compared with the one that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Before it.
+    Earlier,
+    /// With it, as far as can be told: it is the same value on another way.
+    Same,
+    /// After it.
+    Later,
+}
+
+/// How far two ages of one value are apart that were taken on two ways, with two clocks.
+const SAME_WITHIN: Duration = Duration::from_millis(10);
 
 /// When and how a record comes to be.
 #[derive(Clone, Copy, Debug)]

@@ -244,7 +244,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     pub(super) fn describe(&self, key: &Key, loaded: Loaded<V>, took: Duration) -> Fresh<V> {
         let before = self.local.read(key.as_str(), self.now()).map(|(record, _)| record.load_time);
         let load_time = Some(early::smoothed(before, took));
-        self.fresh(key, loaded, Source::Origin, load_time)
+        Fresh { transit: took, ..self.fresh(key, loaded, Source::Origin, load_time) }
     }
 
     pub(super) fn fresh(&self, key: &Key, loaded: Loaded<V>, source: Source, load_time: Option<Duration>) -> Fresh<V> {
@@ -253,7 +253,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
             Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new()),
         };
         let weight = self.weigh(key, value.as_deref());
-        Fresh { value, version, source, age, marks: Arc::new(Marks::new(key, &tags)), weight, load_time }
+        let marks = Arc::new(Marks::new(key, &tags));
+        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time }
     }
 
     /// What those who waited are served of what a load brought.
