@@ -69,7 +69,8 @@ impl Source {
 /// Which of two values of a key is the newer, by their origin's own count, such as Consul's index.
 ///
 /// Of two with the same epoch the one with the larger index wins, whenever it comes. Epochs tell counts apart that have
-/// nothing to do with one another, as after a registry began anew; between them the later to come wins.
+/// nothing to do with one another, as after a registry began anew; between them the later to come wins. So does what has
+/// no version at all, [`Version::NONE`], such as an absence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version {
     /// Which count it is.
@@ -79,10 +80,14 @@ pub struct Version {
 }
 
 impl Version {
+    /// The version of what has no count of its own: whoever comes later wins.
+    pub const NONE: Self = Self { epoch: 0, index: 0 };
+
     /// Whether it is older than `other` for certain.
     #[must_use]
     pub const fn is_before(self, other: Self) -> bool {
-        self.epoch == other.epoch && self.index < other.index
+        let is_none = self.epoch == 0 && self.index == 0;
+        !is_none && self.epoch == other.epoch && self.index < other.index
     }
 }
 
@@ -102,6 +107,8 @@ pub(crate) struct Fresh<V> {
     pub(crate) source: Source,
     /// How old it is already.
     pub(crate) age: Duration,
+    /// How long it was on its way: by that much it may be older than it says.
+    pub(crate) transit: Duration,
     pub(crate) marks: Arc<Marks>,
     /// What it counts towards the cap on bytes.
     pub(crate) weight: u64,
@@ -122,8 +129,10 @@ pub(crate) struct Record<V> {
     pub(crate) epoch: Epoch,
     /// Which change of the cache brought it.
     pub(crate) generation: u64,
-    /// When it was true.
-    pub(crate) as_of: Instant,
+    /// How old it was when it came here.
+    age: Duration,
+    /// By how much it may be older than it says.
+    transit: Duration,
     /// When it came here.
     pub(crate) stored_at: Instant,
     pub(crate) load_time: Duration,
@@ -149,13 +158,14 @@ pub(crate) enum State {
 impl<V> Record<V> {
     pub(crate) fn new(fresh: Fresh<V>, lifetimes: &Lifetimes, stamp: Stamp) -> Self {
         let Stamp { now, epoch, generation, entropy } = stamp;
-        let as_of = now - fresh.age;
+        // Counted from now on: a clock that is younger than the value has no instant at which it was true.
+        let until = |age: Duration| now + age.saturating_sub(fresh.age);
         let (fresh_until, stale_until, dead_at) = if fresh.value.is_some() {
-            let fresh_until = as_of + lifetimes.jittered(entropy);
-            let stale_until = fresh_until + lifetimes.stale;
-            (fresh_until, stale_until, stale_until + lifetimes.stale_on_error)
+            let fresh_for = lifetimes.jittered(entropy);
+            let stale_for = fresh_for + lifetimes.stale;
+            (until(fresh_for), until(stale_for), until(stale_for + lifetimes.stale_on_error))
         } else {
-            let until = as_of + lifetimes.absent;
+            let until = until(lifetimes.absent);
             (until, until, until)
         };
         Self {
@@ -164,7 +174,8 @@ impl<V> Record<V> {
             source: fresh.source,
             epoch,
             generation,
-            as_of,
+            age: fresh.age,
+            transit: fresh.transit,
             stored_at: now,
             load_time: crate::early::load_time(fresh.load_time, lifetimes.fresh),
             fresh_until,
@@ -193,6 +204,23 @@ impl<V> Record<V> {
         }
     }
 
+    /// How long ago it was true.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        self.age.saturating_add(now.since(self.stored_at))
+    }
+
+    /// How its reading compares with one that is `age` old now.
+    pub(crate) fn compare(&self, age: Duration, now: Instant) -> Reading {
+        let own = self.age(now).saturating_add(self.transit);
+        if age + SAME_WITHIN < own {
+            Reading::Later
+        } else if age <= own + SAME_WITHIN {
+            Reading::Same
+        } else {
+            Reading::Earlier
+        }
+    }
+
     /// Notes whether it could be renewed.
     pub(crate) fn set_failed(&self, failed: bool) {
         self.failed.store(failed, Ordering::Relaxed);
@@ -206,12 +234,27 @@ impl<V> Record<V> {
 
 impl<V> fmt::Debug for Record<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, source, epoch, generation, as_of, fresh_until, dead_at, .. } = self;
+        let Self { version, source, epoch, generation, age, stored_at, fresh_until, dead_at, .. } = self;
         let mut shown = f.debug_struct("Record");
         shown.field("version", version).field("source", source).field("epoch", epoch).field("generation", generation);
-        shown.field("as_of", as_of).field("fresh_until", fresh_until).field("dead_at", dead_at).finish_non_exhaustive()
+        shown.field("age", age).field("stored_at", stored_at).field("fresh_until", fresh_until);
+        shown.field("dead_at", dead_at).finish_non_exhaustive()
     }
 }
+
+/// When another value of a key was read, as compared with the one that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Before it.
+    Earlier,
+    /// With it, as far as can be told: it is the same value on another way.
+    Same,
+    /// After it.
+    Later,
+}
+
+/// How far two ages of one value are apart that were taken on two ways, with two clocks.
+const SAME_WITHIN: Duration = Duration::from_millis(10);
 
 /// When and how a record comes to be.
 #[derive(Clone, Copy, Debug)]

@@ -24,13 +24,39 @@ use crate::key::{Key, Marks};
 use crate::local::{Kept, Ticket};
 
 /// What everybody who waits for a load gets.
-pub(super) type Outcome<V> = Result<Cached<V>, LoadError>;
+pub(super) type Served<V> = Result<Cached<V>, LoadError>;
+
+/// How a load ended.
+#[derive(Debug)]
+pub(super) struct Outcome<V> {
+    served: Served<V>,
+    /// Up to which generation nothing had overtaken it. Between this moment and that at which those who wait are told,
+    /// others may still join.
+    good_until: u64,
+}
 
 /// Where the outcome is waited for.
 pub(super) type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
 
 /// Loads the value of one key from its origin; called again when what it read changed meanwhile.
 pub(super) type Loader<V> = Box<dyn FnMut() -> BoxFuture<'static, Result<Loaded<V>, LoadError>> + Send>;
+
+impl<V> Outcome<V> {
+    /// What no change makes wrong: an error, or what is not said to be true.
+    const fn of(served: Served<V>) -> Self {
+        Self { served, good_until: u64::MAX }
+    }
+}
+
+/// Waits for a load that was joined at the generation `since` or before. `None` is that something changed after the
+/// load had read its origin and before it was joined: its value is not for who joined.
+pub(super) async fn landed<V>(mut landing: Landing<V>, since: u64) -> Option<Served<V>> {
+    match landing.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(outcome)) if outcome.good_until < since => None,
+        Ok(Some(outcome)) => Some(outcome.served.clone()),
+        Ok(None) | Err(_) => Some(Err(LoadError::ShutDown)),
+    }
+}
 
 /// The loads under way, and the keys that are left alone.
 #[derive(Debug)]
@@ -78,6 +104,7 @@ impl<V> Flights<V> {
 impl<V: Send + Sync + 'static> Inner<V> {
     /// Finds the load of `key`, or begins one.
     pub(super) fn board(self: &Arc<Self>, key: &Key) -> Boarding<V> {
+        let now = self.now();
         let mut state = self.flights.state();
         if state.is_shut_down {
             return Boarding::Refused(LoadError::ShutDown);
@@ -85,7 +112,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         if let Some(landing) = state.by_key.get(key) {
             return Boarding::Join(landing.clone());
         }
-        if let Some(error) = state.failures.check(key, self.now()) {
+        if let Some(error) = state.failures.check(key, now) {
             return Boarding::Refused(error);
         }
         let (sender, landing) = watch::channel(None);
@@ -110,7 +137,7 @@ impl<V: Send + Sync + 'static> Flight<V> {
         let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &mut loader)).await;
         let loaded = loaded.unwrap_or(Err(LoadError::TimedOut(deadline)));
         let (outcome, to_share) = match loaded {
-            Ok((cached, to_share)) => (Ok(cached), to_share),
+            Ok(loaded) => loaded,
             Err(error) => (self.inner.fall_back(&self.key, error), None),
         };
         self.land(outcome);
@@ -155,41 +182,35 @@ impl<V> Drop for Held<'_, V> {
 
 impl<V: Send + Sync + 'static> Inner<V> {
     /// Loads the value of `key` until what was read has not changed meanwhile.
-    async fn load(&self, key: &Key, loader: &mut Loader<V>) -> Result<(Cached<V>, Option<ToShare<V>>), LoadError> {
+    async fn load(&self, key: &Key, loader: &mut Loader<V>) -> Result<(Outcome<V>, Option<ToShare<V>>), LoadError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(LoadError::ShutDown) };
         let mut tries_left = self.config.overtaken_max;
         loop {
             let held = Held { inner: self, ticket: Some(self.local.begin()) };
-            let Brought { fresh, kept, begun_micros } = self.load_once(key, loader, held).await?;
+            let Brought { fresh, kept, good_until, begun_micros } = self.load_once(key, loader, held).await?;
             match kept {
                 Kept::Overtaken => count(&self.counters.overtaken),
                 kept => {
                     let is_kept = matches!(kept, Kept::Stored(_));
                     let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
                     let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
-                    return Ok((self.landed(fresh, kept), to_share));
+                    return Ok((Outcome { served: Ok(self.landed(fresh, kept)), good_until }, to_share));
                 }
             }
             if tries_left == 0 {
-                return Ok((unkept(fresh, Freshness::Stale), None));
+                return Ok((Outcome::of(Ok(unkept(fresh, Freshness::Stale))), None));
             }
             tries_left -= 1;
         }
     }
 
     /// Reads the second tier, then the origin, and keeps what is good.
-    async fn load_once(
-        &self,
-        key: &Key,
-        loader: &mut Loader<V>,
-        mut held: Held<'_, V>,
-    ) -> Result<Brought<V>, LoadError> {
+    async fn load_once(&self, key: &Key, loader: &mut Loader<V>, held: Held<'_, V>) -> Result<Brought<V>, LoadError> {
         let looked = self.look(key).await;
         let now = self.now();
         if let Some(fresh) = looked.good {
             count(&self.counters.tier_hits);
-            let kept = self.settle(&mut held, key, fresh.clone());
-            return Ok(Brought { fresh, kept, begun_micros: None });
+            return Ok(self.settle(held, key, fresh, None));
         }
         let loaded = loader().await;
         let took = self.now().since(now);
@@ -197,30 +218,33 @@ impl<V: Send + Sync + 'static> Inner<V> {
             (Ok(loaded), _) => self.describe(key, loaded, took),
             (Err(error), Some(fallback)) => {
                 self.failed(key, error);
-                let kept = self.settle(&mut held, key, fallback.clone());
+                let brought = self.settle(held, key, fallback, None);
                 self.local.set_failed(key, true);
-                return Ok(Brought { fresh: fallback, kept, begun_micros: None });
+                return Ok(brought);
             }
             (Err(error), None) => return Err(error),
         };
-        let kept = self.settle(&mut held, key, fresh.clone());
         self.flights.forgive(key);
-        Ok(Brought { fresh, kept, begun_micros: looked.begun_micros })
+        // What is there may stay, where it is a newer version.
+        self.local.set_failed(key, false);
+        Ok(self.settle(held, key, fresh, looked.begun_micros))
     }
 
-    fn settle(&self, held: &mut Held<'_, V>, key: &Key, fresh: Fresh<V>) -> Kept<V> {
-        match held.ticket.take() {
-            Some(ticket) => self.local.settle(ticket, key, fresh, self.now(), self.random()),
+    fn settle(&self, mut held: Held<'_, V>, key: &Key, fresh: Fresh<V>, begun_micros: Option<u64>) -> Brought<V> {
+        let good_until = self.local.generation();
+        let kept = match held.ticket.take() {
+            Some(ticket) => self.local.settle(ticket, key, fresh.clone(), self.now(), self.random()),
             // Given back already, which nobody does before this.
             None => Kept::Overtaken,
-        }
+        };
+        Brought { fresh, kept, good_until, begun_micros }
     }
 
     /// What a loader found, as the first tier keeps it.
     pub(super) fn describe(&self, key: &Key, loaded: Loaded<V>, took: Duration) -> Fresh<V> {
         let before = self.local.read(key.as_str(), self.now()).map(|(record, _)| record.load_time);
         let load_time = Some(early::smoothed(before, took));
-        self.fresh(key, loaded, Source::Origin, load_time)
+        Fresh { transit: took, ..self.fresh(key, loaded, Source::Origin, load_time) }
     }
 
     pub(super) fn fresh(&self, key: &Key, loaded: Loaded<V>, source: Source, load_time: Option<Duration>) -> Fresh<V> {
@@ -229,7 +253,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
             Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new()),
         };
         let weight = self.weigh(key, value.as_deref());
-        Fresh { value, version, source, age, marks: Arc::new(Marks::new(key, &tags)), weight, load_time }
+        let marks = Arc::new(Marks::new(key, &tags));
+        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time }
     }
 
     /// What those who waited are served of what a load brought.
@@ -245,7 +270,9 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 count(&self.counters.refused);
                 unkept(fresh, Freshness::Fresh)
             }
-            Kept::Overtaken => unkept(fresh, Freshness::Stale),
+            // An absence that is not to be kept was true a moment ago; a value that is past its time was not.
+            Kept::Spent if fresh.value.is_none() => unkept(fresh, Freshness::Fresh),
+            Kept::Spent | Kept::Overtaken => unkept(fresh, Freshness::Stale),
         }
     }
 
@@ -253,13 +280,19 @@ impl<V: Send + Sync + 'static> Inner<V> {
     fn failed(&self, key: &Key, error: LoadError) {
         self.counters.load_errors.fetch_add(1, Ordering::Relaxed);
         self.local.set_failed(key, true);
-        self.flights.state().failures.note(key, self.now(), error);
+        // No lock is held while the clock is read, which is its owner's code.
+        let now = self.now();
+        self.flights.state().failures.note(key, now, error);
     }
 
     /// What is served when the load of `key` failed: what is there, if it may be.
     fn fall_back(&self, key: &Key, error: LoadError) -> Outcome<V> {
         self.failed(key, error.clone());
-        self.fallback(key).ok_or(error)
+        let good_until = self.local.generation();
+        match self.fallback(key) {
+            Some(cached) => Outcome { served: Ok(cached), good_until },
+            None => Outcome::of(Err(error)),
+        }
     }
 
     /// What may be served of `key` after its load failed.
@@ -274,6 +307,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
 struct Brought<V> {
     fresh: Fresh<V>,
     kept: Kept<V>,
+    /// The generation before it was kept.
+    good_until: u64,
     /// The second tier's time before the origin was read, where it was told.
     begun_micros: Option<u64>,
 }

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use builder::CacheBuilder;
-use flight::{Boarding, Flights, boxed};
+use flight::{Boarding, Flights, boxed, landed};
 pub use stats::CacheStats;
 use stats::{Counters, count};
 pub(crate) use tiered::Tiered;
@@ -104,33 +104,35 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let inner = &self.inner;
-        let now = inner.now();
-        if let Some((record, State::Serve(freshness))) = inner.local.read(key.as_str(), now) {
-            inner.counters.served(freshness, record.value.is_none());
-            let cached = Cached::of(&record, freshness, now);
-            if inner.is_to_be_renewed(&record, freshness, now) {
-                drop(record);
-                self.renew(key, load);
+        loop {
+            let now = inner.now();
+            if let Some((record, State::Serve(freshness))) = inner.local.read(key.as_str(), now) {
+                inner.counters.served(freshness, record.value.is_none());
+                let cached = Cached::of(&record, freshness, now);
+                if inner.is_to_be_renewed(&record, freshness, now) {
+                    drop(record);
+                    self.renew(key, load);
+                }
+                return Ok(cached);
             }
-            return Ok(cached);
+            count(&inner.counters.misses);
+            match inner.board(key) {
+                Boarding::Join(landing) => {
+                    count(&inner.counters.joined);
+                    if let Some(served) = landed(landing, inner.local.generation()).await {
+                        return served;
+                    }
+                }
+                Boarding::Lead(flight, landing) => {
+                    self.tasks.spawn(flight.run(boxed(load)));
+                    return landed(landing, 0).await.unwrap_or(Err(LoadError::ShutDown));
+                }
+                Boarding::Refused(error) => {
+                    count(&inner.counters.backed_off);
+                    return inner.fallback(key).ok_or(error);
+                }
+            }
         }
-        count(&inner.counters.misses);
-        let mut landing = match inner.board(key) {
-            Boarding::Join(landing) => {
-                count(&inner.counters.joined);
-                landing
-            }
-            Boarding::Lead(flight, landing) => {
-                self.tasks.spawn(flight.run(boxed(load)));
-                landing
-            }
-            Boarding::Refused(error) => {
-                count(&inner.counters.backed_off);
-                return inner.fallback(key).ok_or(error);
-            }
-        };
-        let landed = landing.wait_for(Option::is_some).await;
-        landed.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(LoadError::ShutDown))
     }
 
     /// Begins to renew the entry of `key`, unless somebody does already or it is left alone after a failure.
@@ -148,7 +150,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// Keeps what its owner knows to be true now, for this process only. Loads of the key that are under way are
-    /// overtaken. Returns whether it is kept: not where a newer version is, or there is no room.
+    /// overtaken. Returns whether it is kept: not where a newer version is, there is no room, or it is past its time.
     pub fn insert(&self, key: &Key, value: impl Into<Loaded<V>>) -> bool {
         let inner = &self.inner;
         let fresh = inner.fresh(key, value.into(), Source::Inserted, None);
@@ -163,6 +165,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 count(&inner.counters.refused);
                 false
             }
+            Kept::Spent => false,
         }
     }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mesh_core::time::Instant;
+
 use super::Inner;
 use super::stats::count;
 use crate::codec::{Codec, decode_guarded, encode_guarded};
-use crate::entry::{Fresh, Source};
+use crate::entry::{Fresh, Freshness, Reading, Source, State};
 use crate::key::{Key, Mark, Marks};
 use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
 use crate::second::{Fetched, SecondTier, Store, TierError, is_current};
@@ -60,6 +62,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     pub(super) async fn look(&self, key: &Key) -> Looked<V> {
         let Some(tiered) = &self.tiered else { return Looked::nothing(None) };
         let marks = Marks::new(key, &[]);
+        let asked_at = self.now();
         let fetched = match tiered.tier.fetch(&marks.within(tiered.space)).await {
             Ok(fetched) => fetched,
             Err(error) => {
@@ -69,14 +72,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         };
         let begun_micros = Some(fetched.now_micros);
         match tiered.open(key, &marks, fetched, self.config.tier_skew_max).await {
-            Ok(Some(Found { mut fresh, trust })) => {
-                fresh.weight = self.weigh(key, fresh.value.as_deref());
-                let is_trusted = trust == Trust::Sealed || tiered.trusts_hints;
-                if is_trusted && fresh.age < self.config.lifetimes.fresh {
-                    return Looked { begun_micros, good: Some(fresh), fallback: None };
-                }
-                Looked { begun_micros, good: None, fallback: Some(fresh) }
-            }
+            Ok(Some(found)) => Looked { begun_micros, ..self.judge(key, found, asked_at) },
             Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(begun_micros),
             Err(Unusable::Unanswered(error)) => {
                 self.unanswered(&error);
@@ -88,6 +84,31 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 Looked::nothing(begun_micros)
             }
         }
+    }
+
+    /// Decides what an entry of the second tier that was asked for at `asked_at` is good for.
+    fn judge(&self, key: &Key, found: Found<V>, asked_at: Instant) -> Looked<V> {
+        let Found { mut fresh, trust } = found;
+        let (now, tiered) = (self.now(), self.tiered.as_ref());
+        // By the time that the answer took it may be older than it says.
+        fresh.age = fresh.age.saturating_add(now.since(asked_at));
+        fresh.weight = self.weigh(key, fresh.value.as_deref());
+        let here = self.local.read(key.as_str(), now);
+        let is_better = here.as_ref().is_none_or(|(record, state)| match record.compare(fresh.age, now) {
+            Reading::Later => true,
+            // That nothing has changed since is news where nothing is heard.
+            Reading::Same => *state == State::Serve(Freshness::Unheard),
+            Reading::Earlier => false,
+        });
+        let is_trusted = trust == Trust::Sealed || tiered.is_some_and(|tiered| tiered.trusts_hints);
+        let mut looked = Looked::nothing(None);
+        if is_trusted && is_better && fresh.age < self.config.lifetimes.fresh {
+            looked.good = Some(fresh);
+        } else if is_better && (is_trusted || here.is_none()) {
+            // A hint takes the place of nothing.
+            looked.fallback = Some(fresh);
+        }
+        looked
     }
 
     /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
@@ -174,6 +195,7 @@ impl<V> Tiered<V> {
             age: header.age + since,
             marks: Arc::new(all),
             weight: 0,
+            transit: Duration::ZERO,
             load_time: None,
         };
         Ok(Some(Found { fresh, trust: opened.trust }))

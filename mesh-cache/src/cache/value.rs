@@ -93,7 +93,7 @@ impl<V> Cached<V> {
     pub(crate) fn of(record: &Record<V>, freshness: Freshness, now: Instant) -> Self {
         Self {
             value: record.value.clone(),
-            age: now.since(record.as_of),
+            age: record.age(now),
             freshness,
             source: record.source,
             version: record.version,
@@ -127,7 +127,7 @@ impl<V> Hit<V> {
     /// How long ago it was true.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.now.since(self.record.as_of)
+        self.record.age(self.now)
     }
 
     /// Where it came from.

@@ -18,7 +18,7 @@ use ledger::Ledger;
 pub(crate) use ledger::NoRoom;
 use table::Table;
 
-use crate::entry::{Epoch, Fresh, Record, Stamp, State, Version};
+use crate::entry::{Epoch, Fresh, Record, Stamp, State};
 use crate::fence::Begun;
 use crate::key::{Key, Mark, Marks};
 use crate::lifetimes::Lifetimes;
@@ -67,6 +67,8 @@ pub(crate) enum Kept<V> {
     Older(Arc<Record<V>>),
     /// It is not: there is no room.
     Refused(NoRoom),
+    /// It is not: it is past its time already.
+    Spent,
 }
 
 /// The entries of this process.
@@ -162,6 +164,11 @@ impl<V> Local<V> {
         }
     }
 
+    /// How many invalidations there have been.
+    pub(crate) fn generation(&self) -> u64 {
+        self.ledger().fence.generation()
+    }
+
     pub(crate) fn fill(&self) -> Fill {
         let ledger = self.ledger();
         Fill {
@@ -194,6 +201,10 @@ impl<V> Local<V> {
         ledger.stored = ledger.stored.saturating_add(1);
         let stamp = Stamp { now, epoch, generation: ledger.stored, entropy };
         let record = Record::new(fresh, &self.lifetimes, stamp);
+        if record.dead_at <= now {
+            ledger.remove_key(&self.table, key);
+            return Kept::Spent;
+        }
         let stored = ledger.store(&self.table, &self.caps, key, record, now);
         match (stored, self.table.slot(key.as_str())) {
             (Ok(()), Some(slot)) => Kept::Stored(Arc::clone(&slot.record())),
@@ -213,11 +224,6 @@ impl<V> Local<V> {
         // Nothing that holds the lock runs a caller's code, or can leave it half-changed.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Version {
-    /// The version of what has no count of its own: whoever comes later wins.
-    pub const NONE: Self = Self { epoch: 0, index: 0 };
 }
 
 /// How many invalidations during one load are told apart.
