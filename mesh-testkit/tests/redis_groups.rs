@@ -61,9 +61,10 @@ async fn a_replica_takes_over_when_its_master_is_killed() {
 async fn sentinels_tell_of_another_master_when_the_first_is_killed() {
     let mut group = tokio::spawn(RedisSentinel::start()).await.expect("no panic");
     assert_eq!((group.name(), group.sentinels().len(), group.master().await), ("mesh", 3, 0));
-    assert_eq!(answer(&group.servers[0], &["SET", "key", "1"]).await.text(), Some("OK"));
-    let written = answer(&group.servers[0], &["WAIT", "1", "5000"]).await;
-    assert_eq!(written, Reply::Integer(1));
+    // Over one connection: who waits, waits for what was written over the same one.
+    let mut client = group.servers[0].connect().await.expect("a connection");
+    assert_eq!(client.command(&["SET", "key", "1"]).await.expect("an answer").text(), Some("OK"));
+    assert_eq!(client.command(&["WAIT", "1", "5000"]).await.expect("an answer"), Reply::Integer(1));
     assert_eq!(group.failover().await, 1);
     assert_eq!(answer(&group.servers[1], &["GET", "key"]).await.text(), Some("1"));
     group.bring_back(0).await;

@@ -172,7 +172,7 @@ impl RedisBuilder {
         lines.add("sentinel monitor", format_args!("{WATCHED} {of} {PORT} {quorum}"));
         lines.add("sentinel announce-ip", ip);
         lines.add("sentinel announce-port", SENTINEL_PORT);
-        lines.add("sentinel down-after-milliseconds", format_args!("{WATCHED} 500"));
+        lines.add("sentinel down-after-milliseconds", format_args!("{WATCHED} 1000"));
         // A vote that nobody won is held again after twice this time.
         lines.add("sentinel failover-timeout", format_args!("{WATCHED} 2000"));
         if let Some((user, password)) = self.administrator() {

@@ -272,7 +272,13 @@ impl Serve for RedisServer {
     }
 
     async fn answers(&self) -> bool {
-        let answers = self.ask(&["PING"]).await.is_some();
+        // Where the address is taken, another server may answer until this one has seen it and ended.
+        let Some(pid) = self.pid() else { return false };
+        let info = self.ask(&["INFO", "server"]).await;
+        let own = format!("process_id:{pid}");
+        let answers = info.as_ref().and_then(Reply::text).is_some_and(|info| info.lines().any(|line| line == own))
+            // One that still loads its data tells of itself already.
+            && self.ask(&["PING"]).await.is_some();
         if answers && matches!(self.builder.role, Role::Sentinel { .. }) {
             sentinel::hasten(self).await;
         }
@@ -304,3 +310,17 @@ fn version(program: &Path) -> io::Result<u32> {
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 const SILENT_AFTER: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_left_to_who_has_it() {
+        let first = RedisServer::start().await;
+        let second = RedisServer::prepare(RedisServer::builder(), first.ip()).begin().await;
+        assert_ne!(first.ip(), second.ip());
+        assert_eq!(first.command(&["SET", "key", "1"]).await.expect("an answer").text(), Some("OK"));
+        assert_eq!(second.command(&["GET", "key"]).await.expect("an answer"), Reply::Bulk(None));
+    }
+}

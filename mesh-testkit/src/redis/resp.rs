@@ -75,7 +75,7 @@ pub struct Connection {
 impl Connection {
     /// Speaks over `stream`.
     #[must_use]
-    pub fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static) -> Self {
+    pub fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Self { stream: BufReader::new(Box::new(stream)) }
     }
 
@@ -112,9 +112,9 @@ impl fmt::Debug for Connection {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A command, as an array of bulk strings.
 fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {

@@ -6,7 +6,7 @@ use super::builder::{RedisBuilder, Role, WATCHED};
 use super::{RedisServer, Reply};
 use crate::server::{READY_WITHIN, Tries, start_all};
 
-/// A master and a replica, and sentinels that take the master for gone when it does not answer for 500 ms.
+/// A master and a replica, and sentinels that take the master for gone when it does not answer for 1 s.
 ///
 /// One of them is enough to say so, and most of them to do something about it. They speak plain text among themselves.
 #[derive(Debug)]
@@ -85,6 +85,8 @@ impl RedisSentinel {
 
     /// Kills the master, and waits until the sentinels tell of another one.
     ///
+    /// What the master was told last may be lost; who must not lose it waits with `WAIT`, over the same connection.
+    ///
     /// # Panics
     /// Where they do not within 30 s.
     pub async fn failover(&mut self) -> usize {
@@ -160,10 +162,12 @@ impl RedisSentinel {
 
 /// Lets a sentinel look around more often than it would by itself.
 ///
-/// One connects to a server again only a ping's period of 1 s after the last time. Were that longer than what it waits
-/// for an answer, it would take a master for gone that it has just made.
+/// The period of pings does more than its name says. One connects again to a server, as to a master that has just been
+/// made, only so long after the last time: that must be less than what it waits for an answer, or it takes the new
+/// master for gone. And it promotes a replica only on news of it from the last five periods, which it asks for every
+/// second.
 pub(super) async fn hasten(watcher: &RedisServer) {
-    let periods = ["PING-PERIOD", "100", "INFO-PERIOD", "500", "PUBLISH-PERIOD", "200"];
+    let periods = ["PING-PERIOD", "300", "INFO-PERIOD", "500", "PUBLISH-PERIOD", "200"];
     // Unknown before the seventh version, where all of it works as well most of the time.
     let _ = watcher.ask(&[&["SENTINEL", "DEBUG"], periods.as_slice()].concat()).await;
 }
