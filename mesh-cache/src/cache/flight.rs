@@ -254,7 +254,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         };
         let weight = self.weigh(key, value.as_deref());
         let marks = Arc::new(Marks::new(key, &tags));
-        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time }
+        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time, stands_in: false }
     }
 
     /// What those who waited are served of what a load brought.

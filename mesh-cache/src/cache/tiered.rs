@@ -92,6 +92,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         fresh.age = fresh.age.saturating_add(now.since(asked_at));
         fresh.weight = self.weigh(key, fresh.value.as_deref());
         let here = self.local.read(key.as_str(), now);
+        fresh.load_time = here.as_ref().map(|(record, _)| record.load_time);
         let is_better = here.as_ref().is_none_or(|(record, state)| match record.compare(fresh.age, now) {
             Reading::Later => true,
             // That nothing has changed since is news where nothing is heard.
@@ -104,7 +105,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
             looked.good = Some(fresh);
         } else if is_better && (is_trusted || here.is_none()) {
             // A hint takes the place of nothing.
-            looked.fallback = Some(fresh);
+            looked.fallback = Some(Fresh { stands_in: true, ..fresh });
         }
         looked
     }
@@ -195,6 +196,7 @@ impl<V> Tiered<V> {
             weight: 0,
             transit: Duration::ZERO,
             load_time: None,
+            stands_in: false,
         };
         Ok(Some(Found { fresh, trust: opened.trust }))
     }
