@@ -5,6 +5,7 @@ mod flight;
 mod hearing;
 mod stats;
 mod tiered;
+mod untold;
 mod value;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use flight::{Boarding, Flights, boxed, landed};
 pub use stats::CacheStats;
 use stats::{Counters, count};
 pub(crate) use tiered::Tiered;
+use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
 
 use crate::config::CacheConfig;
@@ -51,6 +53,7 @@ pub(crate) struct Inner<V> {
     flights: Flights<V>,
     turns: Semaphore,
     tiered: Option<Tiered<V>>,
+    untold: Untold,
     weigh: Weigher<V>,
     counters: Counters,
     early: Early,
@@ -192,12 +195,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// way; and the second tier believes nothing that was read before.
     ///
     /// # Errors
-    /// That others may not have been told; in this process it is done.
+    /// That others may not have been told; in this process it is done. They are told as soon as that can be done.
     pub async fn invalidate(&self, scope: &Scope) -> Result<u64, NotTold> {
         let gone = self.invalidate_here(scope);
-        self.inner.tell(scope).await?;
+        let told = self.inner.tell(scope).await;
         // What was loaded in between may have been read before the others were told.
-        Ok(gone + self.inner.invalidate(scope.mark()))
+        let gone = gone + self.inner.invalidate(scope.mark());
+        told.map(|_| gone)
     }
 
     /// Invalidates a scope in this process only, and returns how many entries went.
@@ -276,11 +280,17 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Tells the second tier that a scope changed, and returns its watermark, if there is a second tier.
     async fn tell(&self, scope: &Scope) -> Result<Option<u64>, NotTold> {
         let Some(tiered) = &self.tiered else { return Ok(None) };
-        let told = tiered.tier.invalidate(scope.mark()).await;
-        told.map(Some).map_err(|source| {
-            self.unanswered(&source);
-            NotTold { source }
-        })
+        let telling = self.untold.begin(scope.mark());
+        match tiered.tier.invalidate(scope.mark()).await {
+            Ok(watermark) => {
+                telling.heard();
+                Ok(Some(watermark))
+            }
+            Err(source) => {
+                self.unanswered(&source);
+                Err(NotTold { source })
+            }
+        }
     }
 }
 

@@ -70,6 +70,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         };
         let begun_micros = Some(fetched.now_micros);
         match tiered.open(key, &marks, fetched, self.config.tier_skew_max).await {
+            Ok(Some(Found { fresh, .. })) if self.untold.has_any(fresh.marks.all()) => Looked::nothing(begun_micros),
             Ok(Some(found)) => Looked { begun_micros, ..self.judge(key, found, asked_at) },
             Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(begun_micros),
             Err(Unusable::Unanswered(error)) => {

@@ -157,6 +157,11 @@ impl<V> Local<V> {
         ledger.remove_marked(&self.table, mark)
     }
 
+    /// Overtakes the loads under way that may bring something which has `mark`, and leaves what is here.
+    pub(crate) fn overtake(&self, mark: Mark) {
+        self.ledger().fence.invalidate(mark);
+    }
+
     /// Notes whether the entry of `key` could be renewed.
     pub(crate) fn set_failed(&self, key: &Key, failed: bool) {
         if let Some(slot) = self.table.slot(key.as_str()) {
