@@ -8,8 +8,10 @@ use crate::entry::Epoch;
 use crate::key::Scope;
 use crate::second::{Listener, News};
 
-/// Passes on what `listener` hears, for ever.
+/// Passes on what `listener` hears, for ever. When the task ends, however it does, nothing is heard any more.
 pub(super) async fn hear<V: Send + Sync + 'static>(inner: Arc<Inner<V>>, mut listener: Box<dyn Listener>) {
+    let ear = Ear(inner);
+    let inner = &*ear.0;
     loop {
         match listener.next().await {
             News::Hearing(connection) => inner.local.hear(Epoch(connection)),
@@ -24,5 +26,13 @@ pub(super) async fn hear<V: Send + Sync + 'static>(inner: Arc<Inner<V>>, mut lis
                 inner.invalidate(Scope::All.mark());
             }
         }
+    }
+}
+
+struct Ear<V>(Arc<Inner<V>>);
+
+impl<V> Drop for Ear<V> {
+    fn drop(&mut self) {
+        self.0.local.hear(Epoch::DEAF);
     }
 }

@@ -43,8 +43,8 @@ pub struct Cache<V> {
 }
 
 /// Tasks of a cache, aborted when it is dropped. They hold what they work on, and not these.
-#[derive(Debug, Default)]
-struct Tasks(Mutex<JoinSet<()>>);
+#[derive(Debug)]
+struct Tasks(Mutex<Option<JoinSet<()>>>);
 
 pub(crate) struct Inner<V> {
     local: Local<V>,
@@ -232,8 +232,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Ends its tasks, loads under way included, and waits until they have ended. Entries are served on as they are.
     pub async fn shut_down(&self) {
         self.inner.flights.shut_down();
-        let mut tasks = std::mem::take(&mut *self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.shutdown().await;
+        let tasks = self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut tasks) = tasks {
+            tasks.shutdown().await;
+        }
     }
 }
 
@@ -294,9 +296,19 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 }
 
+impl Default for Tasks {
+    fn default() -> Self {
+        Self(Mutex::new(Some(JoinSet::new())))
+    }
+}
+
 impl Tasks {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tasks) = &mut *tasks else {
+            // Shut down. It is dropped without having begun, once the lock is open again.
+            return;
+        };
         // What a task that panicked has to say, those who waited for it were told.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mesh_cache::MemoryTier;
 use mesh_cache::mesh_core::port::BoxFuture;
@@ -30,6 +31,7 @@ pub(crate) struct Frail {
 struct State {
     failing: Mutex<Vec<Ask>>,
     asked: Mutex<Vec<Ask>>,
+    answers_after: Mutex<Duration>,
     listeners: AtomicU64,
 }
 
@@ -43,6 +45,11 @@ impl Frail {
         *self.state.failing.lock().unwrap() = asks.to_vec();
     }
 
+    /// From now on an answer is on its way for that long.
+    pub(crate) fn answers_after(&self, time: Duration) {
+        *self.state.answers_after.lock().unwrap() = time;
+    }
+
     /// How often it was asked to.
     pub(crate) fn asked(&self, ask: Ask) -> usize {
         self.state.asked.lock().unwrap().iter().filter(|asked| **asked == ask).count()
@@ -50,6 +57,14 @@ impl Frail {
 
     pub(crate) fn listeners(&self) -> u64 {
         self.state.listeners.load(Ordering::SeqCst)
+    }
+
+    async fn answer<T>(&self, answer: Result<T, TierError>) -> Result<T, TierError> {
+        let time = *self.state.answers_after.lock().unwrap();
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
+        }
+        answer
     }
 
     fn check(&self, ask: Ask) -> Result<(), TierError> {
@@ -65,28 +80,28 @@ impl SecondTier for Frail {
     fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
         Box::pin(async move {
             self.check(Ask::Fetch)?;
-            self.tier.fetch(marks).await
+            self.answer(self.tier.fetch(marks).await).await
         })
     }
 
     fn watermarks<'a>(&'a self, marks: &'a [Mark]) -> BoxFuture<'a, Result<Vec<Watermark>, TierError>> {
         Box::pin(async move {
             self.check(Ask::Watermarks)?;
-            self.tier.watermarks(marks).await
+            self.answer(self.tier.watermarks(marks).await).await
         })
     }
 
     fn store<'a>(&'a self, store: Store<'a>) -> BoxFuture<'a, Result<Stored, TierError>> {
         Box::pin(async move {
             self.check(Ask::Store)?;
-            self.tier.store(store).await
+            self.answer(self.tier.store(store).await).await
         })
     }
 
     fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<u64, TierError>> {
         Box::pin(async move {
             self.check(Ask::Invalidate)?;
-            self.tier.invalidate(mark).await
+            self.answer(self.tier.invalidate(mark).await).await
         })
     }
 
