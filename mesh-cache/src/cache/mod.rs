@@ -3,6 +3,7 @@
 mod builder;
 mod flight;
 mod hearing;
+mod held;
 mod stats;
 mod tiered;
 mod untold;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 
 pub use builder::CacheBuilder;
 use flight::{Boarding, Flights, boxed, landed};
+pub(crate) use held::Held;
 pub use stats::CacheStats;
 use stats::{Counters, count};
 pub(crate) use tiered::Tiered;
@@ -28,11 +30,11 @@ pub use value::{Cached, Found, Hit, Loaded};
 
 use crate::config::CacheConfig;
 use crate::early::Early;
-use crate::entry::{Epoch, Freshness, Record, Source, State};
+use crate::entry::{Epoch, Fresh, Freshness, Record, Source, State};
 use crate::env::Environment;
 use crate::error::{LoadError, NotTold};
 use crate::key::{Key, Mark, Scope};
-use crate::local::{Kept, Local, Ticket};
+use crate::local::{Kept, Local};
 
 /// A cache of values of one type, in this process and, where it is given one, in a second tier that others share.
 ///
@@ -173,20 +175,34 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// As [`Cache::insert`], and for every process: what others have of the key is invalidated, and the second tier
-    /// keeps the value.
+    /// keeps the value. It is not kept, either, where others invalidate it meanwhile.
     ///
     /// # Errors
-    /// That others may not have been told; in this process the value is kept.
+    /// That others may not have been told; in this process it is done.
     pub async fn publish(&self, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
+        let held = Held::begin(&self.inner);
+        self.publish_since(held, key, found).await
+    }
+
+    /// As [`Cache::publish`], of a value that is known to be true since `held` was begun, as far as nothing changed.
+    pub(crate) async fn publish_since(&self, held: Held<V>, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
         let inner = &self.inner;
+        let asked_at = inner.now();
         let told = inner.tell(&Scope::Key(key.clone())).await;
         let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
+        let fresh = Fresh { transit: inner.now().since(asked_at), ..fresh };
         inner.flights.forgive(key);
-        let kept = inner.local.insert(key, fresh.clone(), inner.now(), inner.random());
+        let kept = held.insert(key, fresh.clone());
+        let is_kept = match kept {
+            Kept::Stored(_) => true,
+            // For want of room: others may have some.
+            Kept::Refused(_) => false,
+            Kept::Older(_) | Kept::Overtaken | Kept::Spent => return told.map(|_| false),
+        };
         if let Some(watermark) = told? {
             inner.share(key, &fresh, watermark.saturating_add(1)).await;
         }
-        Ok(matches!(kept, Kept::Stored(_)))
+        Ok(is_kept)
     }
 
     /// Invalidates a scope for every process, and returns how many entries went in this one.
@@ -210,11 +226,6 @@ impl<V: Send + Sync + 'static> Cache<V> {
             self.inner.flights.forgive(key);
         }
         self.inner.invalidate(scope.mark())
-    }
-
-    /// Begins to fill `key` by hand: to be called before the first read of what it is to be filled with.
-    pub(crate) fn begin(&self) -> Ticket {
-        self.inner.local.begin()
     }
 
     /// Whether invalidations by other processes are heard; also where there are no other processes to hear.

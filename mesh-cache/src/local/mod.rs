@@ -149,6 +149,20 @@ impl<V> Local<V> {
         self.store(&mut ledger, key, fresh, now, self.heard(), entropy)
     }
 
+    /// As [`Local::insert`], of what its owner knew to be true when `ticket` was taken. What changed since leaves nothing
+    /// under the key: neither the value nor what was there before it.
+    pub(crate) fn insert_since(&self, ticket: Ticket, key: &Key, fresh: Fresh<V>, now: Instant, entropy: u64) -> Kept<V> {
+        let mut ledger = self.ledger();
+        let admitted = ledger.fence.admits(&ticket.begun, &fresh.marks);
+        ledger.fence.end(ticket.begun);
+        ledger.fence.invalidate(fresh.marks.own());
+        if !admitted {
+            ledger.remove_key(&self.table, key);
+            return Kept::Overtaken;
+        }
+        self.store(&mut ledger, key, fresh, now, ticket.epoch, entropy)
+    }
+
     /// Takes away whatever has `mark`, and overtakes the loads under way that may bring it back.
     pub(crate) fn invalidate(&self, mark: Mark) -> u64 {
         let mut ledger = self.ledger();
