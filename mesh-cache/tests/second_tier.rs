@@ -28,12 +28,8 @@ async fn what_one_process_loads_another_uses() {
 
 #[tokio::test(start_paused = true)]
 async fn what_one_process_invalidates_the_other_drops() {
-    let scopes = [
-        Scope::Key(key(KEY)),
-        Scope::Prefix(Prefix::new("discovery/dc1/").unwrap()),
-        Scope::Tag(tag()),
-        Scope::All,
-    ];
+    let scopes =
+        [Scope::Key(key(KEY)), Scope::Prefix(Prefix::new("discovery/dc1/").unwrap()), Scope::Tag(tag()), Scope::All];
     for scope in scopes {
         let World { a, b, .. } = World::new().await;
         let origin = Origin::new(Says::Tagged(1, tag()));
@@ -93,7 +89,11 @@ async fn heard_again_an_entry_is_fresh_once_it_is_renewed() {
     a.load(&origin).await;
     settle().await;
     let served = a.load(&origin).await;
-    assert_eq!((served.freshness, served.source), (Freshness::Fresh, Source::SecondTier), "the tier knows that it is good");
+    assert_eq!(
+        (served.freshness, served.source),
+        (Freshness::Fresh, Source::SecondTier),
+        "the tier knows that it is good"
+    );
     assert_eq!((shown(&served).2, origin.loads()), (1_000, 1), "and how old it is");
 }
 

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use mesh_cache::MemoryTier;
 use mesh_cache::mesh_core::port::BoxFuture;
-use mesh_cache::second::{
-    Fetched, Listener, News, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark,
-};
+use mesh_cache::second::{Fetched, Listener, News, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
 use mesh_cache::{Mark, Marks};
 
 /// What a [`Frail`] tier is asked to do.
