@@ -179,15 +179,13 @@ impl<V: Send + Sync + 'static> Inner<V> {
         loop {
             let held = Held::begin(self);
             let Brought { fresh, kept, good_until, begun_micros } = self.load_once(key, loader, held).await?;
-            match kept {
-                Kept::Overtaken => count(&self.counters.overtaken),
-                kept => {
-                    let is_kept = matches!(kept, Kept::Stored(_));
-                    let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
-                    let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
-                    return Ok((Outcome { served: Ok(self.landed(fresh, kept)), good_until }, to_share));
-                }
+            if !matches!(kept, Kept::Overtaken) {
+                let is_kept = matches!(kept, Kept::Stored(_));
+                let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
+                let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
+                return Ok((Outcome { served: Ok(self.landed(fresh, kept)), good_until }, to_share));
             }
+            count(&self.counters.overtaken);
             if tries_left == 0 {
                 return Ok((Outcome::of(Ok(unkept(fresh, Freshness::Stale))), None));
             }

@@ -48,6 +48,16 @@ impl Clock for HandClock {
     }
 }
 
+/// Tells how long ago it was started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stopwatch(TokioClock);
+
+impl Stopwatch {
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.now().since(Instant::ZERO)
+    }
+}
+
 /// An environment in which nothing is left to chance, and whose clock begins now.
 pub(crate) fn environment(seed: u64) -> Environment {
     environment_with(Arc::new(TokioClock::new()), seed)
