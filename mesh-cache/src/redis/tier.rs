@@ -56,7 +56,7 @@ struct Names {
 }
 
 /// What this process invalidated lately: told again when the connection is new, since a server that failed over may
-/// have lost what it acknowledged, and one that was away was not told.
+/// have lost what it acknowledged.
 #[derive(Debug, Default)]
 struct Owed {
     by_mark: BTreeMap<Mark, Debt>,
@@ -68,7 +68,6 @@ struct Owed {
 struct Debt {
     reach: Reach,
     since: Instant,
-    is_told: bool,
 }
 
 impl RedisTier {
@@ -168,9 +167,9 @@ impl RedisTier {
     /// Sets a watermark, and remembers that it did.
     async fn mark(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
         let since = self.clock.now();
-        let told = self.set(mark, reach).await;
-        self.owed().note(mark, Debt { reach, since, is_told: told.is_ok() });
-        told
+        let watermark = self.set(mark, reach).await?;
+        self.owed().note(mark, Debt { reach, since });
+        Ok(watermark)
     }
 
     async fn set(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
@@ -301,7 +300,6 @@ impl Owed {
         if self.by_mark.len() >= OWED_MAX {
             self.by_mark.retain(|_, other| other.is_due(debt.since));
         }
-        // Whoever is not told for want of room was told that others may not know.
         if self.by_mark.len() < OWED_MAX || self.by_mark.contains_key(&mark) {
             self.by_mark.insert(mark, debt);
         }
@@ -320,7 +318,7 @@ impl Owed {
 
 impl Debt {
     fn is_due(&self, now: Instant) -> bool {
-        !self.is_told || now.since(self.since) < RETOLD
+        now.since(self.since) < RETOLD
     }
 }
 

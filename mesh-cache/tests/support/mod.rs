@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod origin;
+pub(crate) mod tiers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +45,16 @@ impl HandClock {
 impl Clock for HandClock {
     fn now(&self) -> Instant {
         Instant::from_nanos(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Tells how long ago it was started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stopwatch(TokioClock);
+
+impl Stopwatch {
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.now().since(Instant::ZERO)
     }
 }
 

@@ -1,0 +1,215 @@
+//! What is believed of a second tier, and what a broken one costs: nothing but its help.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+mod support;
+
+use std::sync::Arc;
+
+use mesh_cache::codec::JsonCodec;
+use mesh_cache::seal::{KeyRing, SealKey, Sealer};
+use mesh_cache::second::Store;
+use mesh_cache::{Cache, Cached, Found, Freshness, Marks, MemoryTier, Scope, Source, Tag, Version};
+
+use support::origin::{Origin, Says};
+use support::tiers::{Ask, Frail};
+use support::{builder, environment, key, ms, pass, sealer, secs, settle, sharing, sharing_builder};
+
+const KEY: &str = "discovery/dc1/api";
+
+#[tokio::test(start_paused = true)]
+async fn hints_without_a_key_are_used_only_while_the_origin_fails() {
+    let tier = memory_tier();
+    let a = hinting(&tier, 1).await;
+    load(&a, &Origin::new(Says::Value(1))).await;
+    settle().await;
+    let (b, origin) = (hinting(&tier, 2).await, Origin::new(Says::Value(2)));
+    assert_eq!(shown(&load(&b, &origin).await), (Some(2), Freshness::Fresh));
+    let (c, failing) = (hinting(&tier, 3).await, Origin::new(Says::Fails));
+    settle().await;
+    let served = load(&c, &failing).await;
+    assert_eq!((shown(&served), served.source), ((Some(2), Freshness::StaleOnError), Source::SecondTier));
+    assert_eq!(c.get(KEY).unwrap().freshness(), Freshness::StaleOnError, "however young it says that it is");
+    failing.says(Says::Value(3));
+    pass(ms(100)).await;
+    load(&c, &failing).await;
+    settle().await;
+    assert_eq!(shown(&load(&c, &failing).await), (Some(3), Freshness::Fresh));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_does_not_take_the_place_of_what_this_process_knows() {
+    let tier = memory_tier();
+    let (a, b) = (hinting(&tier, 1).await, hinting(&tier, 2).await);
+    let origin = Origin::new(Says::Value(1));
+    load(&b, &origin).await;
+    pass(secs(20)).await;
+    load(&a, &Origin::new(Says::Value(666))).await;
+    pass(secs(11)).await;
+    origin.says(Says::Fails);
+    assert_eq!(shown(&load(&b, &origin).await), (Some(1), Freshness::StaleOnError));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hints_are_believed_where_that_is_asked_for() {
+    let tier = memory_tier();
+    load(&hinting(&tier, 1).await, &Origin::new(Says::Value(1))).await;
+    settle().await;
+    let trusting = builder().environment(environment(2)).second_tier("tests", tier.another(), JsonCodec::new(1));
+    let trusting = trusting.trust_unsealed().build().unwrap();
+    settle().await;
+    assert_eq!(shown(&load(&trusting, &Origin::new(Says::Fails)).await), (Some(1), Freshness::Fresh));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sealed_elsewhere_is_refused_and_counted() {
+    let tier = memory_tier();
+    let a = sharing(tier.another(), environment(1));
+    load(&a, &Origin::new(Says::Value(1))).await;
+    settle().await;
+    let with = |namespace: &str, sealer: Sealer, schema: u32| {
+        let codec = JsonCodec::new(schema);
+        let builder = builder().environment(environment(2)).second_tier(namespace, tier.another(), codec);
+        builder.seal(sealer).build().unwrap()
+    };
+    let another_key = Sealer::with_keys(KeyRing::new(SealKey::new(1, &[8; SealKey::BYTES]).unwrap()));
+    for (what, cache) in [
+        ("another namespace", with("other", sealer(), 1)),
+        ("another schema", with("tests", sealer(), 2)),
+        ("another key of the same id", with("tests", another_key, 1)),
+        ("no key at all", with("tests", Sealer::open_hints(), 1)),
+    ] {
+        let served = cache.get_or_load(&key(KEY), Origin::new(Says::Fails).loader()).await;
+        assert!(served.is_err(), "{what}: {served:?}");
+        assert_eq!((cache.stats().tier_refused, cache.stats().tier_hits), (1, 0), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sealed_value_that_was_moved_or_changed_is_refused() {
+    let tier = memory_tier();
+    load(&sharing(tier.another(), environment(1)), &Origin::new(Says::Value(1))).await;
+    settle().await;
+    let bytes = tier.fetch_now(&Marks::new(&key(KEY), &[])).unwrap().bytes.unwrap();
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    for (name, bytes) in [("moved", bytes), (KEY, flipped), ("garbage", b"garbage".to_vec())] {
+        let now = tier.fetch_now(&Marks::new(&key(name), &[])).unwrap().now_micros;
+        let own = Marks::new(&key(name), &[]).own();
+        let store = Store { own, bytes: &bytes, begun_micros: now, version: Version::NONE, keep_for: secs(60) };
+        tier.store_now(store).unwrap();
+        let b = sharing(tier.another(), environment(2));
+        let served = b.get_or_load(&key(name), Origin::new(Says::Value(5)).loader()).await.unwrap();
+        assert_eq!((served.value.as_deref(), served.source), (Some(&5), Source::Origin), "{name}");
+        assert_eq!(b.stats().tier_refused, 1, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tier_that_fails_fails_no_call() {
+    for asks in [&[Ask::Fetch][..], &[Ask::Watermarks], &[Ask::Store], &[Ask::Fetch, Ask::Store]] {
+        let tier = Frail::new(memory_tier());
+        load(&sharing(tier.tier.another(), environment(1)), &Origin::new(Says::Tagged(1, tag()))).await;
+        settle().await;
+        tier.fails_at(asks);
+        let (cache, origin) = (sharing(tier.clone(), environment(2)), Origin::new(Says::Value(2)));
+        settle().await;
+        let served = load(&cache, &origin).await;
+        assert!(served.value.is_some() && served.freshness == Freshness::Fresh, "{asks:?}");
+        settle().await;
+        // What cannot be dated is not shared, so what fails first is all that fails.
+        let expected = if asks == [Ask::Store] { (Some(1), 0) } else { (Some(2), 1) };
+        assert_eq!((shown(&served).0, cache.stats().tier_errors), expected, "{asks:?}");
+        // The entry that it has no longer is as good as what was loaded.
+        assert_eq!(shown(&load(&cache, &origin).await).1, Freshness::Fresh);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_have_been_told_is_said() {
+    let tier = Frail::new(memory_tier());
+    let cache = sharing(tier.clone(), environment(1));
+    settle().await;
+    tier.fails_at(&[Ask::Invalidate]);
+    cache.insert(&key(KEY), Found::new(1));
+    assert!(cache.invalidate(&Scope::Key(key(KEY))).await.is_err());
+    assert!(cache.get(KEY).is_none(), "in this process it is done");
+    assert!(cache.publish(&key(KEY), Found::new(2)).await.is_err());
+    assert_eq!(cache.get(KEY).unwrap().value(), Some(&2), "in this process it is kept");
+    assert_eq!(cache.stats().tier_errors, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_tier_could_not_be_told_is_not_undone_by_what_it_has() {
+    for scope in [Scope::Key(key(KEY)), Scope::Tag(tag()), Scope::All] {
+        let tier = Frail::new(memory_tier());
+        let (cache, origin) = (sharing(tier.clone(), environment(1)), Origin::new(Says::Tagged(1, tag())));
+        settle().await;
+        load(&cache, &origin).await;
+        settle().await;
+        tier.fails_at(&[Ask::Invalidate]);
+        origin.says(Says::Tagged(2, tag()));
+        assert!(cache.invalidate(&scope).await.is_err());
+        assert_eq!(shown(&load(&cache, &origin).await), (Some(2), Freshness::Fresh), "{scope:?}");
+        assert_eq!(origin.loads(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_tier_could_not_be_told_it_is_told_as_soon_as_it_listens() {
+    let tier = Frail::new(memory_tier());
+    let (a, b) = (sharing(tier.clone(), environment(1)), sharing(tier.tier.another(), environment(2)));
+    settle().await;
+    b.insert(&key(KEY), Found::new(1));
+    tier.fails_at(&[Ask::Invalidate]);
+    assert!(a.invalidate(&Scope::Key(key(KEY))).await.is_err());
+    for _ in 0..50 {
+        pass(ms(100)).await;
+    }
+    assert_eq!(b.get(KEY).unwrap().value(), Some(&1), "nobody has told b");
+    let asked = tier.asked(Ask::Invalidate);
+    assert!((4..=11).contains(&asked), "{asked} times in 5 s");
+    tier.fails_at(&[]);
+    pass(secs(1)).await;
+    assert!(b.get(KEY).is_none());
+    let asked = tier.asked(Ask::Invalidate);
+    pass(secs(60)).await;
+    assert_eq!(tier.asked(Ask::Invalidate), asked, "once is enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_invalidated_while_the_tier_was_away_others_hear_when_it_is_back() {
+    let tier = memory_tier();
+    let (a, b) = (sharing(tier.another(), environment(1)), sharing(tier.another(), environment(2)));
+    settle().await;
+    a.insert(&key(KEY), Found::new(1));
+    b.insert(&key(KEY), Found::new(1));
+    tier.set_away(true);
+    settle().await;
+    assert!(a.invalidate(&Scope::All).await.is_err());
+    tier.set_away(false);
+    pass(secs(2)).await;
+    assert!(b.get(KEY).is_none());
+}
+
+async fn load(cache: &Cache<u64>, origin: &Origin) -> Cached<u64> {
+    cache.get_or_load(&key(KEY), origin.loader()).await.unwrap()
+}
+
+/// A process without a key.
+async fn hinting(tier: &MemoryTier, seed: u64) -> Cache<u64> {
+    let cache = sharing_builder(tier.another(), environment(seed)).seal(Sealer::open_hints()).build().unwrap();
+    settle().await;
+    cache
+}
+
+fn memory_tier() -> MemoryTier {
+    MemoryTier::new(Arc::clone(&environment(0).clock))
+}
+
+fn tag() -> Tag {
+    Tag::new("node:db-7").unwrap()
+}
+
+fn shown(cached: &Cached<u64>) -> (Option<u64>, Freshness) {
+    (cached.value.as_deref().copied(), cached.freshness)
+}
