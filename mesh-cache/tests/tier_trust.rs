@@ -72,8 +72,10 @@ async fn what_was_sealed_elsewhere_is_refused_and_counted() {
         builder.seal(sealer).build().unwrap()
     };
     let another_key = Sealer::with_keys(KeyRing::new(SealKey::new(1, &[8; SealKey::BYTES]).unwrap()));
+    let elsewhere = with("other", sealer(), 1);
+    assert!(elsewhere.get_or_load(&key(KEY), Origin::new(Says::Fails).loader()).await.is_err());
+    assert_eq!(elsewhere.stats().tier_hits, 0, "another namespace has other names");
     for (what, cache) in [
-        ("another namespace", with("other", sealer(), 1)),
         ("another schema", with("tests", sealer(), 2)),
         ("another key of the same id", with("tests", another_key, 1)),
         ("no key at all", with("tests", Sealer::open_hints(), 1)),
@@ -89,12 +91,12 @@ async fn a_sealed_value_that_was_moved_or_changed_is_refused() {
     let tier = memory_tier();
     load(&sharing(tier.another(), environment(1)), &Origin::new(Says::Value(1))).await;
     settle().await;
-    let bytes = tier.fetch_now(&Marks::new(&key(KEY), &[])).unwrap().bytes.unwrap();
+    let bytes = tier.fetch_now(&Marks::new(&key(KEY), &[]).shared_in("tests")).unwrap().bytes.unwrap();
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
     for (name, bytes) in [("moved", bytes), (KEY, flipped), ("garbage", b"garbage".to_vec())] {
-        let now = tier.fetch_now(&Marks::new(&key(name), &[])).unwrap().now_micros;
-        let own = Marks::new(&key(name), &[]).own();
+        let now = tier.fetch_now(&Marks::new(&key(name), &[]).shared_in("tests")).unwrap().now_micros;
+        let own = Marks::new(&key(name), &[]).shared_in("tests").own();
         let store = Store { own, bytes: &bytes, begun_micros: now, version: Version::NONE, keep_for: secs(60) };
         tier.store_now(store).unwrap();
         let b = sharing(tier.another(), environment(2));
