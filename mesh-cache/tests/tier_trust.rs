@@ -125,6 +125,16 @@ async fn a_tier_that_fails_fails_no_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_entry_about_which_not_everything_is_told_is_not_believed() {
+    let tier = Frail::new(memory_tier());
+    load(&sharing(tier.tier.another(), environment(1)), &Origin::new(Says::Value(1))).await;
+    settle().await;
+    tier.withholds_watermarks();
+    let served = load(&sharing(tier, environment(2)), &Origin::new(Says::Value(2))).await;
+    assert_eq!((served.value.as_deref(), served.source), (Some(&2), Source::Origin));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_may_not_have_been_told_is_said() {
     let tier = Frail::new(memory_tier());
     let cache = sharing(tier.clone(), environment(1));

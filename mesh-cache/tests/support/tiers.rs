@@ -1,6 +1,6 @@
 //! A second tier that fails, changes what it is given, and counts who listens to it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ struct State {
     asked: Mutex<Vec<Ask>>,
     answers_after: Mutex<Duration>,
     listeners: AtomicU64,
+    withholds: AtomicBool,
 }
 
 impl Frail {
@@ -46,6 +47,11 @@ impl Frail {
     /// From now on an answer is on its way for that long.
     pub(crate) fn answers_after(&self, time: Duration) {
         *self.state.answers_after.lock().unwrap() = time;
+    }
+
+    /// From now on it tells one watermark less than it was asked for.
+    pub(crate) fn withholds_watermarks(&self) {
+        self.state.withholds.store(true, Ordering::SeqCst);
     }
 
     /// How often it was asked to.
@@ -78,7 +84,13 @@ impl SecondTier for Frail {
     fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
         Box::pin(async move {
             self.check(Ask::Fetch)?;
-            self.answer(self.tier.fetch(marks).await).await
+            let mut fetched = self.tier.fetch(marks).await;
+            if let Ok(fetched) = &mut fetched
+                && self.state.withholds.load(Ordering::SeqCst)
+            {
+                fetched.watermarks.pop();
+            }
+            self.answer(fetched).await
         })
     }
 
