@@ -7,6 +7,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::second::Reach;
 use mesh_core::service::ConfigError;
 use sha2::{Digest as _, Sha256};
 
@@ -140,6 +141,15 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// How many entries it may be aimed at.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        match self {
+            Self::Key(_) => Reach::Entry,
+            Self::Prefix(_) | Self::Tag(_) | Self::All => Reach::Many,
+        }
+    }
+
     /// What it is called where its name must not be said.
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -163,6 +173,17 @@ impl Mark {
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
+    }
+
+    /// What it is called by those who share `namespace`, and back: whoever shares another never means the same.
+    #[must_use]
+    pub(crate) const fn within(self, namespace: Self) -> Self {
+        Self(self.0 ^ namespace.0)
+    }
+
+    /// The mark of a namespace.
+    pub(crate) fn of_namespace(name: &str) -> Self {
+        Self::of(b'n', name)
     }
 
     /// The bits.
@@ -217,6 +238,11 @@ impl Marks {
             }
         }
         Self(marks.into())
+    }
+
+    /// These as those call them who share `namespace`.
+    pub(crate) fn within(&self, namespace: Mark) -> Self {
+        Self(self.0.iter().map(|mark| mark.within(namespace)).collect())
     }
 
     /// The entry's own.

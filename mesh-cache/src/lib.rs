@@ -4,6 +4,7 @@ mod cache;
 pub mod codec;
 mod config;
 mod dial;
+pub mod disk;
 mod early;
 mod entry;
 mod env;
@@ -14,8 +15,12 @@ mod key;
 mod lifetimes;
 mod local;
 mod memory_tier;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod seal;
 pub mod second;
+#[cfg(feature = "redis")]
+mod secret;
 mod sieve;
 #[cfg(feature = "suites")]
 pub mod suite;
@@ -30,3 +35,5 @@ pub use key::{Key, Mark, Marks, Prefix, Scope, Tag};
 pub use lifetimes::Lifetimes;
 pub use memory_tier::MemoryTier;
 pub use mesh_core;
+#[cfg(feature = "redis")]
+pub use secret::Secret;

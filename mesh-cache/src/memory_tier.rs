@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::entry::Version;
 use crate::key::{Mark, Marks};
-use crate::second::{Fetched, Listener, News, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
+use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
 
 /// A second tier that several caches of one process share. Cloning it shares it, as one and the same user;
 /// [`MemoryTier::another`] is as another process would have it.
@@ -148,7 +148,7 @@ impl SecondTier for MemoryTier {
         Box::pin(async move { self.store_now(store) })
     }
 
-    fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<u64, TierError>> {
+    fn invalidate(&self, mark: Mark, _: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
         Box::pin(async move { self.invalidate_now(mark) })
     }
 

@@ -42,10 +42,19 @@ pub trait SecondTier: Debug + Send + Sync {
     ///
     /// # Errors
     /// Why it may not have been set: others may go on with what they have until it expires.
-    fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<u64, TierError>>;
+    fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>>;
 
     /// Listens for changes from now on.
     fn listen(&self) -> Box<dyn Listener>;
+}
+
+/// How many entries a mark may stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// One, whose own it is.
+    Entry,
+    /// Any number.
+    Many,
 }
 
 /// Hears what changed. It never ends.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_cache::Version;
 use mesh_cache::seal::*;
 use mesh_cache::suite::Same;
 use proptest::prelude::*;
@@ -214,12 +215,6 @@ fn a_value_never_looks_younger_than_it_is() {
     let endless = Header { fresh_for: ages, age: ages, ..header() };
     let read = open(&ring(), &PLACE, &seal(&ring(), &endless, b"")).unwrap().header;
     assert_eq!((read.fresh_for, read.age), (Duration::from_millis(u64::MAX), Duration::from_millis(u64::MAX)));
-}
-
-#[test]
-fn a_later_epoch_wins_over_a_higher_index() {
-    let (old, new) = (Version { epoch: 1, index: 900 }, Version { epoch: 2, index: 1 });
-    assert!(old < new && new < Version { epoch: 2, index: 2 });
 }
 
 proptest! {

@@ -305,8 +305,9 @@ pub(crate) fn read_listing(
     } else {
         health::decode(service, &answer.body, vantage)
     };
-    let listing = listing
+    let mut listing = listing
         .map_err(|error| ConsulError::new("read health", Cause::Decode(error.to_string().into())).caused_by(error))?;
+    listing.age = answer.meta.staleness();
     if listing.unusable > 0 {
         let (unusable, reason) = (listing.unusable, listing.reason.as_deref().unwrap_or_default());
         tracing::warn!(%service, unusable, reason, "entries of Consul's list cannot be used");

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 /// A server that runs.
@@ -39,6 +40,15 @@ impl Process {
     pub(crate) fn signal(&self, signal: Signal) {
         // One that is gone already needs no signal.
         let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
+    }
+
+    /// Lets it stand still, and returns when all of its threads do.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        let stands_or_ended = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED;
+        // Left as it is for whoever waits for its end.
+        let _ = waitid(Id::Pid(pid), stands_or_ended | WaitPidFlag::WNOWAIT);
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
@@ -76,8 +86,14 @@ fn starter() -> &'static Sender<Order> {
     })
 }
 
+/// Where `program` is; a failure that says how to install it, where it is not.
+pub(crate) fn installed(program: &str, title: &str, variable: &str) -> PathBuf {
+    find(program, variable)
+        .unwrap_or_else(|| panic!("{title} is not installed: run scripts/install-servers, or name it in {variable}"))
+}
+
 /// Where `program` is: named by the variable, on the path, or where `scripts/install-servers` puts it.
-pub(crate) fn find(program: &str, variable: &str) -> Option<PathBuf> {
+fn find(program: &str, variable: &str) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(named) = set(variable) {
         return Some(PathBuf::from(named)).filter(|path| path.is_file());

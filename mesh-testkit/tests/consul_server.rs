@@ -1,7 +1,8 @@
 //! Agents start, fail and end as they are told, and leave nothing behind.
 
-use std::path::Path;
+mod common;
 
+use common::{ends, orphan, runs};
 use mesh_testkit::consul::Tls;
 use mesh_testkit::{ConsulCluster, ConsulServer};
 
@@ -75,31 +76,7 @@ async fn a_cluster_elects_another_leader_when_the_first_is_killed() {
     assert!(cluster.client.get("/v1/catalog/nodes?stale").await.is_ok());
 }
 
-/// The agent of `examples/hold_consul.rs` ends although nobody drops it.
 #[tokio::test]
 async fn nothing_is_left_when_the_test_itself_is_killed() {
-    use std::io::BufRead as _;
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let built = std::env::current_exe().expect("a path");
-    let profile = built.parent().and_then(Path::parent).map_or(target, Path::to_path_buf);
-    let program = profile.join("examples/hold_consul");
-    let mut child = std::process::Command::new(&program).stdout(std::process::Stdio::piped()).spawn().expect("starts");
-    let mut line = String::new();
-    let output = child.stdout.take().expect("piped");
-    std::io::BufReader::new(output).read_line(&mut line).expect("a line");
-    let pid: u32 = line.trim().parse().expect("a process id");
-    assert!(runs(pid));
-    child.kill().expect("killed");
-    child.wait().expect("reaped");
-    let gone = tokio::time::timeout(std::time::Duration::from_secs(10), async {
-        while runs(pid) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    });
-    assert!(gone.await.is_ok(), "consul {pid} outlived its test");
-}
-
-fn runs(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    !status.is_empty() && !status.contains("State:\tZ")
+    ends(orphan("consul")).await;
 }

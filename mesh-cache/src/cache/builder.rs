@@ -18,7 +18,7 @@ use crate::early::Early;
 use crate::entry::Epoch;
 use crate::env::Environment;
 use crate::failure::Failures;
-use crate::key::Key;
+use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
 use crate::local::{Caps, Local};
 use crate::seal::{Limits, Nonces, Sealer};
@@ -134,6 +134,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             sealer,
             nonces,
             limits,
+            space: Mark::of_namespace(&namespace),
             namespace,
             trusts_hints,
         });
@@ -153,7 +154,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         let cache = Cache { inner: Arc::new(inner), tasks: Arc::new(Tasks::default()) };
         if let Some(tiered) = &cache.inner.tiered {
             let listener = tiered.tier.listen();
-            cache.tasks.spawn(hearing::hear(Arc::clone(&cache.inner), listener));
+            cache.tasks.spawn(hearing::hear(Arc::clone(&cache.inner), tiered.space, listener));
             cache.tasks.spawn(tell_again(Arc::clone(&cache.inner)));
         }
         Ok(cache)

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 
 use super::Inner;
 use crate::entry::Epoch;
-use crate::key::Scope;
+use crate::key::{Mark, Scope};
 use crate::second::{Listener, News};
 
-/// Passes on what `listener` hears, for ever. When the task ends, however it does, nothing is heard any more.
-pub(super) async fn hear<V: Send + Sync + 'static>(inner: Arc<Inner<V>>, mut listener: Box<dyn Listener>) {
+/// Passes on what `listener` hears of the scopes of `space`, for ever. When the task ends, however it does, nothing is
+/// heard any more.
+pub(super) async fn hear<V: Send + Sync + 'static>(inner: Arc<Inner<V>>, space: Mark, mut listener: Box<dyn Listener>) {
     let ear = Ear(inner);
     let inner = &*ear.0;
     loop {
@@ -20,7 +21,7 @@ pub(super) async fn hear<V: Send + Sync + 'static>(inner: Arc<Inner<V>>, mut lis
                 inner.counters.deafened.fetch_add(1, Ordering::Relaxed);
             }
             News::Changed(mark) => {
-                inner.invalidate(mark);
+                inner.invalidate(mark.within(space));
             }
             News::AllChanged => {
                 inner.invalidate(Scope::All.mark());

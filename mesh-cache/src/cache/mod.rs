@@ -293,8 +293,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Tells the second tier that a scope changed, and returns its watermark, if there is a second tier.
     async fn tell(&self, scope: &Scope) -> Result<Option<u64>, NotTold> {
         let Some(tiered) = &self.tiered else { return Ok(None) };
-        let telling = self.untold.begin(scope.mark());
-        match tiered.tier.invalidate(scope.mark()).await {
+        let telling = self.untold.begin(scope.mark(), scope.reach());
+        match tiered.tier.invalidate(scope.mark().within(tiered.space), scope.reach()).await {
             Ok(watermark) => {
                 telling.heard();
                 Ok(Some(watermark))

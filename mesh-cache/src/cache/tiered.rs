@@ -10,7 +10,7 @@ use mesh_core::time::Instant;
 use super::Inner;
 use super::stats::count;
 use crate::codec::{Codec, decode_guarded, encode_guarded};
-use crate::entry::{Fresh, Freshness, Reading, Source, State, Version};
+use crate::entry::{Fresh, Freshness, Reading, Source, State};
 use crate::key::{Key, Mark, Marks};
 use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
 use crate::second::{Fetched, SecondTier, Store, TierError, is_current};
@@ -25,6 +25,8 @@ pub(crate) struct Tiered<V> {
     pub(crate) limits: Limits,
     /// Keeps one cache of a shared tier from another.
     pub(crate) namespace: String,
+    /// The mark of that.
+    pub(crate) space: Mark,
     /// Whether what is not sealed is believed.
     pub(crate) trusts_hints: bool,
 }
@@ -61,7 +63,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let Some(tiered) = &self.tiered else { return Looked::nothing(None) };
         let marks = Marks::new(key, &[]);
         let asked_at = self.now();
-        let fetched = match tiered.tier.fetch(&marks).await {
+        let fetched = match tiered.tier.fetch(&marks.within(tiered.space)).await {
             Ok(fetched) => fetched,
             Err(error) => {
                 self.unanswered(&error);
@@ -121,7 +123,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         }
         let header = seal::Header {
             written_at_micros: begun_micros,
-            version: seal::Version { epoch: fresh.version.epoch, index: fresh.version.index },
+            version: fresh.version,
             fresh_for: lifetimes.fresh,
             stale_for: lifetimes.stale,
             stale_on_error_for: lifetimes.stale_on_error,
@@ -141,7 +143,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 return;
             }
         };
-        let own = fresh.marks.own();
+        let own = fresh.marks.own().within(tiered.space);
         let store = Store { own, bytes: &bytes, begun_micros, version: fresh.version, keep_for };
         if let Err(error) = tiered.tier.store(store).await {
             self.unanswered(&error);
@@ -180,7 +182,8 @@ impl<V> Tiered<V> {
         let all = marks.with(header.marks.iter().map(|bits| Mark::from_bits(*bits)));
         let others = all.all().get(marks.all().len()..).unwrap_or_default();
         if !others.is_empty() {
-            let watermarks = self.tier.watermarks(others).await.map_err(Unusable::Unanswered)?;
+            let others: Vec<Mark> = others.iter().map(|mark| mark.within(self.space)).collect();
+            let watermarks = self.tier.watermarks(&others).await.map_err(Unusable::Unanswered)?;
             if watermarks.len() != others.len() || !is_current(header.written_at_micros, &watermarks, skew) {
                 return Err(Unusable::OutOfDate);
             }
@@ -188,10 +191,9 @@ impl<V> Tiered<V> {
         let value = decode_guarded(&*self.codec, &opened.payload);
         let value = value.map_err(|error| Unusable::Refused(error.to_string()))?;
         let since = Duration::from_micros(fetched.now_micros.saturating_sub(header.written_at_micros));
-        let version = Version { epoch: header.version.epoch, index: header.version.index };
         let fresh = Fresh {
             value: Some(Arc::new(value)),
-            version,
+            version: header.version,
             source: Source::SecondTier,
             age: header.age + since,
             marks: Arc::new(all),

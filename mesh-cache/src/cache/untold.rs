@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::Inner;
 use crate::key::{Mark, Scope};
+use crate::second::Reach;
 
 /// The scopes that the second tier has to be told of.
 #[derive(Debug, Default)]
@@ -26,9 +27,15 @@ pub(super) struct Untold {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Each with the number of its latest invalidation.
-    marks: BTreeMap<Mark, u64>,
+    /// Each with its latest invalidation.
+    marks: BTreeMap<Mark, Change>,
     count: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    number: u64,
+    reach: Reach,
 }
 
 /// An invalidation of which the second tier is being told. Dropped before it was heard, it is told again.
@@ -37,24 +44,24 @@ struct State {
 pub(super) struct Telling<'a> {
     untold: &'a Untold,
     mark: Mark,
-    number: u64,
+    change: Change,
     is_heard: bool,
 }
 
 impl Untold {
     /// The scope `mark` was invalidated, and the tier is to be told.
-    pub(super) fn begin(&self, mark: Mark) -> Telling<'_> {
+    pub(super) fn begin(&self, mark: Mark, reach: Reach) -> Telling<'_> {
         let mut state = self.state();
         state.count += 1;
-        let number = state.count;
+        let change = Change { number: state.count, reach };
         if state.marks.len() >= COUNT_MAX && !state.marks.contains_key(&mark) {
             // Too many to tell apart: then nothing that the tier has is believed.
             state.marks.clear();
-            state.marks.insert(Scope::All.mark(), number);
+            state.marks.insert(Scope::All.mark(), Change { reach: Reach::Many, ..change });
         } else {
-            state.marks.insert(mark, number);
+            state.marks.insert(mark, change);
         }
-        Telling { untold: self, mark, number, is_heard: false }
+        Telling { untold: self, mark, change, is_heard: false }
     }
 
     /// Whether the tier was not told of one of `marks`.
@@ -64,8 +71,8 @@ impl Untold {
     }
 
     fn next(&self) -> Option<Telling<'_>> {
-        let (mark, number) = self.state().marks.first_key_value().map(|(mark, number)| (*mark, *number))?;
-        Some(Telling { untold: self, mark, number, is_heard: false })
+        let (mark, change) = self.state().marks.first_key_value().map(|(mark, change)| (*mark, *change))?;
+        Some(Telling { untold: self, mark, change, is_heard: false })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -79,7 +86,7 @@ impl Telling<'_> {
         self.is_heard = true;
         let mut state = self.untold.state();
         // One that came later is still to be told.
-        if state.marks.get(&self.mark).is_some_and(|number| *number <= self.number) {
+        if state.marks.get(&self.mark).is_some_and(|change| change.number <= self.change.number) {
             state.marks.remove(&self.mark);
         }
     }
@@ -101,7 +108,7 @@ pub(super) async fn tell_again<V: Send + Sync + 'static>(inner: Arc<Inner<V>>) {
         let nanos = saturating_nanos(WAIT);
         tokio::time::sleep(Duration::from_nanos(nanos / 2 + scale(inner.random(), nanos / 2))).await;
         while let Some(telling) = inner.untold.next() {
-            if tiered.tier.invalidate(telling.mark).await.is_err() {
+            if tiered.tier.invalidate(telling.mark.within(tiered.space), telling.change.reach).await.is_err() {
                 // Dropped, it asks for the next round.
                 break;
             }
@@ -126,12 +133,12 @@ mod tests {
     fn what_was_heard_is_forgotten_unless_it_happened_again() {
         let untold = Untold::default();
         let mark = Mark::from_bits(7);
-        let (first, second) = (untold.begin(mark), untold.begin(mark));
+        let (first, second) = (untold.begin(mark, Reach::Entry), untold.begin(mark, Reach::Entry));
         first.heard();
         assert!(untold.has_any(&[Mark::from_bits(1), mark]));
         second.heard();
         assert!(!untold.has_any(&[mark]));
-        drop(untold.begin(mark));
+        drop(untold.begin(mark, Reach::Entry));
         assert_eq!(untold.next().map(|telling| telling.mark), Some(mark));
     }
 
@@ -139,7 +146,7 @@ mod tests {
     fn too_many_to_tell_apart_are_everything() {
         let untold = Untold::default();
         for bits in 0..=COUNT_MAX as u64 {
-            drop(untold.begin(Mark::from_bits(bits)));
+            drop(untold.begin(Mark::from_bits(bits), Reach::Entry));
         }
         assert_eq!(untold.state().marks.len(), 1);
         assert!(untold.has_any(&[Scope::All.mark()]));

@@ -1,5 +1,6 @@
 //! The bytes of an envelope: what is written, and what can be told of it before any key is tried.
 
+use crate::entry::Version;
 use std::time::Duration;
 
 use super::error::{SealError, UnsealError};
@@ -16,7 +17,7 @@ pub const KEY_ID_OFFSET: usize = 5;
 pub const WRITTEN_AT_OFFSET: usize = 9;
 /// Where the version stands: its epoch, then its index, 16 bytes in all.
 ///
-/// Big-endian, so the order of the bytes is the order of versions. A Lua script should compare them byte by byte
+/// Big-endian, so the order of the bytes of an index is that of indexes. A Lua script should compare them byte by byte
 /// (`string.byte`; Lua counts from 1): its numbers are floats, exact to 53 bits, and its `<` on strings follows the
 /// server's locale.
 pub const VERSION_OFFSET: usize = 17;
@@ -52,15 +53,6 @@ pub struct Header {
     pub age: Duration,
     /// What it is found by when something changed: hashes of its tags and scopes, at most [`MARKS_MAX`].
     pub marks: Vec<u64>,
-}
-
-/// Which of several values for one key is the later one: a later epoch wins, and within one epoch a higher index.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version {
-    /// Counts how often the index began anew.
-    pub epoch: u64,
-    /// The origin's index, such as Consul's.
-    pub index: u64,
 }
 
 impl Header {

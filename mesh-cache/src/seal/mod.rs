@@ -50,11 +50,13 @@ use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 
 pub use envelope::{
     AGE_OFFSET, Header, KEY_ID_OFFSET, KIND_OFFSET, LIFETIMES_OFFSET, MAGIC, MARKS_MAX, MARKS_OFFSET,
-    OVERHEAD_BYTES_MAX, VERSION_INDEX_OFFSET, VERSION_OFFSET, Version, WRITTEN_AT_OFFSET,
+    OVERHEAD_BYTES_MAX, VERSION_INDEX_OFFSET, VERSION_OFFSET, WRITTEN_AT_OFFSET,
 };
 pub use error::{SealError, UnsealError};
 pub use key::{KeyError, KeyRing, SealKey};
 pub use nonce::{Nonce, Nonces};
+
+pub(crate) use wire::Cursor;
 
 use envelope::{Body, Envelope};
 

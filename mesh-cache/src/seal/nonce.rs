@@ -16,7 +16,13 @@ use super::NONCE_BYTES;
 pub struct Nonce([u8; NONCE_BYTES]);
 
 impl Nonce {
-    pub(crate) const fn bytes(&self) -> &[u8; NONCE_BYTES] {
+    /// A word that differs from nonce to nonce, for names: the first, and the one that counts.
+    pub(crate) fn salt(&self) -> u64 {
+        let words = [self.0.first_chunk(), self.0.last_chunk()];
+        words.into_iter().flatten().fold(0, |salt, word| salt ^ u64::from_be_bytes(*word))
+    }
+
+    pub(super) const fn bytes(&self) -> &[u8; NONCE_BYTES] {
         &self.0
     }
 }

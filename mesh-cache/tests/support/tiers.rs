@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use mesh_cache::MemoryTier;
 use mesh_cache::mesh_core::port::BoxFuture;
-use mesh_cache::second::{Fetched, Listener, News, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
+use mesh_cache::second::{
+    Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark,
+};
 use mesh_cache::{Mark, Marks};
 
 /// What a [`Frail`] tier is asked to do.
@@ -32,6 +34,8 @@ struct State {
     answers_after: Mutex<Duration>,
     listeners: AtomicU64,
     withholds: AtomicBool,
+    stored: Mutex<Option<Vec<u8>>>,
+    forged: Mutex<Option<Vec<u8>>>,
 }
 
 impl Frail {
@@ -52,6 +56,16 @@ impl Frail {
     /// From now on it tells one watermark less than it was asked for.
     pub(crate) fn withholds_watermarks(&self) {
         self.state.withholds.store(true, Ordering::SeqCst);
+    }
+
+    /// What was stored last.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        self.state.stored.lock().unwrap().clone().unwrap()
+    }
+
+    /// From now on whoever asks for anything finds this.
+    pub(crate) fn forges(&self, bytes: &[u8]) {
+        *self.state.forged.lock().unwrap() = Some(bytes.to_vec());
     }
 
     /// How often it was asked to.
@@ -85,10 +99,12 @@ impl SecondTier for Frail {
         Box::pin(async move {
             self.check(Ask::Fetch)?;
             let mut fetched = self.tier.fetch(marks).await;
-            if let Ok(fetched) = &mut fetched
-                && self.state.withholds.load(Ordering::SeqCst)
-            {
-                fetched.watermarks.pop();
+            if let Ok(fetched) = &mut fetched {
+                if self.state.withholds.load(Ordering::SeqCst) {
+                    fetched.watermarks.pop();
+                }
+                let forged = self.state.forged.lock().unwrap().clone();
+                fetched.bytes = forged.or_else(|| fetched.bytes.take());
             }
             self.answer(fetched).await
         })
@@ -104,14 +120,15 @@ impl SecondTier for Frail {
     fn store<'a>(&'a self, store: Store<'a>) -> BoxFuture<'a, Result<Stored, TierError>> {
         Box::pin(async move {
             self.check(Ask::Store)?;
+            *self.state.stored.lock().unwrap() = Some(store.bytes.to_vec());
             self.answer(self.tier.store(store).await).await
         })
     }
 
-    fn invalidate(&self, mark: Mark) -> BoxFuture<'_, Result<u64, TierError>> {
+    fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
         Box::pin(async move {
             self.check(Ask::Invalidate)?;
-            self.answer(self.tier.invalidate(mark).await).await
+            self.answer(self.tier.invalidate(mark, reach).await).await
         })
     }
 

@@ -319,7 +319,7 @@ impl Registry for ConsulRegistry {
         Box::pin(async move {
             let listing = self.shared.consul.health(service, self.shared.options(service)).await?;
             let known = !listing.snapshot.is_empty();
-            Ok(Resolution::heard(listing.snapshot, known))
+            Ok(Resolution::heard(listing.snapshot, known).aged(listing.age))
         })
     }
 

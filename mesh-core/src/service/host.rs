@@ -18,6 +18,12 @@ text_newtype! {
 }
 
 impl Host {
+    /// This machine, `127.0.0.1`.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self(Ipv4Addr::LOCALHOST.to_string().into())
+    }
+
     /// The IP address, when it is a literal.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {

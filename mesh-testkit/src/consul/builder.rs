@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::ConsulServer;
+use crate::ip;
+use crate::server::{Serve as _, Tls};
 
 /// A [`ConsulServer`] in the making.
 #[derive(Clone, Debug)]
@@ -26,15 +28,6 @@ pub(super) enum Role {
     Dev,
     Server { expect: usize, join: Vec<Ipv4Addr> },
     Client { join: Vec<Ipv4Addr> },
-}
-
-/// Who shows a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// The agent alone.
-    Server,
-    /// Both sides.
-    Mutual,
 }
 
 impl Default for ConsulBuilder {
@@ -103,7 +96,7 @@ impl ConsulBuilder {
     /// # Panics
     /// Where Consul is not installed, with the command that does, or the agent does not become ready.
     pub async fn start(self) -> ConsulServer {
-        ConsulServer::begin(self).await
+        ConsulServer::prepare(self, ip::next()).begin().await
     }
 
     /// The agent's configuration on `ip`, with its files in `directory`.

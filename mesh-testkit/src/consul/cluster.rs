@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::ConsulServer;
 use super::builder::{ConsulBuilder, Role};
-use super::{ConsulServer, Ready};
-use crate::ip;
+use crate::server::{READY_WITHIN, Tries, start_all};
 
 /// Three servers that elect a leader, and an agent that keeps nothing but its own registrations.
 #[derive(Debug)]
@@ -30,35 +30,14 @@ impl ConsulCluster {
     /// # Panics
     /// Where Consul is not installed, or the cluster does not become ready.
     pub async fn start_with(builder: ConsulBuilder) -> Self {
-        for _ in 0..super::ADDRESSES_MAX {
-            let ips: Vec<Ipv4Addr> = (0..3).map(|_| ip::next()).collect();
-            let begin = |ip: Ipv4Addr, role: Role| {
-                let mut server = ConsulServer::prepare(builder.clone().role(role), ip);
-                server.launch();
-                server
-            };
-            let server = |ip: &Ipv4Addr| begin(*ip, Role::Server { expect: ips.len(), join: ips.clone() });
-            let mut cluster = Self {
-                servers: ips.iter().map(server).collect(),
-                client: begin(ip::next(), Role::Client { join: ips.clone() }),
-            };
-            if cluster.is_up().await {
-                return cluster;
-            }
-        }
-        panic!("every address is taken")
-    }
-
-    /// Waits for all four; false where an address is taken.
-    async fn is_up(&mut self) -> bool {
-        for server in self.servers.iter_mut().chain([&mut self.client]) {
-            match server.ready().await {
-                Ready::Yes => {}
-                Ready::AddressTaken => return false,
-                Ready::No(why) => server.fail(&why),
-            }
-        }
-        true
+        let started = start_all(SERVERS + 1, |ip, ips| {
+            let join: Vec<Ipv4Addr> = ips.iter().take(SERVERS).copied().collect();
+            let role = if join.contains(&ip) { Role::Server { expect: SERVERS, join } } else { Role::Client { join } };
+            ConsulServer::prepare(builder.clone().role(role), ip)
+        });
+        let mut servers = started.await;
+        let client = servers.pop().unwrap_or_else(|| panic!("there is one more than servers"));
+        Self { servers, client }
     }
 
     /// Which of the servers leads, waiting for an election.
@@ -66,21 +45,21 @@ impl ConsulCluster {
     /// # Panics
     /// Where nobody leads within 30 s.
     pub async fn leader(&self) -> usize {
-        let elected = tokio::time::timeout(super::READY_WITHIN, async {
-            loop {
-                for server in self.servers.iter().filter(|server| server.process.is_some()) {
-                    let asked = tokio::time::timeout(Duration::from_secs(1), server.get("/v1/status/leader"));
-                    let Ok(Ok(reply)) = asked.await else { continue };
-                    let leads = |server: &ConsulServer| reply.body.contains(&format!("\"{}:", server.ip));
-                    if let Some(leader) = self.servers.iter().position(leads)
-                        && self.servers.get(leader).is_some_and(|leader| leader.process.is_some())
-                    {
-                        return leader;
-                    }
+        let mut tries = Tries::within(READY_WITHIN);
+        while tries.again().await {
+            for server in self.servers.iter().filter(|server| server.pid().is_some()) {
+                let asked = tokio::time::timeout(Duration::from_secs(1), server.get("/v1/status/leader"));
+                let Ok(Ok(reply)) = asked.await else { continue };
+                let leads = |server: &ConsulServer| reply.body.contains(&format!("\"{}:", server.ip()));
+                if let Some(leader) = self.servers.iter().position(leads)
+                    && self.servers.get(leader).is_some_and(|leader| leader.pid().is_some())
+                {
+                    return leader;
                 }
-                tokio::time::sleep(super::POLL).await;
             }
-        });
-        elected.await.unwrap_or_else(|_| panic!("no server leads within {:?}", super::READY_WITHIN))
+        }
+        panic!("no server leads within {READY_WITHIN:?}")
     }
 }
+
+const SERVERS: usize = 3;

@@ -1,0 +1,67 @@
+//! Makes one stream of events of those of several links.
+//!
+//! Decides the epoch of the whole: it ends with the loss of any link, and whenever one joins, since what was kept from
+//! before may then be out of date. An event passes through before the reply that follows it, as on one link.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mesh_core::port::Clock;
+use mesh_core::time::Instant;
+use tokio::sync::Notify;
+
+use crate::redis::event::{Hub, LinkEvent, Relay};
+use crate::redis::reason::Epoch;
+
+#[derive(Debug)]
+pub(crate) struct Merge {
+    state: Mutex<MergeState>,
+    pub(crate) hub: Hub,
+    /// Wakes whoever looks after the topology.
+    pub(crate) lost: Notify,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug)]
+struct MergeState {
+    epoch: Epoch,
+    links_up: usize,
+    down_since: Instant,
+}
+
+impl Merge {
+    pub(crate) fn new(events_max: usize, clock: Arc<dyn Clock>) -> Self {
+        let state = MergeState { epoch: Epoch::default(), links_up: 0, down_since: clock.now() };
+        Self { state: Mutex::new(state), hub: Hub::new(events_max, None), lost: Notify::new(), clock }
+    }
+
+    /// The epoch, while a link serves calls, or since when none does.
+    pub(crate) fn up(&self) -> Result<Epoch, Instant> {
+        let state = self.lock();
+        if state.links_up > 0 { Ok(state.epoch) } else { Err(state.down_since) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, MergeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Relay for Merge {
+    fn relay(&self, event: &LinkEvent) {
+        let mut state = self.lock();
+        match event {
+            LinkEvent::Invalidated { keys, .. } => return self.hub.invalidated(state.epoch, keys.clone()),
+            LinkEvent::Up { .. } => state.links_up += 1,
+            LinkEvent::Down { .. } => {
+                state.links_up = state.links_up.saturating_sub(1);
+                self.lost.notify_one();
+            }
+        }
+        self.hub.down(state.epoch);
+        if state.links_up > 0 {
+            state.epoch = state.epoch.next();
+            self.hub.up(state.epoch);
+        } else {
+            state.down_since = self.clock.now();
+        }
+    }
+}

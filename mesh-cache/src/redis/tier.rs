@@ -1,0 +1,455 @@
+//! Redis as the second tier of caches.
+//!
+//! An entry is a string at `{prefix}:v1:e:{{mark}}`, the watermark of a scope one at `{prefix}:v1:w:{{mark}}`; keys say
+//! marks only, which are hashes, so no name of a caller's is ever told. Watermarks are followed by the server's tracking
+//! of the prefix `{prefix}:v1:w:`: whoever sets one need do nothing else. Every key has a lifetime.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::redis::{Cmd, Pipeline, Value, cmd};
+use mesh_core::port::{BoxFuture, Clock};
+use mesh_core::service::ConfigError;
+use mesh_core::time::{Instant, saturating_nanos};
+
+use super::client::LinkState;
+use super::config::RedisConfig;
+use super::error::RedisError;
+use super::event::{LinkEvent, LinkEvents};
+use super::push::Keys;
+use super::reason::Epoch;
+use super::route::RedisClient;
+use super::script::Script;
+use crate::env::Environment;
+use crate::key::{Mark, Marks};
+use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
+
+/// Redis as the second tier of the caches of one process, which share one connection. Cheap to clone.
+///
+/// It needs these rights and no others (Redis 7.0; before 6.2 there is no `+client|tracking`), for the prefix `mesh`:
+///
+/// ```text
+/// resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +select +ping +client|tracking +time +get +getrange +set +del
+/// +evalsha +script|load
+/// ```
+///
+/// A server that must not learn scripts from its users can be taught them beforehand, in place of `+script|load`.
+#[derive(Clone)]
+pub struct RedisTier {
+    client: RedisClient,
+    names: Names,
+    clock: Arc<dyn Clock>,
+    read_deadline: Duration,
+    write_deadline: Duration,
+    store: Script,
+    invalidate: Script,
+    owed: Arc<Mutex<Owed>>,
+}
+
+/// The names of keys.
+#[derive(Clone, Debug)]
+struct Names {
+    entry: Arc<str>,
+    watermark: Arc<str>,
+}
+
+/// What this process invalidated lately: told again when the connection is new, since a server that failed over may
+/// have lost what it acknowledged, and one that was away was not told.
+#[derive(Debug, Default)]
+struct Owed {
+    by_mark: BTreeMap<Mark, Debt>,
+    /// The connection that was told what its server may not know.
+    repaid: Option<Epoch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Debt {
+    reach: Reach,
+    since: Instant,
+    is_told: bool,
+}
+
+impl RedisTier {
+    /// Begins to connect; must be called within a tokio runtime. `prefix` is what all keys begin with: 1 to 64 letters,
+    /// digits, `-`, `_` and `:`.
+    ///
+    /// # Errors
+    /// What is wrong with `prefix` or `config`, the files that it names included.
+    pub fn start(prefix: &str, mut config: RedisConfig, environment: &Environment) -> Result<Self, ConfigError> {
+        let names = Names::new(prefix)?;
+        config.tracking_prefix = Some(names.watermark.to_string());
+        config.tracking_own = false;
+        let (store, invalidate) = (Script::new(STORE), Script::new(INVALIDATE));
+        let (read_deadline, write_deadline) = (config.read_deadline, config.write_deadline);
+        let client = RedisClient::start(config, environment, &[store.clone(), invalidate.clone()])?;
+        let (clock, owed) = (Arc::clone(&environment.clock), Arc::default());
+        Ok(Self { client, names, clock, read_deadline, write_deadline, store, invalidate, owed })
+    }
+
+    /// The connection, for what else is kept there.
+    #[must_use]
+    pub const fn client(&self) -> &RedisClient {
+        &self.client
+    }
+
+    /// Whether it is served.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.client.state()
+    }
+
+    async fn read(&self, marks: &Marks) -> Result<Fetched, RedisError> {
+        let own = marks.own();
+        let entry = self.names.entry(own);
+        let is_cluster = matches!(self.client, RedisClient::Cluster(_));
+        // In a cluster only the entry's own watermark is sure to be where the entry is.
+        let (here, elsewhere) = if is_cluster { marks.all().split_at(1) } else { (marks.all(), [].as_slice()) };
+        let mut pipeline = Pipeline::with_capacity(here.len() + 2);
+        pipeline.cmd("TIME").cmd("GETRANGE").arg(&entry).arg(0).arg(ENTRY_BYTES_MAX);
+        for mark in here {
+            pipeline.cmd("GET").arg(self.names.watermark(*mark));
+        }
+        let mut replies = self.client.pipeline(entry.as_bytes(), &pipeline, self.read_deadline).await?.into_iter();
+        let now_micros = replies.next().ok_or(RedisError::Hostile)?.and_then(|time| time_of(&time))?;
+        let bytes = replies.next().ok_or(RedisError::Hostile)?;
+        // One of another type is no entry; the next to store puts that right.
+        let bytes = bytes.ok().and_then(bytes_of).filter(|bytes| !bytes.is_empty());
+        let mut watermarks: Vec<Watermark> = replies.map(|reply| watermark_of(reply, now_micros)).collect();
+        for mark in elsewhere {
+            watermarks.push(self.watermark(*mark, now_micros).await?);
+        }
+        Ok(Fetched { now_micros, bytes, watermarks })
+    }
+
+    async fn watermark(&self, mark: Mark, now_micros: u64) -> Result<Watermark, RedisError> {
+        let name = self.names.watermark(mark);
+        match self.client.query(name.as_bytes(), get(&name).as_ref(), self.read_deadline).await {
+            Err(RedisError::WrongType) => Ok(Some(now_micros)),
+            reply => Ok(watermark_of(Ok(reply?), now_micros)),
+        }
+    }
+
+    async fn read_watermarks(&self, marks: &[Mark]) -> Result<Vec<Watermark>, RedisError> {
+        let Some(first) = marks.first() else { return Ok(Vec::new()) };
+        let mut watermarks = Vec::with_capacity(marks.len());
+        if matches!(self.client, RedisClient::Cluster(_)) {
+            for mark in marks {
+                watermarks.push(self.watermark(*mark, u64::MAX).await?);
+            }
+            return Ok(watermarks);
+        }
+        let mut pipeline = Pipeline::with_capacity(marks.len());
+        marks.iter().for_each(|mark| {
+            pipeline.cmd("GET").arg(self.names.watermark(*mark));
+        });
+        let first = self.names.watermark(*first);
+        let replies = self.client.pipeline(first.as_bytes(), &pipeline, self.read_deadline).await?;
+        watermarks.extend(replies.into_iter().map(|reply| watermark_of(reply, u64::MAX)));
+        Ok(watermarks)
+    }
+
+    async fn keep(&self, store: Store<'_>) -> Result<Stored, RedisError> {
+        let names = [self.names.entry(store.own), self.names.watermark(store.own)];
+        let mut version = [0; 16];
+        version[..8].copy_from_slice(&store.version.epoch.to_be_bytes());
+        version[8..].copy_from_slice(&store.version.index.to_be_bytes());
+        let keep_for = millis(store.keep_for.min(ENTRY_KEPT_MAX));
+        let args = (store.begun_micros, store.bytes, &version, keep_for, millis(ENTRY_WATERMARK_KEPT));
+        match self.client.invoke(&self.store, &names, args, self.write_deadline).await? {
+            Value::Int(1) => Ok(Stored::Yes),
+            Value::Int(0) => Ok(Stored::Overtaken),
+            Value::Int(-1) => Ok(Stored::Older),
+            _ => Err(RedisError::Hostile),
+        }
+    }
+
+    /// Sets a watermark, and remembers that it did.
+    async fn mark(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
+        let since = self.clock.now();
+        let told = self.set(mark, reach).await;
+        self.owed().note(mark, Debt { reach, since, is_told: told.is_ok() });
+        told
+    }
+
+    async fn set(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
+        let names = [self.names.watermark(mark), self.names.entry(mark)];
+        let kept = match reach {
+            Reach::Entry => ENTRY_WATERMARK_KEPT,
+            Reach::Many => WATERMARK_KEPT,
+        };
+        let reply = self.client.invoke(&self.invalidate, &names, millis(kept), self.write_deadline).await?;
+        bytes_of(reply).and_then(|bytes| number_of(&bytes)).ok_or(RedisError::Hostile)
+    }
+
+    /// Tells the new connection `epoch` what its server may not know.
+    async fn repay(&self, epoch: Epoch) {
+        let debts = self.owed().due(epoch, self.clock.now());
+        for (mark, reach) in debts {
+            // Another connection, another try.
+            if self.mark(mark, reach).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SecondTier for RedisTier {
+    fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
+        Box::pin(async move { self.read(marks).await.map_err(|error| tier_error(&error)) })
+    }
+
+    fn watermarks<'a>(&'a self, marks: &'a [Mark]) -> BoxFuture<'a, Result<Vec<Watermark>, TierError>> {
+        Box::pin(async move { self.read_watermarks(marks).await.map_err(|error| tier_error(&error)) })
+    }
+
+    fn store<'a>(&'a self, store: Store<'a>) -> BoxFuture<'a, Result<Stored, TierError>> {
+        Box::pin(async move { self.keep(store).await.map_err(|error| tier_error(&error)) })
+    }
+
+    fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
+        Box::pin(async move { self.mark(mark, reach).await.map_err(|error| tier_error(&error)) })
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        Box::new(RedisListener { tier: self.clone(), events: self.client.events(), pending: VecDeque::new() })
+    }
+}
+
+impl fmt::Debug for RedisTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisTier").field("names", &self.names).field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct RedisListener {
+    tier: RedisTier,
+    events: LinkEvents,
+    pending: VecDeque<News>,
+}
+
+impl Listener for RedisListener {
+    fn next(&mut self) -> BoxFuture<'_, News> {
+        Box::pin(async {
+            loop {
+                if let Some(news) = self.pending.pop_front() {
+                    return news;
+                }
+                match self.events.next().await {
+                    Some(LinkEvent::Up { epoch }) => {
+                        self.pending.push_back(News::Hearing(epoch.get()));
+                        self.tier.repay(epoch).await;
+                    }
+                    Some(LinkEvent::Down { .. }) => return News::Deaf,
+                    Some(LinkEvent::Invalidated { keys, .. }) => self.hear(keys),
+                    // The connection was closed for good, and that it is down was said before.
+                    None => std::future::pending().await,
+                }
+            }
+        })
+    }
+}
+
+impl RedisListener {
+    fn hear(&mut self, keys: Keys) {
+        match keys {
+            Keys::Some(keys) => {
+                let names = &self.tier.names;
+                let news = |key: &bytes::Bytes| names.mark_of(key).map_or(News::AllChanged, News::Changed);
+                self.pending.extend(keys.iter().map(news));
+            }
+            Keys::All => self.pending.push_back(News::AllChanged),
+        }
+    }
+}
+
+impl Names {
+    fn new(prefix: &str) -> Result<Self, ConfigError> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
+        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(is_plain) {
+            let rule = "must be 1 to 64 letters, digits, `-`, `_` and `:`";
+            return Err(ConfigError::new("prefix", prefix, rule));
+        }
+        Ok(Self { entry: format!("{prefix}:v1:e:").into(), watermark: format!("{prefix}:v1:w:").into() })
+    }
+
+    /// In braces, so that an entry and its watermark are in the same slot of a cluster.
+    fn entry(&self, mark: Mark) -> String {
+        format!("{}{{{mark}}}", self.entry)
+    }
+
+    fn watermark(&self, mark: Mark) -> String {
+        format!("{}{{{mark}}}", self.watermark)
+    }
+
+    fn mark_of(&self, key: &[u8]) -> Option<Mark> {
+        let digits = key.strip_prefix(self.watermark.as_bytes())?.strip_prefix(b"{")?.strip_suffix(b"}")?;
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 16)?;
+        u64::from_str_radix(digits, 16).ok().map(Mark::from_bits)
+    }
+}
+
+impl Owed {
+    /// Remembers a debt, in the place of an earlier one of the same scope.
+    fn note(&mut self, mark: Mark, debt: Debt) {
+        if self.by_mark.len() >= OWED_MAX {
+            self.by_mark.retain(|_, other| other.is_due(debt.since));
+        }
+        // Whoever is not told for want of room was told that others may not know.
+        if self.by_mark.len() < OWED_MAX || self.by_mark.contains_key(&mark) {
+            self.by_mark.insert(mark, debt);
+        }
+    }
+
+    /// What is to be told on the connection `epoch`, unless it was told already.
+    fn due(&mut self, epoch: Epoch, now: Instant) -> Vec<(Mark, Reach)> {
+        if self.repaid.is_some_and(|repaid| repaid >= epoch) {
+            return Vec::new();
+        }
+        self.repaid = Some(epoch);
+        self.by_mark.retain(|_, debt| debt.is_due(now));
+        self.by_mark.iter().map(|(mark, debt)| (*mark, debt.reach)).collect()
+    }
+}
+
+impl Debt {
+    fn is_due(&self, now: Instant) -> bool {
+        !self.is_told || now.since(self.since) < RETOLD
+    }
+}
+
+fn get(name: &str) -> Box<Cmd> {
+    let mut get = cmd("GET");
+    get.arg(name);
+    Box::new(get)
+}
+
+fn bytes_of(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
+
+/// A number as Redis writes one: digits only.
+fn number_of(bytes: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// The reply of TIME: seconds and microseconds.
+fn time_of(reply: &Value) -> Result<u64, RedisError> {
+    let Value::Array(parts) = reply else { return Err(RedisError::Hostile) };
+    let mut parts = parts.iter().map(|part| bytes_of(part.clone()).and_then(|bytes| number_of(&bytes)));
+    match (parts.next().flatten(), parts.next().flatten(), parts.next()) {
+        (Some(seconds), Some(micros), None) if micros < 1_000_000 => {
+            seconds.checked_mul(1_000_000).and_then(|all| all.checked_add(micros)).ok_or(RedisError::Hostile)
+        }
+        _ => Err(RedisError::Hostile),
+    }
+}
+
+/// A watermark as it was read at `now_micros`. One that makes no sense is taken for one of just now: whatever was begun
+/// before is not believed.
+fn watermark_of(reply: Result<Value, RedisError>, now_micros: u64) -> Watermark {
+    match reply {
+        Ok(Value::Nil) => None,
+        reply => {
+            let watermark = reply.ok().and_then(bytes_of).and_then(|bytes| number_of(&bytes));
+            Some(watermark.map_or(now_micros, |watermark| watermark.min(now_micros)))
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    (saturating_nanos(duration) / 1_000_000).max(1)
+}
+
+fn tier_error(error: &RedisError) -> TierError {
+    let kind = match error {
+        RedisError::Down { .. } | RedisError::Overloaded | RedisError::Unsendable => TierErrorKind::Away,
+        RedisError::Timeout(_) | RedisError::Disconnected => TierErrorKind::Silent,
+        RedisError::Hostile => TierErrorKind::Garbled,
+        RedisError::Loading
+        | RedisError::Busy
+        | RedisError::ReadOnly
+        | RedisError::Oom
+        | RedisError::NoScript
+        | RedisError::NoPerm
+        | RedisError::WrongType
+        | RedisError::Moved(_)
+        | RedisError::Ask(_)
+        | RedisError::Auth
+        | RedisError::Script { .. }
+        | RedisError::Other { .. } => TierErrorKind::Refused,
+    };
+    TierError::new(kind, format!("failed: {error}"))
+}
+
+/// Keeps an entry unless its scope changed after its load began, or a newer version is there. KEYS: entry, watermark.
+/// ARGV: when its load began, its bytes, its version as 16 bytes, both lifetimes in ms.
+///
+/// A watermark from the future, which no server of ours wrote, is put right. The versions are compared byte by byte:
+/// Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. Offsets are those of
+/// `crate::seal`, counted from 0 as GETRANGE does.
+const STORE: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local begun = tonumber(ARGV[1])
+if begun > now + 1000000 or now - begun > 60000000 then return 0 end
+local watermark = redis.pcall('GET', KEYS[2])
+watermark = type(watermark) == 'string' and tonumber(watermark) or nil
+if watermark and watermark == watermark then
+  if watermark > now + 1000000 then
+    redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', ARGV[5])
+    return 0
+  end
+  if begun <= watermark then return 0 end
+end
+local head = redis.pcall('GETRANGE', KEYS[1], 0, 32)
+if type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
+  and string.sub(head, 18, 25) == string.sub(ARGV[3], 1, 8) then
+  for at = 1, 8 do
+    local there, new = string.byte(head, 25 + at), string.byte(ARGV[3], 8 + at)
+    if there > new then return -1 end
+    if there < new then break end
+  end
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+return 1
+";
+
+/// Sets a watermark to now, later than it was, and takes away the entry of its name. KEYS: watermark, entry. ARGV: its
+/// lifetime in ms.
+const INVALIDATE: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local watermark = redis.pcall('GET', KEYS[1])
+watermark = type(watermark) == 'string' and tonumber(watermark) or nil
+if watermark and watermark >= now and watermark <= now + 1000000 then now = watermark + 1 end
+now = string.format('%.0f', now)
+redis.call('SET', KEYS[1], now, 'PX', ARGV[1])
+redis.call('DEL', KEYS[2])
+return now
+";
+
+/// The most bytes of an entry that are read, less one: an envelope of the longest payload that the default limits allow
+/// is shorter.
+const ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// How long an entry is kept at most: as long as the watermarks that may be against it.
+const ENTRY_KEPT_MAX: Duration = Duration::from_secs(4 * 86_400);
+/// How long the watermark of many entries is kept: an hour longer than an entry may be.
+const WATERMARK_KEPT: Duration = Duration::from_secs(4 * 86_400 + 3_600);
+/// How long an entry's own is: the entry is taken away with it, and what was begun a minute ago is not stored any more.
+const ENTRY_WATERMARK_KEPT: Duration = Duration::from_secs(120);
+/// How long after it was told a change is told again to a new connection.
+const RETOLD: Duration = Duration::from_secs(10);
+/// How many changes are remembered for that.
+const OWED_MAX: usize = 16_384;
