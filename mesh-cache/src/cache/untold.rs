@@ -27,15 +27,9 @@ pub(super) struct Untold {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Each with its latest invalidation.
-    marks: BTreeMap<Mark, Change>,
+    /// Each with the number of its latest invalidation.
+    marks: BTreeMap<Mark, (u64, Reach)>,
     count: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    number: u64,
-    reach: Reach,
 }
 
 /// An invalidation of which the second tier is being told. Dropped before it was heard, it is told again.
@@ -44,7 +38,8 @@ struct Change {
 pub(super) struct Telling<'a> {
     untold: &'a Untold,
     mark: Mark,
-    change: Change,
+    reach: Reach,
+    number: u64,
     is_heard: bool,
 }
 
@@ -53,15 +48,15 @@ impl Untold {
     pub(super) fn begin(&self, mark: Mark, reach: Reach) -> Telling<'_> {
         let mut state = self.state();
         state.count += 1;
-        let change = Change { number: state.count, reach };
+        let number = state.count;
         if state.marks.len() >= COUNT_MAX && !state.marks.contains_key(&mark) {
             // Too many to tell apart: then nothing that the tier has is believed.
             state.marks.clear();
-            state.marks.insert(Scope::All.mark(), Change { reach: Reach::Many, ..change });
+            state.marks.insert(Scope::All.mark(), (number, Reach::Many));
         } else {
-            state.marks.insert(mark, change);
+            state.marks.insert(mark, (number, reach));
         }
-        Telling { untold: self, mark, change, is_heard: false }
+        Telling { untold: self, mark, reach, number, is_heard: false }
     }
 
     /// Whether the tier was not told of one of `marks`.
@@ -71,8 +66,8 @@ impl Untold {
     }
 
     fn next(&self) -> Option<Telling<'_>> {
-        let (mark, change) = self.state().marks.first_key_value().map(|(mark, change)| (*mark, *change))?;
-        Some(Telling { untold: self, mark, change, is_heard: false })
+        let (mark, (number, reach)) = self.state().marks.first_key_value().map(|(mark, latest)| (*mark, *latest))?;
+        Some(Telling { untold: self, mark, reach, number, is_heard: false })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,7 +81,7 @@ impl Telling<'_> {
         self.is_heard = true;
         let mut state = self.untold.state();
         // One that came later is still to be told.
-        if state.marks.get(&self.mark).is_some_and(|change| change.number <= self.change.number) {
+        if state.marks.get(&self.mark).is_some_and(|(number, _)| *number <= self.number) {
             state.marks.remove(&self.mark);
         }
     }
@@ -108,7 +103,7 @@ pub(super) async fn tell_again<V: Send + Sync + 'static>(inner: Arc<Inner<V>>) {
         let nanos = saturating_nanos(WAIT);
         tokio::time::sleep(Duration::from_nanos(nanos / 2 + scale(inner.random(), nanos / 2))).await;
         while let Some(telling) = inner.untold.next() {
-            if tiered.tier.invalidate(telling.mark.within(tiered.space), telling.change.reach).await.is_err() {
+            if tiered.tier.invalidate(telling.mark.within(tiered.space), telling.reach).await.is_err() {
                 // Dropped, it asks for the next round.
                 break;
             }
@@ -138,7 +133,7 @@ mod tests {
         assert!(untold.has_any(&[Mark::from_bits(1), mark]));
         second.heard();
         assert!(!untold.has_any(&[mark]));
-        drop(untold.begin(mark, Reach::Entry));
+        drop(untold.begin(mark, Reach::Many));
         assert_eq!(untold.next().map(|telling| telling.mark), Some(mark));
     }
 
