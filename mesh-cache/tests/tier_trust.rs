@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use mesh_cache::codec::JsonCodec;
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
-use mesh_cache::second::Store;
-use mesh_cache::{Cache, Cached, Found, Freshness, Marks, MemoryTier, Scope, Source, Tag, Version};
+use mesh_cache::{Cache, Cached, Found, Freshness, MemoryTier, Scope, Source, Tag};
 
 use support::origin::{Origin, Says};
 use support::tiers::{Ask, Frail};
@@ -62,48 +61,48 @@ async fn hints_are_believed_where_that_is_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_sealed_elsewhere_is_refused_and_counted() {
-    let tier = memory_tier();
-    let a = sharing(tier.another(), environment(1));
-    load(&a, &Origin::new(Says::Value(1))).await;
-    settle().await;
+    let tier = sealed_one().await;
     let with = |namespace: &str, sealer: Sealer, schema: u32| {
-        let codec = JsonCodec::new(schema);
-        let builder = builder().environment(environment(2)).second_tier(namespace, tier.another(), codec);
-        builder.seal(sealer).build().unwrap()
+        let builder = builder().environment(environment(2));
+        builder.second_tier(namespace, tier.clone(), JsonCodec::new(schema)).seal(sealer).build().unwrap()
     };
     let another_key = Sealer::with_keys(KeyRing::new(SealKey::new(1, &[8; SealKey::BYTES]).unwrap()));
-    let elsewhere = with("other", sealer(), 1);
-    assert!(elsewhere.get_or_load(&key(KEY), Origin::new(Says::Fails).loader()).await.is_err());
-    assert_eq!(elsewhere.stats().tier_hits, 0, "another namespace has other names");
-    for (what, cache) in [
-        ("another schema", with("tests", sealer(), 2)),
-        ("another key of the same id", with("tests", another_key, 1)),
-        ("no key at all", with("tests", Sealer::open_hints(), 1)),
+    for (what, cache, name) in [
+        ("another namespace", with("other", sealer(), 1), KEY),
+        ("another schema", with("tests", sealer(), 2), KEY),
+        ("another place", with("tests", sealer(), 1), "discovery/dc1/db"),
+        ("another key of the same id", with("tests", another_key, 1), KEY),
+        ("no key at all", with("tests", Sealer::open_hints(), 1), KEY),
     ] {
-        let served = cache.get_or_load(&key(KEY), Origin::new(Says::Fails).loader()).await;
+        let served = cache.get_or_load(&key(name), Origin::new(Says::Fails).loader()).await;
         assert!(served.is_err(), "{what}: {served:?}");
         assert_eq!((cache.stats().tier_refused, cache.stats().tier_hits), (1, 0), "{what}");
     }
+    let at_home = with("tests", sealer(), 1);
+    assert_eq!(shown(&load(&at_home, &Origin::new(Says::Fails)).await), (Some(1), Freshness::Fresh));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sealed_value_that_was_moved_or_changed_is_refused() {
-    let tier = memory_tier();
-    load(&sharing(tier.another(), environment(1)), &Origin::new(Says::Value(1))).await;
-    settle().await;
-    let bytes = tier.fetch_now(&Marks::new(&key(KEY), &[]).shared_in("tests")).unwrap().bytes.unwrap();
-    let mut flipped = bytes.clone();
+async fn what_was_changed_on_its_way_is_refused() {
+    let tier = sealed_one().await;
+    let mut flipped = tier.stored();
     *flipped.last_mut().unwrap() ^= 1;
-    for (name, bytes) in [("moved", bytes), (KEY, flipped), ("garbage", b"garbage".to_vec())] {
-        let now = tier.fetch_now(&Marks::new(&key(name), &[]).shared_in("tests")).unwrap().now_micros;
-        let own = Marks::new(&key(name), &[]).shared_in("tests").own();
-        let store = Store { own, bytes: &bytes, begun_micros: now, version: Version::NONE, keep_for: secs(60) };
-        tier.store_now(store).unwrap();
-        let b = sharing(tier.another(), environment(2));
-        let served = b.get_or_load(&key(name), Origin::new(Says::Value(5)).loader()).await.unwrap();
-        assert_eq!((served.value.as_deref(), served.source), (Some(&5), Source::Origin), "{name}");
-        assert_eq!(b.stats().tier_refused, 1, "{name}");
+    for bytes in [&flipped[..], b"garbage", b""] {
+        tier.forges(bytes);
+        let b = sharing(tier.clone(), environment(2));
+        let served = load(&b, &Origin::new(Says::Value(5))).await;
+        assert_eq!((served.value.as_deref(), served.source), (Some(&5), Source::Origin));
+        assert_eq!(b.stats().tier_refused, 1);
     }
+}
+
+/// A tier in which everybody finds what one process has sealed as 1.
+async fn sealed_one() -> Frail {
+    let tier = Frail::new(memory_tier());
+    load(&sharing(tier.clone(), environment(1)), &Origin::new(Says::Value(1))).await;
+    settle().await;
+    tier.forges(&tier.stored());
+    tier
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,6 +123,16 @@ async fn a_tier_that_fails_fails_no_call() {
         // The entry that it has no longer is as good as what was loaded.
         assert_eq!(shown(&load(&cache, &origin).await).1, Freshness::Fresh);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_about_which_not_everything_is_told_is_not_believed() {
+    let tier = Frail::new(memory_tier());
+    load(&sharing(tier.tier.another(), environment(1)), &Origin::new(Says::Value(1))).await;
+    settle().await;
+    tier.withholds_watermarks();
+    let served = load(&sharing(tier, environment(2)), &Origin::new(Says::Value(2))).await;
+    assert_eq!((served.value.as_deref(), served.source), (Some(&2), Source::Origin));
 }
 
 #[tokio::test(start_paused = true)]

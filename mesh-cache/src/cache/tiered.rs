@@ -175,7 +175,8 @@ impl<V> Tiered<V> {
         let opened = self.sealer.unseal(&place, &bytes, fetched.now_micros, &self.limits);
         let opened = opened.map_err(|error| Unusable::Refused(error.to_string()))?;
         let header = opened.header;
-        if !is_current(header.written_at_micros, &fetched.watermarks, skew) {
+        let is_whole = fetched.watermarks.len() == marks.all().len();
+        if !is_whole || !is_current(header.written_at_micros, &fetched.watermarks, skew) {
             return Err(Unusable::OutOfDate);
         }
         let all = marks.with(header.marks.iter().map(|bits| Mark::from_bits(*bits)));

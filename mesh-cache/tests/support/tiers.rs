@@ -1,6 +1,6 @@
 //! A second tier that fails, changes what it is given, and counts who listens to it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ struct State {
     asked: Mutex<Vec<Ask>>,
     answers_after: Mutex<Duration>,
     listeners: AtomicU64,
+    withholds: AtomicBool,
+    stored: Mutex<Option<Vec<u8>>>,
+    forged: Mutex<Option<Vec<u8>>>,
 }
 
 impl Frail {
@@ -48,6 +51,21 @@ impl Frail {
     /// From now on an answer is on its way for that long.
     pub(crate) fn answers_after(&self, time: Duration) {
         *self.state.answers_after.lock().unwrap() = time;
+    }
+
+    /// From now on it tells one watermark less than it was asked for.
+    pub(crate) fn withholds_watermarks(&self) {
+        self.state.withholds.store(true, Ordering::SeqCst);
+    }
+
+    /// What was stored last.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        self.state.stored.lock().unwrap().clone().unwrap()
+    }
+
+    /// From now on whoever asks for anything finds this.
+    pub(crate) fn forges(&self, bytes: &[u8]) {
+        *self.state.forged.lock().unwrap() = Some(bytes.to_vec());
     }
 
     /// How often it was asked to.
@@ -80,7 +98,15 @@ impl SecondTier for Frail {
     fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
         Box::pin(async move {
             self.check(Ask::Fetch)?;
-            self.answer(self.tier.fetch(marks).await).await
+            let mut fetched = self.tier.fetch(marks).await;
+            if let Ok(fetched) = &mut fetched {
+                if self.state.withholds.load(Ordering::SeqCst) {
+                    fetched.watermarks.pop();
+                }
+                let forged = self.state.forged.lock().unwrap().clone();
+                fetched.bytes = forged.or_else(|| fetched.bytes.take());
+            }
+            self.answer(fetched).await
         })
     }
 
@@ -94,6 +120,7 @@ impl SecondTier for Frail {
     fn store<'a>(&'a self, store: Store<'a>) -> BoxFuture<'a, Result<Stored, TierError>> {
         Box::pin(async move {
             self.check(Ask::Store)?;
+            *self.state.stored.lock().unwrap() = Some(store.bytes.to_vec());
             self.answer(self.tier.store(store).await).await
         })
     }
