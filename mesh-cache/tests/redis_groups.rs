@@ -4,7 +4,7 @@
 mod redis_support;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_cache::Environment;
 use mesh_cache::redis::cluster::slot_of;
@@ -12,6 +12,7 @@ use mesh_cache::redis::{Keys, LinkEvent, LinkEvents, LinkState, RedisClient, Red
 use mesh_testkit::redis::RedisSentinel;
 use mesh_testkit::{RedisCluster, RedisServer};
 use redis::Value;
+use redis_support::Stopwatch;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -171,7 +172,7 @@ async fn read(client: &RedisClient, key: &str) -> Result<Value, RedisError> {
 
 /// Writes until it succeeds, as whoever may try again does.
 async fn until_put(client: &RedisClient, key: &str) {
-    let began = Instant::now();
+    let began = Stopwatch::start();
     loop {
         match client.query(key.as_bytes(), redis::cmd("SET").arg(key).arg("1"), Duration::from_millis(200)).await {
             Ok(_) => return,

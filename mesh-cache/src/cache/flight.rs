@@ -14,6 +14,7 @@ use mesh_core::port::BoxFuture;
 use tokio::sync::watch;
 
 use super::Inner;
+use super::held::Held;
 use super::stats::count;
 use super::value::{Cached, Found, Loaded};
 use crate::early;
@@ -21,7 +22,7 @@ use crate::entry::{Fresh, Freshness, Source, Version};
 use crate::error::LoadError;
 use crate::failure::Failures;
 use crate::key::{Key, Marks};
-use crate::local::{Kept, Ticket};
+use crate::local::Kept;
 
 /// What everybody who waits for a load gets.
 pub(super) type Served<V> = Result<Cached<V>, LoadError>;
@@ -166,37 +167,25 @@ impl<V: Send + Sync + 'static> Drop for Flight<V> {
     }
 }
 
-/// A ticket that is given back however the load ends.
-struct Held<'a, V> {
-    inner: &'a Inner<V>,
-    ticket: Option<Ticket>,
-}
-
-impl<V> Drop for Held<'_, V> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.inner.local.abandon(ticket);
-        }
-    }
-}
-
 impl<V: Send + Sync + 'static> Inner<V> {
     /// Loads the value of `key` until what was read has not changed meanwhile.
-    async fn load(&self, key: &Key, loader: &mut Loader<V>) -> Result<(Outcome<V>, Option<ToShare<V>>), LoadError> {
+    async fn load(
+        self: &Arc<Self>,
+        key: &Key,
+        loader: &mut Loader<V>,
+    ) -> Result<(Outcome<V>, Option<ToShare<V>>), LoadError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(LoadError::ShutDown) };
         let mut tries_left = self.config.overtaken_max;
         loop {
-            let held = Held { inner: self, ticket: Some(self.local.begin()) };
+            let held = Held::begin(self);
             let Brought { fresh, kept, good_until, begun_micros } = self.load_once(key, loader, held).await?;
-            match kept {
-                Kept::Overtaken => count(&self.counters.overtaken),
-                kept => {
-                    let is_kept = matches!(kept, Kept::Stored(_));
-                    let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
-                    let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
-                    return Ok((Outcome { served: Ok(self.landed(fresh, kept)), good_until }, to_share));
-                }
+            if !matches!(kept, Kept::Overtaken) {
+                let is_kept = matches!(kept, Kept::Stored(_));
+                let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
+                let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
+                return Ok((Outcome { served: Ok(self.landed(fresh, kept)), good_until }, to_share));
             }
+            count(&self.counters.overtaken);
             if tries_left == 0 {
                 return Ok((Outcome::of(Ok(unkept(fresh, Freshness::Stale))), None));
             }
@@ -205,7 +194,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// Reads the second tier, then the origin, and keeps what is good.
-    async fn load_once(&self, key: &Key, loader: &mut Loader<V>, held: Held<'_, V>) -> Result<Brought<V>, LoadError> {
+    async fn load_once(&self, key: &Key, loader: &mut Loader<V>, held: Held<V>) -> Result<Brought<V>, LoadError> {
         let looked = self.look(key).await;
         let now = self.now();
         if let Some(fresh) = looked.good {
@@ -230,13 +219,9 @@ impl<V: Send + Sync + 'static> Inner<V> {
         Ok(self.settle(held, key, fresh, looked.begun_micros))
     }
 
-    fn settle(&self, mut held: Held<'_, V>, key: &Key, fresh: Fresh<V>, begun_micros: Option<u64>) -> Brought<V> {
+    fn settle(&self, held: Held<V>, key: &Key, fresh: Fresh<V>, begun_micros: Option<u64>) -> Brought<V> {
         let good_until = self.local.generation();
-        let kept = match held.ticket.take() {
-            Some(ticket) => self.local.settle(ticket, key, fresh.clone(), self.now(), self.random()),
-            // Given back already, which nobody does before this.
-            None => Kept::Overtaken,
-        };
+        let kept = held.settle(key, fresh.clone());
         Brought { fresh, kept, good_until, begun_micros }
     }
 
@@ -254,7 +239,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         };
         let weight = self.weigh(key, value.as_deref());
         let marks = Arc::new(Marks::new(key, &tags));
-        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time }
+        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time, stands_in: false }
     }
 
     /// What those who waited are served of what a load brought.

@@ -3,8 +3,10 @@
 mod builder;
 mod flight;
 mod hearing;
+mod held;
 mod stats;
 mod tiered;
+mod untold;
 mod value;
 
 use std::fmt;
@@ -19,18 +21,20 @@ use tokio::task::JoinSet;
 
 pub use builder::CacheBuilder;
 use flight::{Boarding, Flights, boxed, landed};
+pub(crate) use held::Held;
 pub use stats::CacheStats;
 use stats::{Counters, count};
 pub(crate) use tiered::Tiered;
+use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
 
 use crate::config::CacheConfig;
 use crate::early::Early;
-use crate::entry::{Epoch, Freshness, Record, Source, State};
+use crate::entry::{Epoch, Fresh, Freshness, Record, Source, State, Version};
 use crate::env::Environment;
 use crate::error::{LoadError, NotTold};
 use crate::key::{Key, Mark, Scope};
-use crate::local::{Kept, Local, Ticket};
+use crate::local::{Kept, Local};
 
 /// A cache of values of one type, in this process and, where it is given one, in a second tier that others share.
 ///
@@ -41,8 +45,8 @@ pub struct Cache<V> {
 }
 
 /// Tasks of a cache, aborted when it is dropped. They hold what they work on, and not these.
-#[derive(Debug, Default)]
-struct Tasks(Mutex<JoinSet<()>>);
+#[derive(Debug)]
+struct Tasks(Mutex<Option<JoinSet<()>>>);
 
 pub(crate) struct Inner<V> {
     local: Local<V>,
@@ -51,6 +55,7 @@ pub(crate) struct Inner<V> {
     flights: Flights<V>,
     turns: Semaphore,
     tiered: Option<Tiered<V>>,
+    untold: Untold,
     weigh: Weigher<V>,
     counters: Counters,
     early: Early,
@@ -170,20 +175,54 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// As [`Cache::insert`], and for every process: what others have of the key is invalidated, and the second tier
-    /// keeps the value.
+    /// keeps the value. It is not kept, either, where others invalidate it meanwhile.
     ///
     /// # Errors
-    /// That others may not have been told; in this process the value is kept.
+    /// That others may not have been told; in this process it is done.
     pub async fn publish(&self, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
+        let held = Held::begin(&self.inner);
+        self.publish_since(held, key, found).await
+    }
+
+    /// As [`Cache::publish`], of a value that is known to be true since `held` was begun, as far as nothing changed.
+    pub(crate) async fn publish_since(&self, held: Held<V>, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
         let inner = &self.inner;
+        let asked_at = inner.now();
         let told = inner.tell(&Scope::Key(key.clone())).await;
         let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
+        let fresh = Fresh { transit: inner.now().since(asked_at), ..fresh };
         inner.flights.forgive(key);
-        let kept = inner.local.insert(key, fresh.clone(), inner.now(), inner.random());
+        let kept = held.insert(key, fresh.clone());
+        let is_kept = match kept {
+            Kept::Stored(_) => true,
+            // For want of room: others may have some.
+            Kept::Refused(_) => false,
+            Kept::Older(_) | Kept::Overtaken | Kept::Spent => return told.map(|_| false),
+        };
         if let Some(watermark) = told? {
             inner.share(key, &fresh, watermark.saturating_add(1)).await;
         }
-        Ok(matches!(kept, Kept::Stored(_)))
+        Ok(is_kept)
+    }
+
+    /// Keeps what its owner knows to be true now, here and in the second tier, and tells nobody that anything changed:
+    /// for what many processes learn from one origin. Of several the one that was true last stays. Returns whether it
+    /// is kept here.
+    pub async fn offer(&self, key: &Key, found: Found<V>) -> bool {
+        let inner = &self.inner;
+        let held = Held::begin(inner);
+        let begun_micros = inner.time_of_tier(key).await;
+        let as_of =
+            begun_micros.map(|micros| micros.saturating_sub(found.age.as_micros().try_into().unwrap_or(u64::MAX)));
+        let version = as_of.filter(|_| found.version == Version::NONE).map(|index| Version { epoch: OFFERED, index });
+        let found = Found { version: version.unwrap_or(found.version), ..found };
+        let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
+        inner.flights.forgive(key);
+        let is_kept = matches!(held.settle(key, fresh.clone()), Kept::Stored(_));
+        if let Some(begun_micros) = begun_micros.filter(|_| is_kept) {
+            inner.share(key, &fresh, begun_micros).await;
+        }
+        is_kept
     }
 
     /// Invalidates a scope for every process, and returns how many entries went in this one.
@@ -192,12 +231,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// way; and the second tier believes nothing that was read before.
     ///
     /// # Errors
-    /// That others may not have been told; in this process it is done.
+    /// That others may not have been told; in this process it is done. They are told as soon as that can be done.
     pub async fn invalidate(&self, scope: &Scope) -> Result<u64, NotTold> {
         let gone = self.invalidate_here(scope);
-        self.inner.tell(scope).await?;
+        let told = self.inner.tell(scope).await;
         // What was loaded in between may have been read before the others were told.
-        Ok(gone + self.inner.invalidate(scope.mark()))
+        let gone = gone + self.inner.invalidate(scope.mark());
+        told.map(|_| gone)
     }
 
     /// Invalidates a scope in this process only, and returns how many entries went.
@@ -206,11 +246,6 @@ impl<V: Send + Sync + 'static> Cache<V> {
             self.inner.flights.forgive(key);
         }
         self.inner.invalidate(scope.mark())
-    }
-
-    /// Begins to fill `key` by hand: to be called before the first read of what it is to be filled with.
-    pub(crate) fn begin(&self) -> Ticket {
-        self.inner.local.begin()
     }
 
     /// Whether invalidations by other processes are heard; also where there are no other processes to hear.
@@ -228,8 +263,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Ends its tasks, loads under way included, and waits until they have ended. Entries are served on as they are.
     pub async fn shut_down(&self) {
         self.inner.flights.shut_down();
-        let mut tasks = std::mem::take(&mut *self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.shutdown().await;
+        let tasks = self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut tasks) = tasks {
+            tasks.shutdown().await;
+        }
     }
 }
 
@@ -276,17 +313,33 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Tells the second tier that a scope changed, and returns its watermark, if there is a second tier.
     async fn tell(&self, scope: &Scope) -> Result<Option<u64>, NotTold> {
         let Some(tiered) = &self.tiered else { return Ok(None) };
-        let told = tiered.tier.invalidate(scope.mark().within(tiered.space), scope.reach()).await;
-        told.map(Some).map_err(|source| {
-            self.unanswered(&source);
-            NotTold { source }
-        })
+        let telling = self.untold.begin(scope.mark(), scope.reach());
+        match tiered.tier.invalidate(scope.mark().within(tiered.space), scope.reach()).await {
+            Ok(watermark) => {
+                telling.heard();
+                Ok(Some(watermark))
+            }
+            Err(source) => {
+                self.unanswered(&source);
+                Err(NotTold { source })
+            }
+        }
+    }
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self(Mutex::new(Some(JoinSet::new())))
     }
 }
 
 impl Tasks {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tasks) = &mut *tasks else {
+            // Shut down. It is dropped without having begun, once the lock is open again.
+            return;
+        };
         // What a task that panicked has to say, those who waited for it were told.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
@@ -304,6 +357,9 @@ impl<V> fmt::Debug for Cache<V> {
         f.debug_struct("Cache").field("fill", &self.inner.local.fill()).finish_non_exhaustive()
     }
 }
+
+/// The count in which versions of what was offered stand: the tier's time, in microseconds.
+const OFFERED: u64 = u64::MAX;
 
 /// What an entry takes besides its key and its value: its places in the tables, counted on x86-64.
 const ENTRY_BYTES: u64 = 320;

@@ -72,6 +72,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         };
         let begun_micros = Some(fetched.now_micros);
         match tiered.open(key, &marks, fetched, self.config.tier_skew_max).await {
+            Ok(Some(Found { fresh, .. })) if self.untold.has_any(fresh.marks.all()) => Looked::nothing(begun_micros),
             Ok(Some(found)) => Looked { begun_micros, ..self.judge(key, found, asked_at) },
             Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(begun_micros),
             Err(Unusable::Unanswered(error)) => {
@@ -94,6 +95,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         fresh.age = fresh.age.saturating_add(now.since(asked_at));
         fresh.weight = self.weigh(key, fresh.value.as_deref());
         let here = self.local.read(key.as_str(), now);
+        fresh.load_time = here.as_ref().map(|(record, _)| record.load_time);
         let is_better = here.as_ref().is_none_or(|(record, state)| match record.compare(fresh.age, now) {
             Reading::Later => true,
             // That nothing has changed since is news where nothing is heard.
@@ -106,9 +108,21 @@ impl<V: Send + Sync + 'static> Inner<V> {
             looked.good = Some(fresh);
         } else if is_better && (is_trusted || here.is_none()) {
             // A hint takes the place of nothing.
-            looked.fallback = Some(fresh);
+            looked.fallback = Some(Fresh { stands_in: true, ..fresh });
         }
         looked
+    }
+
+    /// The second tier's time, before `key` is put there; `None` where there is no tier, or no answer.
+    pub(super) async fn time_of_tier(&self, key: &Key) -> Option<u64> {
+        let tiered = self.tiered.as_ref()?;
+        match tiered.tier.fetch(&Marks::new(key, &[]).within(tiered.space)).await {
+            Ok(fetched) => Some(fetched.now_micros),
+            Err(error) => {
+                self.unanswered(&error);
+                None
+            }
+        }
     }
 
     /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
@@ -173,7 +187,8 @@ impl<V> Tiered<V> {
         let opened = self.sealer.unseal(&place, &bytes, fetched.now_micros, &self.limits);
         let opened = opened.map_err(|error| Unusable::Refused(error.to_string()))?;
         let header = opened.header;
-        if !is_current(header.written_at_micros, &fetched.watermarks, skew) {
+        let is_whole = fetched.watermarks.len() == marks.all().len();
+        if !is_whole || !is_current(header.written_at_micros, &fetched.watermarks, skew) {
             return Err(Unusable::OutOfDate);
         }
         let all = marks.with(header.marks.iter().map(|bits| Mark::from_bits(*bits)));
@@ -197,6 +212,7 @@ impl<V> Tiered<V> {
             weight: 0,
             transit: Duration::ZERO,
             load_time: None,
+            stands_in: false,
         };
         Ok(Some(Found { fresh, trust: opened.trust }))
     }

@@ -21,10 +21,18 @@ pub(super) struct Ledger<V> {
     order: Sieve,
     by_mark: BTreeSet<(Mark, u32)>,
     bytes: u64,
+    /// What went, to be dropped once the lock is open: values are their owners' code then.
+    gone: Vec<Gone<V>>,
     /// Counts what was stored, for [`Record::generation`].
     pub(super) stored: u64,
     pub(super) fence: Fence,
     pub(super) evictions: Evictions,
+}
+
+/// What is not kept any more.
+pub(super) enum Gone<V> {
+    Record(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Record<V>>),
+    Slot(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Slot<V>>),
 }
 
 /// Why an entry was not kept.
@@ -44,6 +52,7 @@ impl<V> Ledger<V> {
             order: Sieve::default(),
             by_mark: BTreeSet::new(),
             bytes: 0,
+            gone: Vec::new(),
             stored: 0,
             fence: Fence::new(journal_max),
             evictions: Evictions::default(),
@@ -86,7 +95,7 @@ impl<V> Ledger<V> {
                     self.forget_marks(&earlier, slot.number());
                     self.note_marks(&record.marks, slot.number());
                 }
-                slot.replace(record);
+                self.gone.push(Gone::Record(slot.replace(record)));
             }
             None => {
                 let number = self.free.pop().unwrap_or(self.slots.len() as u32);
@@ -115,6 +124,11 @@ impl<V> Ledger<V> {
         if let Some(slot) = table.slot(key.as_str()) {
             self.remove(table, slot.number());
         }
+    }
+
+    /// What went since it was asked last, to be dropped without the lock.
+    pub(super) fn take_gone(&mut self) -> Vec<Gone<V>> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Every key with its record, in the order in which they came.
@@ -160,9 +174,13 @@ impl<V> Ledger<V> {
         table.remove(&slot);
         self.order.remove(number);
         self.free.push(number);
-        let record = slot.record();
-        self.bytes -= record.weight;
-        self.forget_marks(&record.marks, number);
+        let (weight, marks) = {
+            let record = slot.record();
+            (record.weight, Arc::clone(&record.marks))
+        };
+        self.bytes -= weight;
+        self.forget_marks(&marks, number);
+        self.gone.push(Gone::Slot(slot));
     }
 
     fn note_marks(&mut self, marks: &Marks, number: u32) {

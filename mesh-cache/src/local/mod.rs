@@ -128,13 +128,14 @@ impl<V> Local<V> {
 
     /// A load brought `fresh`, which is kept unless it may be out of date.
     pub(crate) fn settle(&self, ticket: Ticket, key: &Key, fresh: Fresh<V>, now: Instant, entropy: u64) -> Kept<V> {
-        let mut ledger = self.ledger();
-        let admitted = ledger.fence.admits(&ticket.begun, &fresh.marks);
-        ledger.fence.end(ticket.begun);
-        if !admitted {
-            return Kept::Overtaken;
-        }
-        self.store(&mut ledger, key, fresh, now, ticket.epoch, entropy)
+        self.change(fresh, |ledger, fresh| {
+            let admitted = ledger.fence.admits(&ticket.begun, &fresh.marks);
+            ledger.fence.end(ticket.begun);
+            if !admitted {
+                return Kept::Overtaken;
+            }
+            self.store(ledger, key, fresh, now, ticket.epoch, entropy)
+        })
     }
 
     /// A load ends without anything to keep.
@@ -144,17 +145,46 @@ impl<V> Local<V> {
 
     /// Keeps what its owner knows to be true now. Loads of the key that are under way are overtaken.
     pub(crate) fn insert(&self, key: &Key, fresh: Fresh<V>, now: Instant, entropy: u64) -> Kept<V> {
-        let mut ledger = self.ledger();
-        ledger.fence.invalidate(fresh.marks.own());
-        self.store(&mut ledger, key, fresh, now, self.heard(), entropy)
+        self.change(fresh, |ledger, fresh| {
+            ledger.fence.invalidate(fresh.marks.own());
+            self.store(ledger, key, fresh, now, self.heard(), entropy)
+        })
+    }
+
+    /// As [`Local::insert`], of what its owner knew to be true when `ticket` was taken. What changed since leaves nothing
+    /// under the key: neither the value nor what was there before it.
+    pub(crate) fn insert_since(
+        &self,
+        ticket: Ticket,
+        key: &Key,
+        fresh: Fresh<V>,
+        now: Instant,
+        entropy: u64,
+    ) -> Kept<V> {
+        self.change(fresh, |ledger, fresh| {
+            let admitted = ledger.fence.admits(&ticket.begun, &fresh.marks);
+            ledger.fence.end(ticket.begun);
+            ledger.fence.invalidate(fresh.marks.own());
+            if !admitted {
+                ledger.remove_key(&self.table, key);
+                return Kept::Overtaken;
+            }
+            self.store(ledger, key, fresh, now, ticket.epoch, entropy)
+        })
     }
 
     /// Takes away whatever has `mark`, and overtakes the loads under way that may bring it back.
     pub(crate) fn invalidate(&self, mark: Mark) -> u64 {
-        let mut ledger = self.ledger();
-        // The fence first: between the two a load could settle.
-        ledger.fence.invalidate(mark);
-        ledger.remove_marked(&self.table, mark)
+        self.change((), |ledger, ()| {
+            // The fence first: between the two a load could settle.
+            ledger.fence.invalidate(mark);
+            ledger.remove_marked(&self.table, mark)
+        })
+    }
+
+    /// Overtakes the loads under way that may bring something which has `mark`, and leaves what is here.
+    pub(crate) fn overtake(&self, mark: Mark) {
+        self.ledger().fence.invalidate(mark);
     }
 
     /// Notes whether the entry of `key` could be renewed.
@@ -218,6 +248,18 @@ impl<V> Local<V> {
         let slot = self.table.slot(key.as_str())?;
         let record = Arc::clone(&slot.record());
         (record.state(now, self.heard()) != State::Dead).then_some(record)
+    }
+
+    /// Changes the books with `input`. What is not kept of it, and what goes for it, is dropped once the lock is open.
+    fn change<T: Clone, R>(&self, input: T, change: impl FnOnce(&mut Ledger<V>, T) -> R) -> R {
+        // The values of both share a count, so this one is the last.
+        let kept_alive = input.clone();
+        let mut ledger = self.ledger();
+        let changed = change(&mut ledger, input);
+        let gone = ledger.take_gone();
+        drop(ledger);
+        drop((gone, kept_alive));
+        changed
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger<V>> {

@@ -1,15 +1,20 @@
 //! Redis as the second tier of caches.
 //!
-//! An entry is a string at `{prefix}:v1:e:{{mark}}`, the watermark of a scope one at `{prefix}:v1:w:{{mark}}`; keys say
-//! marks only, which are hashes, so no name of a caller's is ever told. Watermarks are followed by the server's tracking
-//! of the prefix `{prefix}:v1:w:`: whoever sets one need do nothing else. Every key has a lifetime.
+//! An entry is a string at `{prefix}:v1:e:{{mark}}`, the watermark of a scope a sorted set of one at
+//! `{prefix}:v1:w:{{mark}}`; keys say marks only, which are hashes, so no name of a caller's is ever told. Watermarks are
+//! followed by the server's tracking of the prefix `{prefix}:v1:w:`: whoever sets one need do nothing else. Every key has
+//! a lifetime.
+//!
+//! A sorted set, because `ZADD GT` is the one command that lets a number only grow. A script would do it in one round
+//! trip, but the server tells a client of what its own scripts changed, `NOLOOP` or not (7.0.15), and then whoever
+//! publishes a value would be told to forget it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::{Cmd, Pipeline, Value, cmd};
+use ::redis::{Pipeline, Value, cmd};
 use mesh_core::port::{BoxFuture, Clock};
 use mesh_core::service::ConfigError;
 use mesh_core::time::{Instant, saturating_nanos};
@@ -28,11 +33,11 @@ use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, T
 
 /// Redis as the second tier of the caches of one process, which share one connection. Cheap to clone.
 ///
-/// It needs these rights and no others (Redis 7.0; before 6.2 there is no `+client|tracking`), for the prefix `mesh`:
+/// It needs Redis 6.2 and these rights, for the prefix `mesh`:
 ///
 /// ```text
-/// resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +select +ping +client|tracking +time +get +getrange +set +del
-/// +evalsha +script|load
+/// resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +select +ping +client|tracking +time +getrange +set +del
+/// +zadd +zscore +pexpire +evalsha +script|load
 /// ```
 ///
 /// A server that must not learn scripts from its users can be taught them beforehand, in place of `+script|load`.
@@ -44,7 +49,6 @@ pub struct RedisTier {
     read_deadline: Duration,
     write_deadline: Duration,
     store: Script,
-    invalidate: Script,
     owed: Arc<Mutex<Owed>>,
 }
 
@@ -56,7 +60,7 @@ struct Names {
 }
 
 /// What this process invalidated lately: told again when the connection is new, since a server that failed over may
-/// have lost what it acknowledged, and one that was away was not told.
+/// have lost what it acknowledged.
 #[derive(Debug, Default)]
 struct Owed {
     by_mark: BTreeMap<Mark, Debt>,
@@ -68,7 +72,6 @@ struct Owed {
 struct Debt {
     reach: Reach,
     since: Instant,
-    is_told: bool,
 }
 
 impl RedisTier {
@@ -81,11 +84,11 @@ impl RedisTier {
         let names = Names::new(prefix)?;
         config.tracking_prefix = Some(names.watermark.to_string());
         config.tracking_own = false;
-        let (store, invalidate) = (Script::new(STORE), Script::new(INVALIDATE));
+        let store = Script::new(STORE);
         let (read_deadline, write_deadline) = (config.read_deadline, config.write_deadline);
-        let client = RedisClient::start(config, environment, &[store.clone(), invalidate.clone()])?;
+        let client = RedisClient::start(config, environment, std::slice::from_ref(&store))?;
         let (clock, owed) = (Arc::clone(&environment.clock), Arc::default());
-        Ok(Self { client, names, clock, read_deadline, write_deadline, store, invalidate, owed })
+        Ok(Self { client, names, clock, read_deadline, write_deadline, store, owed })
     }
 
     /// The connection, for what else is kept there.
@@ -109,7 +112,7 @@ impl RedisTier {
         let mut pipeline = Pipeline::with_capacity(here.len() + 2);
         pipeline.cmd("TIME").cmd("GETRANGE").arg(&entry).arg(0).arg(ENTRY_BYTES_MAX);
         for mark in here {
-            pipeline.cmd("GET").arg(self.names.watermark(*mark));
+            pipeline.cmd("ZSCORE").arg(self.names.watermark(*mark)).arg(MEMBER);
         }
         let mut replies = self.client.pipeline(entry.as_bytes(), &pipeline, self.read_deadline).await?.into_iter();
         let now_micros = replies.next().ok_or(RedisError::Hostile)?.and_then(|time| time_of(&time))?;
@@ -125,7 +128,9 @@ impl RedisTier {
 
     async fn watermark(&self, mark: Mark, now_micros: u64) -> Result<Watermark, RedisError> {
         let name = self.names.watermark(mark);
-        match self.client.query(name.as_bytes(), get(&name).as_ref(), self.read_deadline).await {
+        let mut zscore = cmd("ZSCORE");
+        zscore.arg(&name).arg(MEMBER);
+        match self.client.query(name.as_bytes(), &zscore, self.read_deadline).await {
             Err(RedisError::WrongType) => Ok(Some(now_micros)),
             reply => Ok(watermark_of(Ok(reply?), now_micros)),
         }
@@ -142,7 +147,7 @@ impl RedisTier {
         }
         let mut pipeline = Pipeline::with_capacity(marks.len());
         marks.iter().for_each(|mark| {
-            pipeline.cmd("GET").arg(self.names.watermark(*mark));
+            pipeline.cmd("ZSCORE").arg(self.names.watermark(*mark)).arg(MEMBER);
         });
         let first = self.names.watermark(*first);
         let replies = self.client.pipeline(first.as_bytes(), &pipeline, self.read_deadline).await?;
@@ -168,19 +173,47 @@ impl RedisTier {
     /// Sets a watermark, and remembers that it did.
     async fn mark(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
         let since = self.clock.now();
-        let told = self.set(mark, reach).await;
-        self.owed().note(mark, Debt { reach, since, is_told: told.is_ok() });
-        told
+        let watermark = self.set(mark, reach).await?;
+        self.owed().note(mark, Debt { reach, since });
+        Ok(watermark)
     }
 
     async fn set(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
-        let names = [self.names.watermark(mark), self.names.entry(mark)];
+        let (name, until) = (self.names.watermark(mark), self.clock.now() + self.write_deadline);
+        let time = self.client.query(name.as_bytes(), &cmd("TIME"), self.write_deadline).await?;
+        // Whatever is begun later reads what was changed before this was asked.
+        let watermark = time_of(&time)?;
+        match self.grow(&name, mark, reach, watermark, until).await {
+            // What is no watermark has no business there.
+            Err(RedisError::WrongType) => {
+                let mut del = cmd("DEL");
+                self.client.query(name.as_bytes(), del.arg(&name), until.since(self.clock.now())).await?;
+                self.grow(&name, mark, reach, watermark, until).await?;
+            }
+            grown => grown?,
+        }
+        Ok(watermark)
+    }
+
+    /// Lets the watermark `name` of `mark` grow to `watermark` at least, and takes away the entry of its name.
+    async fn grow(
+        &self,
+        name: &str,
+        mark: Mark,
+        reach: Reach,
+        watermark: u64,
+        until: Instant,
+    ) -> Result<(), RedisError> {
         let kept = match reach {
             Reach::Entry => ENTRY_WATERMARK_KEPT,
             Reach::Many => WATERMARK_KEPT,
         };
-        let reply = self.client.invoke(&self.invalidate, &names, millis(kept), self.write_deadline).await?;
-        bytes_of(reply).and_then(|bytes| number_of(&bytes)).ok_or(RedisError::Hostile)
+        let mut pipeline = Pipeline::with_capacity(3);
+        pipeline.cmd("ZADD").arg(name).arg("GT").arg(watermark).arg(MEMBER);
+        pipeline.cmd("PEXPIRE").arg(name).arg(millis(kept));
+        pipeline.cmd("DEL").arg(self.names.entry(mark));
+        let replies = self.client.pipeline(name.as_bytes(), &pipeline, until.since(self.clock.now())).await?;
+        replies.into_iter().try_for_each(|reply| reply.map(drop))
     }
 
     /// Tells the new connection `epoch` what its server may not know.
@@ -301,7 +334,6 @@ impl Owed {
         if self.by_mark.len() >= OWED_MAX {
             self.by_mark.retain(|_, other| other.is_due(debt.since));
         }
-        // Whoever is not told for want of room was told that others may not know.
         if self.by_mark.len() < OWED_MAX || self.by_mark.contains_key(&mark) {
             self.by_mark.insert(mark, debt);
         }
@@ -320,14 +352,8 @@ impl Owed {
 
 impl Debt {
     fn is_due(&self, now: Instant) -> bool {
-        !self.is_told || now.since(self.since) < RETOLD
+        now.since(self.since) < RETOLD
     }
-}
-
-fn get(name: &str) -> Box<Cmd> {
-    let mut get = cmd("GET");
-    get.arg(name);
-    Box::new(get)
 }
 
 fn bytes_of(value: Value) -> Option<Vec<u8>> {
@@ -361,10 +387,8 @@ fn time_of(reply: &Value) -> Result<u64, RedisError> {
 fn watermark_of(reply: Result<Value, RedisError>, now_micros: u64) -> Watermark {
     match reply {
         Ok(Value::Nil) => None,
-        reply => {
-            let watermark = reply.ok().and_then(bytes_of).and_then(|bytes| number_of(&bytes));
-            Some(watermark.map_or(now_micros, |watermark| watermark.min(now_micros)))
-        }
+        Ok(Value::Double(score)) if score >= 0.0 => Some((score as u64).min(now_micros)),
+        Ok(_) | Err(_) => Some(now_micros),
     }
 }
 
@@ -396,7 +420,7 @@ fn tier_error(error: &RedisError) -> TierError {
 /// Keeps an entry unless its scope changed after its load began, or a newer version is there. KEYS: entry, watermark.
 /// ARGV: when its load began, its bytes, its version as 16 bytes, both lifetimes in ms.
 ///
-/// A watermark from the future, which no server of ours wrote, is put right. The versions are compared byte by byte:
+/// A watermark from the future or of another type, which nobody of ours wrote, is put right. The versions are compared byte by byte:
 /// Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. Offsets are those of
 /// `crate::seal`, counted from 0 as GETRANGE does.
 const STORE: &str = r"
@@ -404,15 +428,15 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local begun = tonumber(ARGV[1])
 if begun > now + 1000000 or now - begun > 60000000 then return 0 end
-local watermark = redis.pcall('GET', KEYS[2])
-watermark = type(watermark) == 'string' and tonumber(watermark) or nil
-if watermark and watermark == watermark then
-  if watermark > now + 1000000 then
-    redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', ARGV[5])
-    return 0
-  end
-  if begun <= watermark then return 0 end
+local watermark = redis.pcall('ZSCORE', KEYS[2], 't')
+if type(watermark) == 'string' then watermark = tonumber(watermark) end
+if watermark and (type(watermark) ~= 'number' or watermark > now + 1000000) then
+  redis.call('DEL', KEYS[2])
+  redis.call('ZADD', KEYS[2], string.format('%.0f', now), 't')
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+  return 0
 end
+if watermark and begun <= watermark then return 0 end
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 32)
 if type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
   and string.sub(head, 18, 25) == string.sub(ARGV[3], 1, 8) then
@@ -426,20 +450,8 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
 return 1
 ";
 
-/// Sets a watermark to now, later than it was, and takes away the entry of its name. KEYS: watermark, entry. ARGV: its
-/// lifetime in ms.
-const INVALIDATE: &str = r"
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local watermark = redis.pcall('GET', KEYS[1])
-watermark = type(watermark) == 'string' and tonumber(watermark) or nil
-if watermark and watermark >= now and watermark <= now + 1000000 then now = watermark + 1 end
-now = string.format('%.0f', now)
-redis.call('SET', KEYS[1], now, 'PX', ARGV[1])
-redis.call('DEL', KEYS[2])
-return now
-";
-
+/// The one member of a watermark's sorted set.
+const MEMBER: &str = "t";
 /// The most bytes of an entry that are read, less one: an envelope of the longest payload that the default limits allow
 /// is shorter.
 const ENTRY_BYTES_MAX: usize = 1024 * 1024;

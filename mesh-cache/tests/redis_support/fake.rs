@@ -69,7 +69,7 @@ impl FakeRedis {
     }
 
     /// What becomes of those after them.
-    pub(crate) fn from_now_on(&self, plan: Plan) {
+    pub(crate) fn plan_for_good(&self, plan: Plan) {
         *self.plan.lock().unwrap() = plan;
     }
 
