@@ -24,7 +24,7 @@ pub(crate) fn measure() {
         let law = Zipf::new(exponent);
         let requests = trace(&law, with_scans);
         let hits = contenders().map(|mut asks| {
-            let hit = |number: &usize| asks(&all[*number]) && *number < KEYS;
+            let mut hit = |number: &usize| asks(&all[*number]) && *number < KEYS;
             requests.iter().filter(|number| hit(number)).count()
         });
         let asked = requests.iter().filter(|number| **number < KEYS).count();

@@ -51,8 +51,7 @@ pub(crate) fn insert(cache: &Mesh, key: &str, value: Value) {
 }
 
 pub(crate) fn moka(capacity: usize) -> Moka {
-    // To invalidate a prefix.
-    Moka::builder().max_capacity(capacity as u64).support_invalidation_closures().build()
+    Moka::new(capacity as u64)
 }
 
 pub(crate) fn quick_cache(capacity: usize) -> QuickCache {
