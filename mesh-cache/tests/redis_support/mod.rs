@@ -26,7 +26,7 @@ impl Stopwatch {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.now().since(Instant::ZERO)
+        self.0.now().since(TokioClock::START)
     }
 }
 

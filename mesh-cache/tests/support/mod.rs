@@ -54,13 +54,13 @@ pub(crate) struct Stopwatch(TokioClock);
 
 impl Stopwatch {
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.now().since(Instant::ZERO)
+        self.0.now().since(TokioClock::START)
     }
 }
 
 /// An environment in which nothing is left to chance, and whose clock begins now.
 pub(crate) fn environment(seed: u64) -> Environment {
-    environment_with(Arc::new(TokioClock::new()), seed)
+    environment_with(Arc::new(TokioClock::showing(Instant::ZERO)), seed)
 }
 
 pub(crate) fn environment_with(clock: Arc<dyn Clock>, seed: u64) -> Environment {
