@@ -258,6 +258,7 @@ async fn a_link_ends_with_its_last_clone_and_when_it_is_closed() {
     drop(link);
     assert!(get(&clone, "a").await.is_ok());
     clone.close().await;
+    assert_eq!(why(&clone), "closed");
     assert_eq!(get(&clone, "a").await.unwrap_err().to_string(), "there is no connection to Redis: closed");
     until("the connection is closed", || fake.open() == 0).await;
     assert!(matches!((events.next().await, events.next().await), (Some(_), Some(_))));
