@@ -74,6 +74,18 @@ async fn an_attempt_that_took_too_long_is_closed_at_once_and_not_when_the_next_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_the_dialler_panics_the_link_is_closed_and_nobody_waits_for_it() {
+    let fake = FakeRedis::new();
+    fake.plan([Plan::Serve, Plan::Panic]);
+    let link = link_to(&fake, RedisConfig::default(), &[]);
+    ready_within(&link, SOON).await;
+    fake.last().close();
+    until("the link is closed", || why(&link) == "closed").await;
+    assert!(tokio::time::timeout(SOON, link.ready()).await.unwrap().is_err());
+    link.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_an_outage_of_nine_seconds_no_call_waits_longer_than_its_deadline() {
     for plan in [Plan::Refuse, Plan::Hang, Plan::Mute] {
         let fake = FakeRedis::new();

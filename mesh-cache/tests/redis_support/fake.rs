@@ -25,6 +25,8 @@ pub(crate) enum Plan {
     Hang,
     /// It is accepted, and nothing is ever answered.
     Mute,
+    /// The dialler has a bug.
+    Panic,
 }
 
 /// Says what a command is answered, where it is not what Redis would say; an empty answer is silence.
@@ -143,6 +145,7 @@ impl Dial for FakeDial {
                 Plan::Serve | Plan::Mute => Ok(self.0.accept(plan)),
                 Plan::Refuse => Err(io::ErrorKind::ConnectionRefused.into()),
                 Plan::Hang => std::future::pending().await,
+                Plan::Panic => panic!("a bug of the dialler's"),
             }
         })
     }
