@@ -74,3 +74,8 @@ pub(crate) fn why(link: &RedisLink) -> &'static str {
         _ => "unknown",
     }
 }
+
+/// What a user of mesh must be allowed on one server of Redis 7.0.
+pub(crate) const RIGHTS: &str = "resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +ping +get +getrange +set +del +hset +hget \
+    +hmget +pexpire +pttl +type +evalsha +script|load +client|tracking +client|id +time +zadd +zrem +zcard \
+    +zremrangebyscore +strlen";
