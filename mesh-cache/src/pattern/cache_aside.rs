@@ -14,7 +14,7 @@
 //! use mesh_cache::pattern::{Aside, CacheAside};
 //! use mesh_cache::{Cache, Found, Key, Scope};
 //!
-//! let aside = CacheAside::new(Cache::builder().build()?);
+//! let aside = CacheAside::new(Cache::<String>::builder().build()?);
 //! let key = Key::new("orders/7")?;
 //! let order = match aside.look(&key).await {
 //!     Aside::Hit(cached) => cached,

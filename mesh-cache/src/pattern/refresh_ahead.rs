@@ -15,7 +15,7 @@
 //! use mesh_cache::{Cache, Found, Key};
 //!
 //! let lists = RefreshAhead::new(
-//!     Cache::builder().build()?,
+//!     Cache::<String>::builder().build()?,
 //!     |key: Key| async move { Ok::<_, std::io::Error>(Found::new(format!("the instances of {key}"))) },
 //!     RefreshAheadConfig::default(),
 //! )?;
