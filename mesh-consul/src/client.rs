@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use mesh_core::service::{ConfigError, ServiceName};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -218,6 +219,15 @@ impl Consul {
         let partition = config.partition.as_ref().filter(|_| options.partition.is_none() && options.peer.is_none());
         let request = namespace.map_or(request.clone(), |namespace| request.param("ns", namespace));
         partition.map_or(request.clone(), |partition| request.param("partition", partition))
+    }
+
+    /// What tells its answers to `options` apart from those that others are given; holds a hash of the token.
+    pub(crate) fn identity(&self, options: &QueryOptions) -> String {
+        let token = self.token();
+        let token = token.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        let digest = Sha256::new().chain_update((token.len() as u64).to_be_bytes()).chain_update(token);
+        let digest = digest.chain_update(format!("{options:?}")).finalize();
+        digest.iter().take(16).fold("consul:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     fn token(&self) -> Option<HeaderValue> {

@@ -84,6 +84,12 @@ pub trait Registry: Debug + Send + Sync {
         Box::pin(core::future::pending())
     }
 
+    /// What tells its answers about `service` apart from those that another registry, or another's token, is given:
+    /// caches that several processes share keep them apart by it. It holds no secret; a hash of one will do.
+    fn identity(&self, _service: &ServiceName) -> String {
+        String::new()
+    }
+
     /// Whether the registry runs health checks itself. Where it does not, those who discover an instance run
     /// the check that its entry carries.
     fn runs_checks(&self) -> bool;
@@ -117,6 +123,10 @@ impl<R: Registry + ?Sized> Registry for Arc<R> {
 
     fn doubts<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, ()> {
         (**self).doubts(instance)
+    }
+
+    fn identity(&self, service: &ServiceName) -> String {
+        (**self).identity(service)
     }
 
     fn runs_checks(&self) -> bool {

@@ -32,7 +32,7 @@ pub use value::{Cached, Found, Hit, Loaded};
 
 use crate::config::CacheConfig;
 use crate::early::Early;
-use crate::entry::{Epoch, Fresh, Freshness, Record, Source, State};
+use crate::entry::{Epoch, Fresh, Freshness, Record, Source, State, Version};
 use crate::env::Environment;
 use crate::error::{LoadError, NotTold};
 use crate::key::{Key, Mark, Scope};
@@ -221,6 +221,26 @@ impl<V: Send + Sync + 'static> Cache<V> {
         Ok(is_kept)
     }
 
+    /// Keeps what its owner knows to be true now, here and in the second tier, and tells nobody that anything changed:
+    /// for what many processes learn from one origin. Of several the one that was true last stays. Returns whether it
+    /// is kept here.
+    pub async fn offer(&self, key: &Key, found: Found<V>) -> bool {
+        let inner = &self.inner;
+        let held = Held::begin(inner);
+        let begun_micros = inner.time_of_tier(key).await;
+        let as_of =
+            begun_micros.map(|micros| micros.saturating_sub(found.age.as_micros().try_into().unwrap_or(u64::MAX)));
+        let version = as_of.filter(|_| found.version == Version::NONE).map(|index| Version { epoch: OFFERED, index });
+        let found = Found { version: version.unwrap_or(found.version), ..found };
+        let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
+        inner.flights.forgive(key);
+        let is_kept = matches!(held.settle(key, fresh.clone()), Kept::Stored(_));
+        if let Some(begun_micros) = begun_micros.filter(|_| is_kept) {
+            inner.share(key, &fresh, begun_micros).await;
+        }
+        is_kept
+    }
+
     /// Invalidates a scope for every process, and returns how many entries went in this one.
     ///
     /// When it returns, nothing that was read before it was called is served as fresh here, whatever loads were under
@@ -367,6 +387,9 @@ impl<V> fmt::Debug for Cache<V> {
         f.debug_struct("Cache").field("fill", &self.inner.local.fill()).finish_non_exhaustive()
     }
 }
+
+/// The count in which versions of what was offered stand: the tier's time, in microseconds.
+const OFFERED: u64 = u64::MAX;
 
 /// What an entry takes besides its key and its value: its places in the tables, counted on x86-64.
 const ENTRY_BYTES: u64 = 320;

@@ -113,6 +113,18 @@ impl<V: Send + Sync + 'static> Inner<V> {
         looked
     }
 
+    /// The second tier's time, before `key` is put there; `None` where there is no tier, or no answer.
+    pub(super) async fn time_of_tier(&self, key: &Key) -> Option<u64> {
+        let tiered = self.tiered.as_ref()?;
+        match tiered.tier.fetch(&Marks::new(key, &[]).within(tiered.space)).await {
+            Ok(fetched) => Some(fetched.now_micros),
+            Err(error) => {
+                self.unanswered(&error);
+                None
+            }
+        }
+    }
+
     /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
     pub(crate) async fn share(&self, key: &Key, fresh: &Fresh<V>, begun_micros: u64) {
         let (Some(tiered), Some(value)) = (&self.tiered, &fresh.value) else { return };

@@ -15,7 +15,7 @@ use mesh_cache::mesh_core::rng::mix;
 use mesh_cache::mesh_core::time::Instant;
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
 use mesh_cache::second::SecondTier;
-use mesh_cache::{Cache, CacheBuilder, CacheConfig, Environment, Key, Lifetimes, TcpDial, TokioClock};
+use mesh_cache::{Cache, CacheBuilder, CacheConfig, Environment, Key, Lifetimes, SystemWallClock, TcpDial, TokioClock};
 
 /// Words that are the same in every run.
 #[derive(Debug)]
@@ -65,7 +65,12 @@ pub(crate) fn environment(seed: u64) -> Environment {
 }
 
 pub(crate) fn environment_with(clock: Arc<dyn Clock>, seed: u64) -> Environment {
-    Environment { clock, entropy: Arc::new(Seeded::new(seed)), dial: Arc::new(TcpDial::new()) }
+    Environment {
+        clock,
+        entropy: Arc::new(Seeded::new(seed)),
+        dial: Arc::new(TcpDial::new()),
+        wall: Arc::new(SystemWallClock),
+    }
 }
 
 /// Fresh for 10 s, then stale for 20 s, then for another 40 s on error; absent for 3 s; no jitter.

@@ -323,6 +323,12 @@ impl Registry for ConsulRegistry {
         })
     }
 
+    /// By what is asked for, datacenters that are named included, and a hash of the token: who may see less must not be told
+    /// what others see. The agent's own datacenter has no name here, since it cannot be asked while the agent is away.
+    fn identity(&self, service: &ServiceName) -> String {
+        self.shared.consul.identity(self.shared.options(service))
+    }
+
     fn watch(&self, service: &ServiceName) -> Box<dyn Watch> {
         let options = self.shared.options(service);
         Box::new(crate::watch::ServiceWatch::new(self.shared.consul.clone(), service, options))
