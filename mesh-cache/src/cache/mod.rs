@@ -20,10 +20,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use builder::CacheBuilder;
-use flight::{Boarding, Flights, boxed, landed};
+use flight::{Boarding, Flights};
+pub(crate) use flight::{BoxedLoader, Landing, Served, boxed, landed};
 pub(crate) use held::Held;
 pub use stats::CacheStats;
-use stats::{Counters, count};
+use stats::Counters;
+pub(crate) use stats::count;
 pub(crate) use tiered::Tiered;
 use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
@@ -40,7 +42,7 @@ use crate::local::{Kept, Local};
 ///
 /// Cloning it shares it. Its tasks end with [`Cache::shut_down`], or when the last clone is dropped.
 pub struct Cache<V> {
-    inner: Arc<Inner<V>>,
+    pub(crate) inner: Arc<Inner<V>>,
     tasks: Arc<Tasks>,
 }
 
@@ -49,15 +51,15 @@ pub struct Cache<V> {
 struct Tasks(Mutex<Option<JoinSet<()>>>);
 
 pub(crate) struct Inner<V> {
-    local: Local<V>,
-    config: CacheConfig,
-    environment: Environment,
+    pub(crate) local: Local<V>,
+    pub(crate) config: CacheConfig,
+    pub(crate) environment: Environment,
     flights: Flights<V>,
     turns: Semaphore,
     tiered: Option<Tiered<V>>,
     untold: Untold,
     weigh: Weigher<V>,
-    counters: Counters,
+    pub(crate) counters: Counters,
     early: Early,
     random: AtomicU64,
 }
@@ -108,6 +110,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         L: Into<Loaded<V>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.get_by(key, || boxed(load)).await
+    }
+
+    /// As [`Cache::get_or_load`], with a loader that is made only when it is needed.
+    pub(crate) async fn get_by(&self, key: &Key, loader: impl FnOnce() -> BoxedLoader<V>) -> Served<V> {
         let inner = &self.inner;
         loop {
             let now = inner.now();
@@ -116,7 +123,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 let cached = Cached::of(&record, freshness, now);
                 if inner.is_to_be_renewed(&record, freshness, now) {
                     drop(record);
-                    self.renew(key, load);
+                    self.renew_by(key, loader);
                 }
                 return Ok(cached);
             }
@@ -129,7 +136,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     }
                 }
                 Boarding::Lead(flight, landing) => {
-                    self.tasks.spawn(flight.run(boxed(load)));
+                    self.tasks.spawn(flight.run(loader()));
                     return landed(landing, 0).await.unwrap_or(Err(LoadError::ShutDown));
                 }
                 Boarding::Refused(error) => {
@@ -148,9 +155,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         L: Into<Loaded<V>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.renew_by(key, || boxed(load));
+    }
+
+    /// As [`Cache::renew`]; returns where the end of the load that is under way then can be waited for.
+    pub(crate) fn renew_by(&self, key: &Key, loader: impl FnOnce() -> BoxedLoader<V>) -> Option<Landing<V>> {
         match self.inner.board(key) {
-            Boarding::Lead(flight, _) => self.tasks.spawn(flight.run(boxed(load))),
-            Boarding::Join(_) | Boarding::Refused(_) => {}
+            Boarding::Lead(flight, landing) => {
+                self.tasks.spawn(flight.run(loader()));
+                Some(landing)
+            }
+            Boarding::Join(landing) => Some(landing),
+            Boarding::Refused(_) => None,
         }
     }
 
@@ -246,6 +262,20 @@ impl<V: Send + Sync + 'static> Cache<V> {
             self.inner.flights.forgive(key);
         }
         self.inner.invalidate(scope.mark())
+    }
+
+    /// Whether something is kept under `key` that may be served as it is.
+    pub(crate) fn serves(&self, key: &Key) -> bool {
+        matches!(self.inner.local.read(key.as_str(), self.inner.now()), Some((_, State::Serve(_))))
+    }
+
+    /// What is kept of `key` may be wrong everywhere: it goes here at once, and others are told as soon as can be.
+    pub(crate) fn doubt(&self, key: &Key) {
+        let scope = Scope::Key(key.clone());
+        self.invalidate_here(&scope);
+        if self.inner.tiered.is_some() {
+            drop(self.inner.untold.begin(scope.mark(), scope.reach()));
+        }
     }
 
     /// Whether invalidations by other processes are heard; also where there are no other processes to hear.

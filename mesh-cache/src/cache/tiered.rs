@@ -32,13 +32,13 @@ pub(crate) struct Tiered<V> {
 }
 
 /// What a look at the second tier came to.
-pub(super) struct Looked<V> {
+pub(crate) struct Looked<V> {
     /// The tier's time, before anything else is read.
-    pub(super) begun_micros: Option<u64>,
+    pub(crate) begun_micros: Option<u64>,
     /// What may be kept as it is.
-    pub(super) good: Option<Fresh<V>>,
+    pub(crate) good: Option<Fresh<V>>,
     /// What may be served if the origin fails.
-    pub(super) fallback: Option<Fresh<V>>,
+    pub(crate) fallback: Option<Fresh<V>>,
 }
 
 impl<V> Looked<V> {
@@ -59,7 +59,7 @@ enum Unusable {
 
 impl<V: Send + Sync + 'static> Inner<V> {
     /// Looks for `key` in the second tier, if there is one.
-    pub(super) async fn look(&self, key: &Key) -> Looked<V> {
+    pub(crate) async fn look(&self, key: &Key) -> Looked<V> {
         let Some(tiered) = &self.tiered else { return Looked::nothing(None) };
         let marks = Marks::new(key, &[]);
         let asked_at = self.now();
@@ -126,7 +126,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
-    pub(super) async fn share(&self, key: &Key, fresh: &Fresh<V>, begun_micros: u64) {
+    pub(crate) async fn share(&self, key: &Key, fresh: &Fresh<V>, begun_micros: u64) {
         let (Some(tiered), Some(value)) = (&self.tiered, &fresh.value) else { return };
         let lifetimes = &self.config.lifetimes;
         let keep_for = (lifetimes.fresh + lifetimes.stale + lifetimes.stale_on_error).saturating_sub(fresh.age);

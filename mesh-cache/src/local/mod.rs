@@ -194,6 +194,12 @@ impl<V> Local<V> {
         }
     }
 
+    /// How many loads are under way.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> u32 {
+        self.ledger().fence.under_way()
+    }
+
     /// How many invalidations there have been.
     pub(crate) fn generation(&self) -> u64 {
         self.ledger().fence.generation()

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod origin;
+pub(crate) mod shelf;
 pub(crate) mod tiers;
 
 use std::sync::Arc;
