@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::Inner;
 use super::stats::count;
+use super::tiered::Seen;
 use super::value::{Cached, Found, Loaded};
 use crate::early;
 use crate::entry::{Fresh, Freshness, Source, Version};
@@ -207,15 +208,15 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Reads the second tier, then the origin, and keeps what is good.
     async fn load_once(&self, key: &Key, loader: &mut Loader<V>, held: Held<'_, V>) -> Result<Brought<V>, LoadError> {
         let looked = self.look(key).await;
-        let now = self.now();
-        if let Some(fresh) = looked.good {
+        if let Some(seen) = looked.good {
             count(&self.counters.tier_hits);
-            return Ok(self.settle(held, key, fresh, None));
+            return Ok(self.settle(held, key, seen, None));
         }
+        let asked_at = self.now();
         let loaded = loader().await;
-        let took = self.now().since(now);
+        let at = self.now();
         let fresh = match (loaded, looked.fallback) {
-            (Ok(loaded), _) => self.describe(key, loaded, took),
+            (Ok(loaded), _) => self.describe(key, loaded, at.since(asked_at)),
             (Err(error), Some(fallback)) => {
                 self.failed(key, error);
                 let brought = self.settle(held, key, fallback, None);
@@ -227,13 +228,14 @@ impl<V: Send + Sync + 'static> Inner<V> {
         self.flights.forgive(key);
         // What is there may stay, where it is a newer version.
         self.local.set_failed(key, false);
-        Ok(self.settle(held, key, fresh, looked.begun_micros))
+        Ok(self.settle(held, key, Seen { fresh, at }, looked.begun_micros))
     }
 
-    fn settle(&self, mut held: Held<'_, V>, key: &Key, fresh: Fresh<V>, begun_micros: Option<u64>) -> Brought<V> {
+    fn settle(&self, mut held: Held<'_, V>, key: &Key, seen: Seen<V>, begun_micros: Option<u64>) -> Brought<V> {
+        let Seen { fresh, at } = seen;
         let good_until = self.local.generation();
         let kept = match held.ticket.take() {
-            Some(ticket) => self.local.settle(ticket, key, fresh.clone(), self.now(), self.random()),
+            Some(ticket) => self.local.settle(ticket, key, fresh.clone(), at, self.random()),
             // Given back already, which nobody does before this.
             None => Kept::Overtaken,
         };
@@ -321,8 +323,8 @@ struct ToShare<V> {
 
 /// What is served of a value that is not kept.
 fn unkept<V>(fresh: Fresh<V>, freshness: Freshness) -> Cached<V> {
-    let Fresh { value, version, source, age, .. } = fresh;
-    Cached { value, age, freshness, source, version, generation: 0 }
+    let Fresh { value, version, source, age, transit, .. } = fresh;
+    Cached { value, age: age.saturating_add(transit), freshness, source, version, generation: 0 }
 }
 
 /// Boxes a caller's loader, its error made one that all who wait can share.

@@ -36,9 +36,15 @@ pub(super) struct Looked<V> {
     /// The tier's time, before anything else is read.
     pub(super) begun_micros: Option<u64>,
     /// What may be kept as it is.
-    pub(super) good: Option<Fresh<V>>,
+    pub(super) good: Option<Seen<V>>,
     /// What may be served if the origin fails.
-    pub(super) fallback: Option<Fresh<V>>,
+    pub(super) fallback: Option<Seen<V>>,
+}
+
+/// A value as it was described at a moment, by which it grows older.
+pub(super) struct Seen<V> {
+    pub(super) fresh: Fresh<V>,
+    pub(super) at: Instant,
 }
 
 impl<V> Looked<V> {
@@ -102,11 +108,12 @@ impl<V: Send + Sync + 'static> Inner<V> {
         });
         let is_trusted = trust == Trust::Sealed || tiered.is_some_and(|tiered| tiered.trusts_hints);
         let mut looked = Looked::nothing(None);
-        if is_trusted && is_better && fresh.age < self.config.lifetimes.fresh {
-            looked.good = Some(fresh);
+        let seen = Seen { fresh, at: now };
+        if is_trusted && is_better && seen.fresh.age < self.config.lifetimes.fresh {
+            looked.good = Some(seen);
         } else if is_better && (is_trusted || here.is_none()) {
             // A hint takes the place of nothing.
-            looked.fallback = Some(fresh);
+            looked.fallback = Some(seen);
         }
         looked
     }
