@@ -10,7 +10,8 @@ use mesh_core::time::saturating_nanos;
 ///
 /// An entry is *fresh* for `fresh`, then *stale* for `stale` (served, while one load renews it; RFC 5861's
 /// `stale-while-revalidate`), then kept for `stale_on_error` (served when the load that is to renew it fails; RFC 5861's
-/// `stale-if-error`), then gone.
+/// `stale-if-error`), then gone. Counted is the age that it had at its origin, and not how long it was on its way: where
+/// loads take longer than entries are fresh, they are fresh all the same.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -24,6 +24,18 @@ async fn a_value_is_fresh_until_its_time_and_its_age_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_value_is_as_old_as_the_question_for_it_and_fresh_from_when_it_came() {
+    let (cache, origin, key) = (cache(), Origin::new(Says::Aged(7, secs(2))), key("k"));
+    origin.takes(secs(3));
+    let loaded = cache.get_or_load(&key, origin.loader()).await.unwrap();
+    assert_eq!(shown(&loaded), (Some(7), Freshness::Fresh, 5_000), "it may be what was true when it was asked for");
+    pass(ms(7_999)).await;
+    assert_eq!(shown(&cache.get("k").unwrap().to_cached()), (Some(7), Freshness::Fresh, 12_999));
+    pass(ms(1)).await;
+    assert_eq!(cache.get("k").unwrap().freshness(), Freshness::Stale);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stale_value_is_served_at_once_and_renewed_once() {
     let (cache, origin, key) = (cache(), Origin::new(Says::Value(1)), key("k"));
     cache.get_or_load(&key, origin.loader()).await.unwrap();
@@ -37,7 +49,7 @@ async fn a_stale_value_is_served_at_once_and_renewed_once() {
     }
     assert_eq!(origin.loads(), 2);
     pass(ms(500)).await;
-    assert_eq!(shown(&cache.get("k").unwrap().to_cached()), (Some(2), Freshness::Fresh, 0));
+    assert_eq!(shown(&cache.get("k").unwrap().to_cached()), (Some(2), Freshness::Fresh, 500));
     assert_eq!((origin.loads(), cache.stats().stale), (2, 100));
 }
 

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mesh_cache::codec::JsonCodec;
-use mesh_cache::redis::{RedisConfig, RedisTier};
+use mesh_cache::redis::{RedisClient, RedisConfig, RedisTier};
 use mesh_cache::seal::{Header, KeyRing, Nonces, Place, SealKey, Sealer};
-use mesh_cache::second::{SecondTier as _, Store, Stored};
+use mesh_cache::second::{News, SecondTier as _, Store, Stored};
 use mesh_cache::{
     Cache, CacheBuilder, CacheConfig, Cached, Environment, Found, Freshness, Key, Lifetimes, Marks, Prefix, Scope,
     Source, Tag, Version,
@@ -125,6 +125,28 @@ async fn every_scope_is_heard_by_the_others_and_believed_of_the_tier() {
         server.command(&["FLUSHALL"]).await.unwrap();
         until("all is forgotten", || one.cache.stats().entries == 0).await;
     }
+}
+
+/// On the same connection: the number of the connection would call fresh again what was loaded before.
+#[tokio::test]
+async fn whoever_is_told_too_much_at_once_begins_to_hear_anew() {
+    let server = RedisServer::start().await;
+    let mut config = RedisConfig::at(&server.url()).unwrap();
+    config.events_max = 2.try_into().unwrap();
+    let slow = RedisTier::start("mesh", config, &Environment::system()).unwrap();
+    let mut listener = slow.listen();
+    let News::Hearing(first) = listener.next().await else { panic!("it hears nothing") };
+    let other = Process::start(&server.url()).await;
+    let overflows = || match slow.client() {
+        RedisClient::Link(link) => link.stats().overflows,
+        client => panic!("{client:?}"),
+    };
+    while overflows() == 0 {
+        other.cache.invalidate(&Scope::All).await.unwrap();
+    }
+    assert_eq!(listener.next().await, News::Deaf);
+    let News::Hearing(second) = listener.next().await else { panic!("it hears nothing") };
+    assert!(second > first, "{second} after {first}");
 }
 
 #[tokio::test]

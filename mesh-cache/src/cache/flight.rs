@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::Inner;
 use super::held::Held;
 use super::stats::count;
+use super::tiered::Seen;
 use super::value::{Cached, Found, Loaded};
 use crate::early;
 use crate::entry::{Fresh, Freshness, Source, Version};
@@ -196,15 +197,15 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Reads the second tier, then the origin, and keeps what is good.
     async fn load_once(&self, key: &Key, loader: &mut BoxedLoader<V>, held: Held<V>) -> Result<Brought<V>, LoadError> {
         let looked = self.look(key).await;
-        let now = self.now();
-        if let Some(fresh) = looked.good {
+        if let Some(seen) = looked.good {
             count(&self.counters.tier_hits);
-            return Ok(self.settle(held, key, fresh, None));
+            return Ok(self.settle(held, key, seen, None));
         }
+        let asked_at = self.now();
         let loaded = loader().await;
-        let took = self.now().since(now);
+        let at = self.now();
         let fresh = match (loaded, looked.fallback) {
-            (Ok(loaded), _) => self.describe(key, loaded, took),
+            (Ok(loaded), _) => self.describe(key, loaded, at.since(asked_at)),
             (Err(error), Some(fallback)) => {
                 self.failed(key, error);
                 let brought = self.settle(held, key, fallback, None);
@@ -216,12 +217,13 @@ impl<V: Send + Sync + 'static> Inner<V> {
         self.flights.forgive(key);
         // What is there may stay, where it is a newer version.
         self.local.set_failed(key, false);
-        Ok(self.settle(held, key, fresh, looked.begun_micros))
+        Ok(self.settle(held, key, Seen { fresh, at }, looked.begun_micros))
     }
 
-    fn settle(&self, held: Held<V>, key: &Key, fresh: Fresh<V>, begun_micros: Option<u64>) -> Brought<V> {
+    fn settle(&self, held: Held<V>, key: &Key, seen: Seen<V>, begun_micros: Option<u64>) -> Brought<V> {
         let good_until = self.local.generation();
-        let kept = held.settle(key, fresh.clone());
+        let Seen { fresh, at } = seen;
+        let kept = held.settle(key, fresh.clone(), at);
         Brought { fresh, kept, good_until, begun_micros }
     }
 
@@ -306,8 +308,8 @@ struct ToShare<V> {
 
 /// What is served of a value that is not kept.
 fn unkept<V>(fresh: Fresh<V>, freshness: Freshness) -> Cached<V> {
-    let Fresh { value, version, source, age, .. } = fresh;
-    Cached { value, age, freshness, source, version, generation: 0 }
+    let Fresh { value, version, source, age, transit, .. } = fresh;
+    Cached { value, age: age.saturating_add(transit), freshness, source, version, generation: 0 }
 }
 
 /// Boxes a caller's loader, its error made one that all who wait can share.

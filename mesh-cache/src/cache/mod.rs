@@ -26,7 +26,7 @@ pub(crate) use held::Held;
 pub use stats::CacheStats;
 use stats::Counters;
 pub(crate) use stats::count;
-pub(crate) use tiered::Tiered;
+pub(crate) use tiered::{Seen, Tiered};
 use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
 
@@ -226,15 +226,17 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// is kept here.
     pub async fn offer(&self, key: &Key, found: Found<V>) -> bool {
         let inner = &self.inner;
-        let held = Held::begin(inner);
+        let (held, asked_at) = (Held::begin(inner), inner.now());
         let begun_micros = inner.time_of_tier(key).await;
+        let now = inner.now();
+        let found = Found { age: found.age.saturating_add(now.since(asked_at)), ..found };
         let as_of =
             begun_micros.map(|micros| micros.saturating_sub(found.age.as_micros().try_into().unwrap_or(u64::MAX)));
         let version = as_of.filter(|_| found.version == Version::NONE).map(|index| Version { epoch: OFFERED, index });
         let found = Found { version: version.unwrap_or(found.version), ..found };
         let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
         inner.flights.forgive(key);
-        let is_kept = matches!(held.settle(key, fresh.clone()), Kept::Stored(_));
+        let is_kept = matches!(held.settle(key, fresh.clone(), now), Kept::Stored(_));
         if let Some(begun_micros) = begun_micros.filter(|_| is_kept) {
             inner.share(key, &fresh, begun_micros).await;
         }

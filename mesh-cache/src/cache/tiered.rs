@@ -36,9 +36,15 @@ pub(crate) struct Looked<V> {
     /// The tier's time, before anything else is read.
     pub(crate) begun_micros: Option<u64>,
     /// What may be kept as it is.
-    pub(crate) good: Option<Fresh<V>>,
+    pub(crate) good: Option<Seen<V>>,
     /// What may be served if the origin fails.
-    pub(crate) fallback: Option<Fresh<V>>,
+    pub(crate) fallback: Option<Seen<V>>,
+}
+
+/// A value as it was described at a moment, by which it grows older.
+pub(crate) struct Seen<V> {
+    pub(crate) fresh: Fresh<V>,
+    pub(crate) at: Instant,
 }
 
 impl<V> Looked<V> {
@@ -104,11 +110,13 @@ impl<V: Send + Sync + 'static> Inner<V> {
         });
         let is_trusted = trust == Trust::Sealed || tiered.is_some_and(|tiered| tiered.trusts_hints);
         let mut looked = Looked::nothing(None);
-        if is_trusted && is_better && fresh.age < self.config.lifetimes.fresh {
-            looked.good = Some(fresh);
+        let seen = Seen { fresh, at: now };
+        if is_trusted && is_better && seen.fresh.age < self.config.lifetimes.fresh {
+            looked.good = Some(seen);
         } else if is_better && (is_trusted || here.is_none()) {
             // A hint takes the place of nothing.
-            looked.fallback = Some(Fresh { stands_in: true, ..fresh });
+            let Seen { fresh, at } = seen;
+            looked.fallback = Some(Seen { fresh: Fresh { stands_in: true, ..fresh }, at });
         }
         looked
     }

@@ -86,7 +86,7 @@ impl<V> From<Found<V>> for Loaded<V> {
 pub struct Cached<V> {
     /// The value; `None` where the origin said that there is none.
     pub value: Option<Arc<V>>,
-    /// How long ago it was true.
+    /// How long ago it was true, at most: counted from when it was asked for.
     pub age: Duration,
     /// How much it can be relied on.
     pub freshness: Freshness,
@@ -139,7 +139,7 @@ impl<V> Hit<V> {
         self.freshness
     }
 
-    /// How long ago it was true.
+    /// How long ago it was true, at most: counted from when it was asked for.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.record.age(self.now)

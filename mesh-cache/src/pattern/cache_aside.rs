@@ -38,8 +38,7 @@ use std::fmt;
 
 use mesh_core::time::Instant;
 
-use crate::cache::{Cache, Cached, Held, Loaded, count};
-use crate::entry::Fresh;
+use crate::cache::{Cache, Cached, Held, Loaded, Seen, count};
 use crate::key::Key;
 use crate::local::Kept;
 
@@ -86,9 +85,9 @@ impl<V: Send + Sync + 'static> CacheAside<V> {
         let (held, looked) = loop {
             let held = Held::begin(inner);
             let mut looked = inner.look(key).await;
-            let Some(good) = looked.good.take() else { break (held, looked) };
+            let Some(Seen { fresh: good, at }) = looked.good.take() else { break (held, looked) };
             count(&inner.counters.tier_hits);
-            match held.settle(key, good.clone()) {
+            match held.settle(key, good.clone(), at) {
                 // Something changed while the answer was on its way: the next one knows of it.
                 Kept::Overtaken => count(&inner.counters.overtaken),
                 kept @ (Kept::Stored(_) | Kept::Older(_) | Kept::Refused(_) | Kept::Spent) => {
@@ -129,7 +128,7 @@ pub struct Filling<V: Send + Sync + 'static> {
     /// The second tier's time before the origin was read.
     begun_micros: Option<u64>,
     /// What the second tier has for when the origin fails.
-    fallback: Option<Fresh<V>>,
+    fallback: Option<Seen<V>>,
 }
 
 impl<V: Send + Sync + 'static> Filling<V> {
@@ -146,10 +145,11 @@ impl<V: Send + Sync + 'static> Filling<V> {
     pub async fn fill(self, loaded: impl Into<Loaded<V>>) -> Result<Cached<V>, Overtaken> {
         let Self { cache, key, held, began_at, begun_micros, .. } = self;
         let inner = &cache.inner;
-        let took = inner.environment.clock.now().since(began_at);
+        let now = inner.environment.clock.now();
+        let took = now.since(began_at);
         let fresh = inner.describe(&key, loaded.into(), took);
         inner.local.set_failed(&key, false);
-        let kept = held.settle(&key, fresh.clone());
+        let kept = held.settle(&key, fresh.clone(), now);
         let to_share = begun_micros.filter(|_| matches!(kept, Kept::Stored(_)) && fresh.value.is_some());
         if matches!(kept, Kept::Overtaken) {
             count(&inner.counters.overtaken);
@@ -169,7 +169,7 @@ impl<V: Send + Sync + 'static> Filling<V> {
         let inner = &cache.inner;
         inner.local.set_failed(&key, true);
         match fallback {
-            Some(fallback) => match held.settle(&key, fallback.clone()) {
+            Some(Seen { fresh: fallback, at }) => match held.settle(&key, fallback.clone(), at) {
                 Kept::Overtaken => None,
                 kept @ (Kept::Stored(_) | Kept::Older(_) | Kept::Refused(_) | Kept::Spent) => {
                     Some(inner.landed(fallback, kept))

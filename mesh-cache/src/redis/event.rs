@@ -31,8 +31,8 @@ pub enum LinkEvent {
         /// Which ones.
         keys: Keys,
     },
-    /// Changes are not told any more: forget everything. Also where the reader was too far behind to be told more; an
-    /// [`LinkEvent::Up`] of the same epoch follows then.
+    /// Changes are not told any more: forget everything. Also where the reader was too far behind to be told more, and
+    /// while the server is busy with a script; an [`LinkEvent::Up`] of the same epoch follows then.
     Down {
         /// Of which connection.
         epoch: Epoch,
@@ -149,6 +149,14 @@ impl Hub {
         let mut state = lock(&self.state);
         if state.up.take_if(|up| *up == epoch).is_some() {
             self.tell(&mut state, &LinkEvent::Down { epoch });
+        }
+    }
+
+    /// The connection of `epoch`, which stands, tells of changes again, if it did not.
+    pub(crate) fn resume(&self, epoch: Epoch) {
+        let is_mute = lock(&self.state).up.is_none();
+        if is_mute {
+            self.up(epoch);
         }
     }
 

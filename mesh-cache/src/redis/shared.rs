@@ -22,7 +22,7 @@ use super::error::RedisError;
 use super::event::{Hub, Relay};
 use super::link::{LinkCounters, LinkInput};
 use super::push::{Keys, Push};
-use super::reason::{DownReason, Epoch};
+use super::reason::{DownReason, Epoch, Unfit};
 use crate::env::Environment;
 
 #[derive(Debug)]
@@ -228,6 +228,9 @@ impl Call<'_> {
 
     fn judged(&self, error: RedisError) -> RedisError {
         if let Some(unfit) = error.unfit() {
+            if unfit == Unfit::Busy {
+                self.shared.hub.down(self.epoch);
+            }
             self.shared.signal(LinkInput::Unfit { epoch: self.epoch, unfit });
         }
         error

@@ -250,7 +250,8 @@ impl SecondTier for RedisTier {
     }
 
     fn listen(&self) -> Box<dyn Listener> {
-        Box::new(RedisListener { tier: self.clone(), events: self.client.events(), pending: VecDeque::new() })
+        let (tier, events) = (self.clone(), self.client.events());
+        Box::new(RedisListener { tier, events, pending: VecDeque::new(), begun: 0 })
     }
 }
 
@@ -265,6 +266,8 @@ struct RedisListener {
     tier: RedisTier,
     events: LinkEvents,
     pending: VecDeque<News>,
+    /// How often it began to hear. A connection does not tell: whoever was too far behind begins anew on the same one.
+    begun: u64,
 }
 
 impl Listener for RedisListener {
@@ -276,7 +279,8 @@ impl Listener for RedisListener {
                 }
                 match self.events.next().await {
                     Some(LinkEvent::Up { epoch }) => {
-                        self.pending.push_back(News::Hearing(epoch.get()));
+                        self.begun += 1;
+                        self.pending.push_back(News::Hearing(self.begun));
                         self.tier.repay(epoch).await;
                     }
                     Some(LinkEvent::Down { .. }) => return News::Deaf,
