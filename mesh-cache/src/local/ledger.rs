@@ -131,11 +131,6 @@ impl<V> Ledger<V> {
         std::mem::take(&mut self.gone)
     }
 
-    /// Every key with its record, in the order in which they came.
-    pub(super) fn each(&self, mut visit: impl FnMut(&Key, &Arc<Record<V>>)) {
-        self.slots.iter().flatten().for_each(|slot| visit(slot.key(), &slot.record()));
-    }
-
     fn make_room(&mut self, table: &Table<V>, caps: &Caps, need: Need<'_>, now: Instant) -> Result<(), NoRoom> {
         while self.entries() + need.slots > caps.entries_max {
             let victim = self.victim(need.key, now, false).ok_or(NoRoom::Full)?;

@@ -94,10 +94,6 @@ impl<V> Local<V> {
         }
     }
 
-    pub(crate) const fn lifetimes(&self) -> &Lifetimes {
-        &self.lifetimes
-    }
-
     /// What is kept under `key`, and what it is worth. Takes no lock and allocates nothing.
     pub(crate) fn read(&self, key: &str, now: Instant) -> Option<(Guard<Arc<Record<V>>>, State)> {
         let record = self.table.read(key)?;
@@ -119,11 +115,6 @@ impl<V> Local<V> {
     pub(crate) fn begin(&self) -> Ticket {
         let mut ledger = self.ledger();
         Ticket { epoch: self.heard(), begun: ledger.fence.begin() }
-    }
-
-    /// Whether nothing that has one of `marks` changed since the load of `ticket` began.
-    pub(crate) fn admits(&self, ticket: &Ticket, marks: &Marks) -> bool {
-        self.ledger().fence.admits(&ticket.begun, marks)
     }
 
     /// A load brought `fresh`, which is kept unless it may be out of date.
@@ -213,11 +204,6 @@ impl<V> Local<V> {
             generation: ledger.fence.generation(),
             evictions: ledger.evictions,
         }
-    }
-
-    /// Every key with its record, in the order in which they came.
-    pub(crate) fn each(&self, visit: impl FnMut(&Key, &Arc<Record<V>>)) {
-        self.ledger().each(visit);
     }
 
     fn store(
