@@ -4,7 +4,7 @@
 //! marks only, which are hashes, so no name of a caller's is ever told. Watermarks are followed by the server's tracking
 //! of the prefix `{prefix}:v1:w:`: whoever sets one need do nothing else. Every key has a lifetime.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,12 +12,14 @@ use std::time::Duration;
 use ::redis::{Cmd, Pipeline, Value, cmd};
 use mesh_core::port::{BoxFuture, Clock};
 use mesh_core::service::ConfigError;
-use mesh_core::time::{Instant, saturating_nanos};
+use mesh_core::time::saturating_nanos;
 
 use super::client::LinkState;
 use super::config::RedisConfig;
 use super::error::RedisError;
 use super::event::{LinkEvent, LinkEvents};
+use super::lua::{INVALIDATE, STORE};
+use super::owed::{Debt, Owed};
 use super::push::Keys;
 use super::reason::Epoch;
 use super::route::RedisClient;
@@ -53,22 +55,6 @@ pub struct RedisTier {
 struct Names {
     entry: Arc<str>,
     watermark: Arc<str>,
-}
-
-/// What this process invalidated lately: told again when the connection is new, since a server that failed over may
-/// have lost what it acknowledged, and one that was away was not told.
-#[derive(Debug, Default)]
-struct Owed {
-    by_mark: BTreeMap<Mark, Debt>,
-    /// The connection that was told what its server may not know.
-    repaid: Option<Epoch>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Debt {
-    reach: Reach,
-    since: Instant,
-    is_told: bool,
 }
 
 impl RedisTier {
@@ -299,35 +285,6 @@ impl Names {
     }
 }
 
-impl Owed {
-    /// Remembers a debt, in the place of an earlier one of the same scope.
-    fn note(&mut self, mark: Mark, debt: Debt) {
-        if self.by_mark.len() >= OWED_MAX {
-            self.by_mark.retain(|_, other| other.is_due(debt.since));
-        }
-        // Whoever is not told for want of room was told that others may not know.
-        if self.by_mark.len() < OWED_MAX || self.by_mark.contains_key(&mark) {
-            self.by_mark.insert(mark, debt);
-        }
-    }
-
-    /// What is to be told on the connection `epoch`, unless it was told already.
-    fn due(&mut self, epoch: Epoch, now: Instant) -> Vec<(Mark, Reach)> {
-        if self.repaid.is_some_and(|repaid| repaid >= epoch) {
-            return Vec::new();
-        }
-        self.repaid = Some(epoch);
-        self.by_mark.retain(|_, debt| debt.is_due(now));
-        self.by_mark.iter().map(|(mark, debt)| (*mark, debt.reach)).collect()
-    }
-}
-
-impl Debt {
-    fn is_due(&self, now: Instant) -> bool {
-        !self.is_told || now.since(self.since) < RETOLD
-    }
-}
-
 fn get(name: &str) -> Box<Cmd> {
     let mut get = cmd("GET");
     get.arg(name);
@@ -397,53 +354,6 @@ fn tier_error(error: &RedisError) -> TierError {
     TierError::new(kind, format!("failed: {error}"))
 }
 
-/// Keeps an entry unless its scope changed after its load began, or a newer version is there. KEYS: entry, watermark.
-/// ARGV: when its load began, its bytes, its version as 16 bytes, both lifetimes in ms.
-///
-/// A watermark from the future, which no server of ours wrote, is put right. The versions are compared byte by byte:
-/// Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. Offsets are those of
-/// `crate::seal`, counted from 0 as GETRANGE does.
-const STORE: &str = r"
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local begun = tonumber(ARGV[1])
-if begun > now + 1000000 or now - begun > 60000000 then return 0 end
-local watermark = redis.pcall('GET', KEYS[2])
-watermark = type(watermark) == 'string' and tonumber(watermark) or nil
-if watermark and watermark == watermark then
-  if watermark > now + 1000000 then
-    redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', ARGV[5])
-    return 0
-  end
-  if begun <= watermark then return 0 end
-end
-local head = redis.pcall('GETRANGE', KEYS[1], 0, 32)
-if type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
-  and string.sub(head, 18, 25) == string.sub(ARGV[3], 1, 8) then
-  for at = 1, 8 do
-    local there, new = string.byte(head, 25 + at), string.byte(ARGV[3], 8 + at)
-    if there > new then return -1 end
-    if there < new then break end
-  end
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-return 1
-";
-
-/// Sets a watermark to now, later than it was, and takes away the entry of its name. KEYS: watermark, entry. ARGV: its
-/// lifetime in ms.
-const INVALIDATE: &str = r"
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local watermark = redis.pcall('GET', KEYS[1])
-watermark = type(watermark) == 'string' and tonumber(watermark) or nil
-if watermark and watermark >= now and watermark <= now + 1000000 then now = watermark + 1 end
-now = string.format('%.0f', now)
-redis.call('SET', KEYS[1], now, 'PX', ARGV[1])
-redis.call('DEL', KEYS[2])
-return now
-";
-
 /// The most bytes of an entry that are read, less one: an envelope of the longest payload that the default limits allow
 /// is shorter.
 const ENTRY_BYTES_MAX: usize = 1024 * 1024;
@@ -453,7 +363,3 @@ const ENTRY_KEPT_MAX: Duration = Duration::from_secs(4 * 86_400);
 const WATERMARK_KEPT: Duration = Duration::from_secs(4 * 86_400 + 3_600);
 /// How long an entry's own is: the entry is taken away with it, and what was begun a minute ago is not stored any more.
 const ENTRY_WATERMARK_KEPT: Duration = Duration::from_secs(120);
-/// How long after it was told a change is told again to a new connection.
-const RETOLD: Duration = Duration::from_secs(10);
-/// How many changes are remembered for that.
-const OWED_MAX: usize = 16_384;
