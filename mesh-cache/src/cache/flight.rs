@@ -253,7 +253,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 count(&self.counters.older);
                 Cached::of(&record, self.worth(&record), now)
             }
-            Kept::Refused(_) => {
+            Kept::Refused => {
                 count(&self.counters.refused);
                 unkept(fresh, Freshness::Fresh)
             }

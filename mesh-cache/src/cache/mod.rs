@@ -182,7 +182,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 count(&inner.counters.older);
                 false
             }
-            Kept::Refused(_) | Kept::Overtaken => {
+            Kept::Refused | Kept::Overtaken => {
                 count(&inner.counters.refused);
                 false
             }
@@ -212,7 +212,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let is_kept = match kept {
             Kept::Stored(_) => true,
             // For want of room: others may have some.
-            Kept::Refused(_) => false,
+            Kept::Refused => false,
             Kept::Older(_) | Kept::Overtaken | Kept::Spent => return told.map(|_| false),
         };
         if let Some(watermark) = told? {

@@ -35,14 +35,9 @@ pub(super) enum Gone<V> {
     Slot(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Slot<V>>),
 }
 
-/// Why an entry was not kept.
+/// An entry was not kept: it weighs more than all may together, or nothing may go for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoRoom {
-    /// It weighs more than all may together.
-    TooHeavy,
-    /// Nothing may go for it.
-    Full,
-}
+pub(super) struct NoRoom;
 
 impl<V> Ledger<V> {
     pub(super) fn new(journal_max: usize) -> Self {
@@ -79,7 +74,7 @@ impl<V> Ledger<V> {
     ) -> Result<(), NoRoom> {
         if record.weight > caps.bytes_max {
             self.remove_key(table, key);
-            return Err(NoRoom::TooHeavy);
+            return Err(NoRoom);
         }
         let present = table.slot(key.as_str());
         let (before, slots) = present.as_ref().map_or((0, 1), |slot| (slot.record().weight, 0));
@@ -133,13 +128,13 @@ impl<V> Ledger<V> {
 
     fn make_room(&mut self, table: &Table<V>, caps: &Caps, need: Need<'_>, now: Instant) -> Result<(), NoRoom> {
         while self.entries() + need.slots > caps.entries_max {
-            let victim = self.victim(need.key, now, false).ok_or(NoRoom::Full)?;
+            let victim = self.victim(need.key, now, false).ok_or(NoRoom)?;
             self.evict(table, victim, now);
             self.evictions.for_entries += 1;
         }
         while self.bytes - need.before + need.weight > caps.bytes_max {
             let victim = self.victim(need.key, now, false).or_else(|| self.victim(need.key, now, true));
-            self.evict(table, victim.ok_or(NoRoom::Full)?, now);
+            self.evict(table, victim.ok_or(NoRoom)?, now);
             self.evictions.for_bytes += 1;
         }
         Ok(())

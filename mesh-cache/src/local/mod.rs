@@ -15,12 +15,11 @@ use arc_swap::Guard;
 use mesh_core::time::Instant;
 
 use ledger::Ledger;
-pub(crate) use ledger::NoRoom;
 use table::Table;
 
 use crate::entry::{Epoch, Fresh, Record, Stamp, State};
 use crate::fence::Begun;
-use crate::key::{Key, Mark, Marks};
+use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
 
 /// What the first tier may hold. Both caps hold at every moment.
@@ -66,7 +65,7 @@ pub(crate) enum Kept<V> {
     /// It is not: a newer version is here already, which is this.
     Older(Arc<Record<V>>),
     /// It is not: there is no room.
-    Refused(NoRoom),
+    Refused,
     /// It is not: it is past its time already.
     Spent,
 }
@@ -230,8 +229,8 @@ impl<V> Local<V> {
         let stored = ledger.store(&self.table, &self.caps, key, record, now);
         match (stored, self.table.slot(key.as_str())) {
             (Ok(()), Some(slot)) => Kept::Stored(Arc::clone(&slot.record())),
-            (Ok(()), None) => Kept::Refused(NoRoom::Full),
-            (Err(no_room), _) => Kept::Refused(no_room),
+            (Ok(()), None) => Kept::Refused,
+            (Err(_), _) => Kept::Refused,
         }
     }
 

@@ -90,7 +90,7 @@ impl<V: Send + Sync + 'static> CacheAside<V> {
             match held.settle(key, good.clone(), at) {
                 // Something changed while the answer was on its way: the next one knows of it.
                 Kept::Overtaken => count(&inner.counters.overtaken),
-                kept @ (Kept::Stored(_) | Kept::Older(_) | Kept::Refused(_) | Kept::Spent) => {
+                kept @ (Kept::Stored(_) | Kept::Older(_) | Kept::Refused | Kept::Spent) => {
                     return Aside::Hit(inner.landed(good, kept));
                 }
             }
@@ -171,7 +171,7 @@ impl<V: Send + Sync + 'static> Filling<V> {
         match fallback {
             Some(Seen { fresh: fallback, at }) => match held.settle(&key, fallback.clone(), at) {
                 Kept::Overtaken => None,
-                kept @ (Kept::Stored(_) | Kept::Older(_) | Kept::Refused(_) | Kept::Spent) => {
+                kept @ (Kept::Stored(_) | Kept::Older(_) | Kept::Refused | Kept::Spent) => {
                     Some(inner.landed(fallback, kept))
                 }
             },

@@ -49,6 +49,8 @@ mod connect;
 mod error;
 mod event;
 pub mod link;
+mod lua;
+mod owed;
 mod push;
 mod reason;
 mod route;
