@@ -113,6 +113,8 @@ pub(crate) struct Fresh<V> {
     /// What it counts towards the cap on bytes.
     pub(crate) weight: u64,
     pub(crate) load_time: Option<Duration>,
+    /// It is used only because the origin fails.
+    pub(crate) stands_in: bool,
 }
 
 impl<V> Clone for Fresh<V> {
@@ -168,6 +170,8 @@ impl<V> Record<V> {
             let until = until(lifetimes.absent);
             (until, until, until)
         };
+        // However young it says that it is.
+        let fresh_until = if fresh.stands_in { now } else { fresh_until };
         Self {
             value: fresh.value,
             version: fresh.version,
@@ -183,7 +187,7 @@ impl<V> Record<V> {
             dead_at,
             marks: fresh.marks,
             weight: fresh.weight,
-            failed: AtomicBool::new(false),
+            failed: AtomicBool::new(fresh.stands_in),
         }
     }
 

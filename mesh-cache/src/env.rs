@@ -24,13 +24,36 @@ pub struct Environment {
     pub entropy: Arc<dyn Entropy>,
     /// Opens connections.
     pub dial: Arc<dyn Dial>,
+    /// Tells the date, for what outlasts the process. No decision but the age of a file hangs on it.
+    pub wall: Arc<dyn WallClock>,
+}
+
+/// Tells the date.
+pub trait WallClock: std::fmt::Debug + Send + Sync {
+    /// Milliseconds since 1970, as far as anybody set the clock right.
+    fn unix_millis(&self) -> u64;
+}
+
+/// The system's wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemWallClock;
+
+impl WallClock for SystemWallClock {
+    fn unix_millis(&self) -> u64 {
+        wall_clock_nanos() / 1_000_000
+    }
 }
 
 impl Environment {
     /// The real world: tokio's clock, the operating system's entropy, TCP.
     #[must_use]
     pub fn system() -> Self {
-        Self { clock: Arc::new(TokioClock::new()), entropy: Arc::new(OsEntropy::new()), dial: Arc::new(TcpDial::new()) }
+        Self {
+            clock: Arc::new(TokioClock::new()),
+            entropy: Arc::new(OsEntropy::new()),
+            dial: Arc::new(TcpDial::new()),
+            wall: Arc::new(SystemWallClock),
+        }
     }
 }
 
@@ -40,18 +63,30 @@ impl Default for Environment {
     }
 }
 
-/// Tokio's clock, counted from the creation of this value; it stands still while tokio's time is paused.
+/// Tokio's clock; it stands still while tokio's time is paused.
+///
+/// It shows [`TokioClock::START`] when it is made, and not zero: what is older than the process must have a time too.
 #[derive(Clone, Copy, Debug)]
 pub struct TokioClock {
     epoch: tokio::time::Instant,
+    start: Instant,
 }
 
 impl TokioClock {
-    /// A clock that shows zero now.
+    /// What a clock shows that was just made: 366 days, longer than anything is kept.
+    pub const START: Instant = Instant::from_nanos(366 * 86_400 * 1_000_000_000);
+
+    /// A clock that shows [`TokioClock::START`] now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::showing(Self::START)
+    }
+
+    /// A clock that shows `start` now.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
-    pub fn new() -> Self {
-        Self { epoch: tokio::time::Instant::now() }
+    pub fn showing(start: Instant) -> Self {
+        Self { epoch: tokio::time::Instant::now(), start }
     }
 }
 
@@ -63,7 +98,7 @@ impl Default for TokioClock {
 
 impl Clock for TokioClock {
     fn now(&self) -> Instant {
-        Instant::from_nanos(saturating_nanos(self.epoch.elapsed()))
+        self.start + self.epoch.elapsed()
     }
 }
 
@@ -139,8 +174,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_clock_follows_tokios_time_when_it_is_paused() {
         let clock = TokioClock::new();
-        assert_eq!(clock.now(), Instant::ZERO);
+        assert_eq!(clock.now(), TokioClock::START);
         tokio::time::advance(std::time::Duration::from_millis(250)).await;
-        assert_eq!(clock.now(), Instant::from_millis(250));
+        assert_eq!(clock.now(), TokioClock::START + std::time::Duration::from_millis(250));
     }
 }

@@ -83,9 +83,9 @@ impl Error for OriginError {
     }
 }
 
-/// Other processes may not have been told of an invalidation. In this process it was carried out.
+/// Other processes may not have been told of an invalidation yet. In this process it was carried out.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("invalidated in this process; others may go on with what they have until it expires")]
+#[error("invalidated in this process; others may go on with what they have until they can be told")]
 pub struct NotTold {
     /// Why they may not have been told.
     #[source]

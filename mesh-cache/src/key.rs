@@ -240,7 +240,13 @@ impl Marks {
         Self(marks.into())
     }
 
-    /// These as those call them who share `namespace`.
+    /// These as they are called in a tier that the caches of `namespace` share.
+    #[must_use]
+    pub fn shared_in(&self, namespace: &str) -> Self {
+        self.within(Mark::of_namespace(namespace))
+    }
+
+    /// These as those call them who share the namespace of that mark.
     pub(crate) fn within(&self, namespace: Mark) -> Self {
         Self(self.0.iter().map(|mark| mark.within(namespace)).collect())
     }

@@ -15,6 +15,7 @@ mod key;
 mod lifetimes;
 mod local;
 mod memory_tier;
+pub mod pattern;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod seal;
@@ -29,7 +30,7 @@ pub use cache::{Cache, CacheBuilder, CacheStats, Cached, Found, Hit, Loaded};
 pub use config::{CacheConfig, FailureBackoff};
 pub use dial::{Dial, Stream, TcpDial};
 pub use entry::{Freshness, Source, Version};
-pub use env::{Environment, OsEntropy, TokioClock};
+pub use env::{Environment, OsEntropy, SystemWallClock, TokioClock, WallClock};
 pub use error::{LoadError, NotTold, OriginError};
 pub use key::{Key, Mark, Marks, Prefix, Scope, Tag};
 pub use lifetimes::Lifetimes;

@@ -48,6 +48,28 @@ pub trait SecondTier: Debug + Send + Sync {
     fn listen(&self) -> Box<dyn Listener>;
 }
 
+impl<T: SecondTier + ?Sized> SecondTier for std::sync::Arc<T> {
+    fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
+        (**self).fetch(marks)
+    }
+
+    fn watermarks<'a>(&'a self, marks: &'a [Mark]) -> BoxFuture<'a, Result<Vec<Watermark>, TierError>> {
+        (**self).watermarks(marks)
+    }
+
+    fn store<'a>(&'a self, store: Store<'a>) -> BoxFuture<'a, Result<Stored, TierError>> {
+        (**self).store(store)
+    }
+
+    fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
+        (**self).invalidate(mark, reach)
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        (**self).listen()
+    }
+}
+
 /// How many entries a mark may stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {

@@ -6,10 +6,8 @@ mod support;
 use std::time::Duration;
 
 use mesh_cache::{Cache, Cached, Found, Freshness, Key, LoadError, Scope};
-use tokio::time::Instant;
-
 use support::origin::{Origin, Says};
-use support::{builder, cache, environment, key, ms, pass, secs, settle};
+use support::{Stopwatch, builder, cache, environment, key, ms, pass, secs, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_an_error_to_everybody_and_the_next_load_is_as_good_as_any() {
@@ -143,14 +141,14 @@ async fn while_the_origin_is_left_alone_what_there_is_is_served() {
 async fn waits(cache: &Cache<u64>, origin: &Origin, key: &Key, count: usize) -> Vec<Duration> {
     let mut waits = Vec::new();
     let mut loads = origin.loads();
-    let mut began = Instant::now();
+    let mut began = Stopwatch::default();
     while waits.len() < count {
         let _ = cache.get_or_load(key, origin.loader()).await;
         if origin.loads() > loads {
             if loads > 0 {
                 waits.push(began.elapsed());
             }
-            (loads, began) = (origin.loads(), Instant::now());
+            (loads, began) = (origin.loads(), Stopwatch::default());
         }
         tokio::time::advance(ms(10)).await;
     }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use mesh_cache::mesh_core::port::BoxFuture;
 use mesh_cache::{Cache, Cached, LoadError};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use support::origin::{Origin, Says};
-use support::{cache, cache_with, key, ms, pass, secs, settle};
+use support::{Stopwatch, cache, cache_with, key, ms, pass, secs, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_callers_wait_for_one_load() {
@@ -28,7 +28,7 @@ async fn a_thousand_callers_wait_for_one_load() {
 #[tokio::test(start_paused = true)]
 async fn keys_are_loaded_side_by_side() {
     let (cache, origin) = (cache(), slow_origin());
-    let began = Instant::now();
+    let began = Stopwatch::default();
     let callers: Vec<_> = (0..50).map(|number| call(&cache, &origin, &format!("k{number}"))).collect();
     for caller in callers {
         assert_eq!(value(caller.await.unwrap()), Some(7));
@@ -56,7 +56,7 @@ async fn a_first_caller_who_is_not_polled_any_more_holds_nobody_up() {
     let (cache, origin, key) = (cache(), slow_origin(), key("k"));
     let mut leader: BoxFuture<'_, _> = Box::pin(cache.get_or_load(&key, origin.loader()));
     assert!(timeout(Duration::ZERO, &mut leader).await.is_err());
-    let began = Instant::now();
+    let began = Stopwatch::default();
     let other = cache.get_or_load(&key, origin.loader()).await;
     assert_eq!((value(other), began.elapsed(), origin.loads()), (Some(7), ms(100), 1));
     assert_eq!(value(leader.await), Some(7));
@@ -76,19 +76,19 @@ async fn callers_who_are_less_patient_than_the_load_still_fill_the_cache() {
 #[tokio::test(start_paused = true)]
 async fn every_caller_keeps_a_deadline_of_its_own() {
     let (cache, origin) = (cache(), slow_origin());
-    let began = Instant::now();
+    let began = Stopwatch::default();
     let callers: Vec<_> = (1..=20)
         .map(|number| {
             let (cache, loader, key) = (cache.clone(), origin.loader(), key("k"));
             tokio::spawn(async move {
                 let served = timeout(ms(number * 9), cache.get_or_load(&key, loader)).await;
-                (served.is_ok(), Instant::now())
+                (served.is_ok(), began.elapsed())
             })
         })
         .collect();
     for (caller, number) in callers.into_iter().zip(1..) {
         let (is_served, at) = caller.await.unwrap();
-        assert_eq!((is_served, at - began), (number * 9 > 100, ms((number * 9).min(100))));
+        assert_eq!((is_served, at), (number * 9 > 100, ms((number * 9).min(100))));
     }
 }
 
@@ -96,7 +96,7 @@ async fn every_caller_keeps_a_deadline_of_its_own() {
 async fn a_load_that_takes_too_long_is_given_up_for_everybody() {
     let (cache, origin) = (cache(), slow_origin());
     origin.takes(secs(3_600));
-    let began = Instant::now();
+    let began = Stopwatch::default();
     let callers: Vec<_> = (0..10).map(|_| call(&cache, &origin, "k")).collect();
     for caller in callers {
         let error = caller.await.unwrap().unwrap_err();
@@ -109,7 +109,7 @@ async fn a_load_that_takes_too_long_is_given_up_for_everybody() {
 async fn only_so_many_loads_are_under_way() {
     let cache = cache_with(|config| config.loads_max = NonZeroU32::new(3).unwrap());
     let origin = slow_origin();
-    let began = Instant::now();
+    let began = Stopwatch::default();
     let callers: Vec<_> = (0..10).map(|number| call(&cache, &origin, &format!("k{number}"))).collect();
     for caller in callers {
         assert_eq!(value(caller.await.unwrap()), Some(7));
@@ -122,7 +122,7 @@ async fn waiting_for_a_turn_counts_for_the_loads_deadline() {
     let cache = cache_with(|config| config.loads_max = NonZeroU32::MIN);
     let origin = slow_origin();
     origin.takes(secs(3));
-    let began = Instant::now();
+    let began = Stopwatch::default();
     let callers = ["a", "b"].map(|name| call(&cache, &origin, name));
     let [first, second] = callers;
     assert_eq!(value(first.await.unwrap()), Some(7));

@@ -6,7 +6,7 @@ mod support;
 use mesh_cache::{Cached, Found, Freshness, LoadError, Source};
 
 use support::origin::{Origin, Says};
-use support::{builder, cache, cache_with, config, environment, key, lifetimes, ms, pass, secs, settle};
+use support::{Stopwatch, builder, cache, cache_with, config, environment, key, lifetimes, ms, pass, secs, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_value_is_fresh_until_its_time_and_its_age_is_told() {
@@ -61,7 +61,7 @@ async fn past_its_staleness_it_is_served_only_after_a_load_failed() {
     assert!(cache.get("k").is_none(), "nobody knows yet that it cannot be renewed");
     origin.says(Says::Fails);
     origin.takes(ms(50));
-    let began = tokio::time::Instant::now();
+    let began = Stopwatch::default();
     let served = cache.get_or_load(&key, origin.loader()).await.unwrap();
     assert_eq!(began.elapsed(), ms(50), "the load was waited for");
     assert_eq!(shown(&served), (Some(1), Freshness::StaleOnError, 30_050));

@@ -33,7 +33,7 @@ proptest! {
         for (pause, input) in steps {
             run.pass(Duration::from_millis(pause));
             // Half of the inputs concern the connection or attempt of the moment.
-            let input = if run.now.as_nanos() % 2 == 0 { current(input, &run) } else { input };
+            let input = if run.now.as_nanos().is_multiple_of(2) { current(input, &run) } else { input };
             run.put(input);
             watch.follow(&mut run);
         }

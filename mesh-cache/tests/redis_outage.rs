@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use mesh_cache::redis::{RedisConfig, RedisError};
 use redis::Value;
-use redis_support::{FakeRedis, Plan, get, link_to, ready_within, until, why};
-use tokio::time::Instant;
+use redis_support::{FakeRedis, Plan, Stopwatch, get, link_to, ready_within, until, why};
 
 const SOON: Duration = Duration::from_secs(3);
 
@@ -28,7 +27,7 @@ async fn a_half_open_connection_is_replaced_after_three_time_outs() {
     ready_within(&link, SOON).await;
     let old = fake.last();
     old.freeze();
-    let began = Instant::now();
+    let began = Stopwatch::start();
     for _ in 0..3 {
         assert_eq!(get(&link, "a").await, Err(RedisError::Timeout(Duration::from_millis(50))));
     }
@@ -54,10 +53,36 @@ async fn a_silent_handshake_ends_at_the_connect_deadline() {
     let fake = FakeRedis::new();
     fake.plan([Plan::Mute]);
     let link = link_to(&fake, RedisConfig::default(), &[]);
-    let began = Instant::now();
+    let began = Stopwatch::start();
     assert_eq!(ready_within(&link, SOON).await, 2);
     assert!((2000..2101).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     until("the silent connection is closed", || fake.open() == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_took_too_long_is_closed_at_once_and_not_when_the_next_one_begins() {
+    let fake = FakeRedis::new();
+    fake.plan([Plan::Mute]);
+    let mut config = RedisConfig::default();
+    (config.link.retry, config.link.retry_max) = (Duration::from_mins(10), Duration::from_mins(10));
+    let link = link_to(&fake, config, &[]);
+    until("it took too long", || link.stats().link.connect_failures == 1).await;
+    let mute = fake.last();
+    let began = Stopwatch::start();
+    until("the silent connection is closed", || mute.is_closed()).await;
+    assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_dialler_panics_the_link_is_closed_and_nobody_waits_for_it() {
+    let fake = FakeRedis::new();
+    fake.plan([Plan::Serve, Plan::Panic]);
+    let link = link_to(&fake, RedisConfig::default(), &[]);
+    ready_within(&link, SOON).await;
+    fake.last().close();
+    until("the link is closed", || why(&link) == "closed").await;
+    assert!(tokio::time::timeout(SOON, link.ready()).await.unwrap().is_err());
+    link.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,19 +91,19 @@ async fn in_an_outage_of_nine_seconds_no_call_waits_longer_than_its_deadline() {
         let fake = FakeRedis::new();
         let link = link_to(&fake, RedisConfig::default(), &[]);
         ready_within(&link, SOON).await;
-        fake.from_now_on(plan);
+        fake.plan_for_good(plan);
         fake.last().freeze();
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let mut failures = Vec::new();
         while began.elapsed() < Duration::from_secs(9) {
-            let asked = Instant::now();
+            let asked = Stopwatch::start();
             failures.push(get(&link, "a").await.unwrap_err().name());
             assert!(asked.elapsed() <= Duration::from_millis(51), "{plan:?}: {:?}", asked.elapsed());
             tokio::time::advance(Duration::from_millis(20)).await;
         }
         failures.dedup();
         assert_eq!(failures, ["timeout", "down"], "{plan:?}: only the first calls wait at all");
-        fake.from_now_on(Plan::Serve);
+        fake.plan_for_good(Plan::Serve);
         ready_within(&link, Duration::from_secs(14)).await;
         assert!(get(&link, "a").await.is_ok());
     }
@@ -95,7 +120,7 @@ async fn a_reset_in_the_middle_of_a_reply_fails_the_calls_under_way_at_once() {
         fake.answer(|_| None);
         fake.last().reset();
     };
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let (one, other, ()) = tokio::join!(one, other, reset);
     assert_eq!((one, other), (Err(RedisError::Disconnected), Err(RedisError::Disconnected)));
     assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
@@ -110,7 +135,7 @@ async fn calls_under_way_fail_at_once_when_the_connection_is_given_up() {
     let link = link_to(&fake, RedisConfig::default(), &[]);
     ready_within(&link, SOON).await;
     fake.last().freeze();
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let reply = link.query(redis::cmd("GET").arg("a"), Duration::from_secs(60)).await;
     assert_eq!(reply, Err(RedisError::Disconnected));
     assert!(began.elapsed() <= Duration::from_millis(1510), "a PING a second, and half of one for its answer");
@@ -245,6 +270,7 @@ async fn a_link_ends_with_its_last_clone_and_when_it_is_closed() {
     drop(link);
     assert!(get(&clone, "a").await.is_ok());
     clone.close().await;
+    assert_eq!(why(&clone), "closed");
     assert_eq!(get(&clone, "a").await.unwrap_err().to_string(), "there is no connection to Redis: closed");
     until("the connection is closed", || fake.open() == 0).await;
     assert!(matches!((events.next().await, events.next().await), (Some(_), Some(_))));

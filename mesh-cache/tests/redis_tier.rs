@@ -244,8 +244,12 @@ async fn watermarks_that_make_no_sense_keep_out_and_are_put_right() {
     until_shared(&server, 1).await;
     let entry = server.command(&["KEYS", "mesh:v1:e:*"]).await.unwrap().items()[0].text().unwrap().to_string();
     let name = entry.replace(":e:", ":w:");
-    for poison in ["nan", "inf", "-5", "1e308", "99999999999999999", "garbage", ""] {
-        server.command(&["SET", &name, poison]).await.unwrap();
+    for poison in ["inf", "-inf", "-5", "1e308", "99999999999999999", "garbage"] {
+        server.command(&["DEL", &name]).await.unwrap();
+        match poison {
+            "garbage" => server.command(&["SET", &name, poison]).await.unwrap(),
+            score => server.command(&["ZADD", &name, score, "t"]).await.unwrap(),
+        };
         let two = Process::start(&server.url()).await;
         assert_eq!(two.read("a", 2).await.value.as_deref(), Some(&2), "{poison:?}");
         two.cache.invalidate(&Scope::Key(Key::new("a").unwrap())).await.unwrap();
@@ -290,7 +294,7 @@ async fn the_larger_version_stays_whoever_stores_last() {
 #[tokio::test]
 async fn the_rights_that_are_documented_suffice() {
     let rights = "user mesh on >pw resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +select +ping \
-                  +client|tracking +time +get +getrange +set +del +evalsha +script|load";
+                  +client|tracking +time +getrange +set +del +zadd +zscore +pexpire +evalsha +script|load";
     let server = RedisServer::builder().acl(&[rights, "user default off"]).start().await;
     let url = format!("redis://mesh:pw@{}", server.address());
     let (one, two) = (Process::start(&url).await, Process::start(&url).await);

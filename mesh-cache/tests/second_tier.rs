@@ -10,6 +10,7 @@ use std::time::Duration;
 use mesh_cache::{Cache, Cached, Environment, Found, Freshness, Key, MemoryTier, Prefix, Scope, Source, Tag};
 
 use support::origin::{Origin, Says};
+use support::tiers::Frail;
 use support::{environment, key, ms, pass, secs, settle, sharing};
 
 const KEY: &str = "discovery/dc1/api";
@@ -172,6 +173,25 @@ async fn what_is_published_everybody_has() {
     let served = b.load(&origin).await;
     assert_eq!((shown(&served), served.source), ((Some(2), Freshness::Fresh, 0), Source::SecondTier));
     assert_eq!(a.0.get(KEY).unwrap().source(), Source::Inserted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_published_gives_way_to_what_others_change_meanwhile() {
+    let frail = Frail::new(memory_tier());
+    let (a, b) = (sharing(frail.clone(), environment(1)), Process::new(&frail.tier, environment(2)).await);
+    settle().await;
+    frail.answers_after(ms(50));
+    let publishing = {
+        let a = a.clone();
+        tokio::spawn(async move { a.publish(&key(KEY), Found::new(1)).await })
+    };
+    pass(ms(20)).await;
+    b.0.publish(&key(KEY), Found::new(2)).await.unwrap();
+    pass(ms(30)).await;
+    assert!(!publishing.await.unwrap().unwrap(), "it is not kept");
+    assert!(a.get(KEY).is_none(), "the news overtook the answer");
+    let served = a.get_or_load(&key(KEY), Origin::new(Says::Fails).loader()).await.unwrap();
+    assert_eq!(shown(&served), (Some(2), Freshness::Fresh, 80), "30 ms there, and 50 ms on its way");
 }
 
 #[tokio::test(start_paused = true)]

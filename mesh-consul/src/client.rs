@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use mesh_core::service::{ConfigError, ServiceName};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -220,6 +221,15 @@ impl Consul {
         partition.map_or(request.clone(), |partition| request.param("partition", partition))
     }
 
+    /// What tells its answers to `options` apart from those that others are given; holds a hash of the token.
+    pub(crate) fn identity(&self, options: &QueryOptions) -> String {
+        let token = self.token();
+        let token = token.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        let digest = Sha256::new().chain_update((token.len() as u64).to_be_bytes()).chain_update(token);
+        let digest = digest.chain_update(format!("{options:?}")).finalize();
+        digest.iter().take(16).fold("consul:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    }
+
     fn token(&self) -> Option<HeaderValue> {
         self.inner.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -305,8 +315,9 @@ pub(crate) fn read_listing(
     } else {
         health::decode(service, &answer.body, vantage)
     };
-    let listing = listing
+    let mut listing = listing
         .map_err(|error| ConsulError::new("read health", Cause::Decode(error.to_string().into())).caused_by(error))?;
+    listing.age = answer.meta.staleness();
     if listing.unusable > 0 {
         let (unusable, reason) = (listing.unusable, listing.reason.as_deref().unwrap_or_default());
         tracing::warn!(%service, unusable, reason, "entries of Consul's list cannot be used");

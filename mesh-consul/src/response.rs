@@ -40,6 +40,13 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// How long ago the answer was true for certain. A server that is out of touch with its leader tells what it heard
+    /// last; an agent whose cache answers counts from when it lost its servers.
+    #[must_use]
+    pub fn staleness(&self) -> Duration {
+        self.last_contact.max(self.age.unwrap_or_default())
+    }
+
     /// What `headers` say.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {

@@ -287,6 +287,25 @@ const HEALTH: &str = "/v1/health/service/web";
 const PASSING: mesh_consul::mesh_core::snapshot::RegistryStatus =
     mesh_consul::mesh_core::snapshot::RegistryStatus::Passing;
 
+#[tokio::test]
+async fn the_age_of_what_an_agents_cache_says_is_told_with_it() {
+    let server = MockServer::start().await;
+    let aged = |seconds: &str| {
+        indexed(list(&["a"]), 7).insert_header("X-Cache", "HIT").insert_header("Age", seconds.to_owned().as_str())
+    };
+    Mock::given(path(HEALTH)).and(query_param_is_missing("index")).respond_with(aged("5")).mount(&server).await;
+    let silent = aged("6").set_delay(Duration::from_millis(50));
+    Mock::given(path(HEALTH)).and(query_param("index", "7")).respond_with(silent).mount(&server).await;
+    let mut watch = follow(&server);
+    for age in [5, 6] {
+        let WatchEvent::Snapshot(resolution) = watch.next().await else { panic!("a list") };
+        assert_eq!((resolution.snapshot.len(), resolution.age), (1, Duration::from_secs(age)));
+    }
+    let registry = ConsulRegistry::new(Consul::new(config(&server.uri())).unwrap());
+    let resolved = registry.resolve(&name("web")).await.unwrap();
+    assert_eq!(resolved.age, Duration::from_secs(5));
+}
+
 fn follow(server: &MockServer) -> ServiceWatch {
     watch(&Consul::new(config(&server.uri())).expect("a client"))
 }

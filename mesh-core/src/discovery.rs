@@ -29,11 +29,19 @@ pub struct DiscoveryConfig {
     /// checks again; 0 believes at once.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub outage_hold: Duration,
+    /// How old a list may be that the registry sends and still be what it says now. Default 10 s: what is older came out
+    /// of a cache whose keeper lost its registry, and counts as what was said last.
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
+    pub age_max: Duration,
 }
 
 impl Default for DiscoveryConfig {
     fn default() -> Self {
-        Self { empty_hold: Duration::from_secs(30), outage_hold: Duration::from_secs(10) }
+        Self {
+            empty_hold: Duration::from_secs(30),
+            outage_hold: Duration::from_secs(10),
+            age_max: Duration::from_secs(10),
+        }
     }
 }
 
@@ -44,6 +52,11 @@ pub enum Freshness {
     /// The registry has not answered yet; nothing is served.
     #[default]
     Pending,
+    /// The registry has not answered yet; this is what was remembered of it.
+    Recalled {
+        /// When it was true; time that went by before the process began is left out where its clock cannot say it.
+        as_of: Instant,
+    },
     /// The registry is watched, and this is what it says.
     Live,
     /// The registry cannot be reached; this is what it said last.
@@ -74,6 +87,8 @@ pub(crate) struct Discovery {
     served: Arc<Snapshot>,
     known: bool,
     answered: bool,
+    /// Since when what is served has been true, where nobody but a memory says so.
+    recalled: Option<Instant>,
     confirmed_at: Instant,
     lost_since: Option<Instant>,
     doubt: Option<Doubt>,
@@ -93,6 +108,7 @@ impl Discovery {
             served: Arc::new(Snapshot::default()),
             known: false,
             answered: false,
+            recalled: None,
             confirmed_at: Instant::ZERO,
             lost_since: None,
             doubt: None,
@@ -101,15 +117,29 @@ impl Discovery {
 
     /// The registry sent a list.
     pub(crate) fn observe(&mut self, now: Instant, resolution: Resolution) -> Change {
-        self.hear(now);
+        let as_of = now - resolution.age;
+        if resolution.age > self.config.age_max {
+            self.lost_since.get_or_insert(as_of);
+        } else {
+            self.hear(now);
+        }
         if let Some((meanwhile, hold)) = self.doubt(&resolution).filter(|(_, hold)| !hold.is_zero()) {
             let since = self.doubt.as_ref().map_or(now, |doubt| doubt.since);
             self.doubt = Some(Doubt { since, said: resolution, hold });
             return meanwhile.map_or(Change::Nothing, |meanwhile| self.accept(meanwhile));
         }
         self.doubt = None;
-        self.confirmed_at = now;
+        self.confirmed_at = as_of;
         self.accept(resolution)
+    }
+
+    /// Somebody remembers a list of a registry that has not answered yet.
+    pub(crate) fn recall(&mut self, as_of: Instant, snapshot: Arc<Snapshot>) -> Change {
+        if self.answered || snapshot.is_empty() {
+            return Change::Nothing;
+        }
+        (self.served, self.known, self.recalled) = (snapshot, true, Some(as_of));
+        Change::Served
     }
 
     /// The registry said that nothing changed.
@@ -155,18 +185,19 @@ impl Discovery {
         self.known
     }
 
-    pub(crate) const fn has_answered(&self) -> bool {
-        self.answered
+    /// Whether there is anything to serve, by the registry's word or by a memory of it.
+    pub(crate) const fn has_list(&self) -> bool {
+        self.answered || self.recalled.is_some()
     }
 
     /// When the registry last said or confirmed what is served.
     pub(crate) fn confirmed_at(&self) -> Option<Instant> {
-        self.answered.then_some(self.confirmed_at)
+        if self.answered { Some(self.confirmed_at) } else { self.recalled }
     }
 
     pub(crate) fn freshness(&self) -> Freshness {
         match (self.answered, self.lost_since, &self.doubt) {
-            (false, ..) => Freshness::Pending,
+            (false, ..) => self.recalled.map_or(Freshness::Pending, |as_of| Freshness::Recalled { as_of }),
             (true, Some(since), _) => Freshness::Stale { since },
             (true, None, Some(doubt)) => Freshness::Doubted { since: doubt.since },
             (true, None, None) => Freshness::Live,
@@ -198,7 +229,7 @@ impl Discovery {
 
     fn accept(&mut self, resolution: Resolution) -> Change {
         let same = self.answered && self.known == resolution.known && self.served == resolution.snapshot;
-        self.answered = true;
+        (self.answered, self.recalled) = (true, None);
         self.known = resolution.known;
         if same {
             return Change::Nothing;

@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 use core::fmt::Debug;
 use core::future::Future;
 use core::pin::Pin;
+use core::time::Duration;
 
 pub use error::{ErrorSource, RegistryError, StateChange};
 
@@ -83,6 +84,12 @@ pub trait Registry: Debug + Send + Sync {
         Box::pin(core::future::pending())
     }
 
+    /// What tells its answers about `service` apart from those that another registry, or another's token, is given:
+    /// caches that several processes share keep them apart by it. It holds no secret; a hash of one will do.
+    fn identity(&self, _service: &ServiceName) -> String {
+        String::new()
+    }
+
     /// Whether the registry runs health checks itself. Where it does not, those who discover an instance run
     /// the check that its entry carries.
     fn runs_checks(&self) -> bool;
@@ -116,6 +123,10 @@ impl<R: Registry + ?Sized> Registry for Arc<R> {
 
     fn doubts<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, ()> {
         (**self).doubts(instance)
+    }
+
+    fn identity(&self, service: &ServiceName) -> String {
+        (**self).identity(service)
     }
 
     fn runs_checks(&self) -> bool {
@@ -156,18 +167,27 @@ pub struct Resolution {
     /// Whether an empty list is certain. It is in the process's own registry; one behind a network may answer
     /// with too few instances (a restart, lost permissions), and discovery then distrusts a sudden void.
     pub authoritative: bool,
+    /// How long ago this was true: zero but where the answer came out of somebody's cache, or from a server that has not
+    /// heard from its leader since.
+    pub age: Duration,
 }
 
 impl Resolution {
     /// The answer of a registry whose word is certain, such as one in the process.
     #[must_use]
     pub const fn certain(snapshot: Arc<Snapshot>, known: bool) -> Self {
-        Self { snapshot, known, authoritative: true }
+        Self { snapshot, known, authoritative: true, age: Duration::ZERO }
     }
 
     /// The answer of a registry that may be mistaken, such as one behind a network.
     #[must_use]
     pub const fn heard(snapshot: Arc<Snapshot>, known: bool) -> Self {
-        Self { snapshot, known, authoritative: false }
+        Self { snapshot, known, authoritative: false, age: Duration::ZERO }
+    }
+
+    /// The same, as it was `age` ago.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        Self { age, ..self }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::balance::PickError;
-use mesh_core::discovery::Freshness::{self, Doubted, Live, Pending, Stale};
+use mesh_core::discovery::Freshness::{self, Doubted, Live, Pending, Recalled, Stale};
 use mesh_core::machine::{Machine, ServiceEvent, ServiceInput, ServiceMachineConfig};
 use mesh_core::port::Resolution;
 use mesh_core::snapshot::{Entry, RegistryStatus, Snapshot};
@@ -26,6 +26,51 @@ fn nothing_is_served_before_the_registry_has_answered() {
     rig.observe(heard(fleet_of(1)));
     assert_eq!(rig.state(), (vec![0], Live, Some(rig.now)));
     assert_eq!(rig.changes(), [(Pending, Live)]);
+}
+
+#[test]
+fn what_is_remembered_is_served_until_the_registry_answers_and_not_afterwards() {
+    let mut rig = Rig::new(ServiceMachineConfig::default());
+    rig.pass(ms(10_000));
+    let as_of = rig.now - ms(4_000);
+    rig.tell(recalled(2, ms(4_000)));
+    assert_eq!(rig.state(), (vec![0, 1], Recalled { as_of }, Some(as_of)));
+    assert_eq!(rig.usable(), [0, 1]);
+    rig.tell(ServiceInput::Lost);
+    rig.tell(ServiceInput::Confirmed);
+    assert_eq!(rig.state(), (vec![0, 1], Recalled { as_of }, Some(as_of)), "nobody said that it is still so");
+    rig.observe(heard(fleet_of(3)));
+    assert_eq!(rig.state(), (vec![0, 1, 2], Live, Some(rig.now)));
+    rig.tell(recalled(1, ms(1)));
+    assert_eq!(rig.state(), (vec![0, 1, 2], Live, Some(rig.now)), "the registry's word is better than a memory");
+    assert_eq!(rig.changes(), [(Pending, Recalled { as_of }), (Recalled { as_of }, Live)]);
+}
+
+#[test]
+fn an_empty_memory_says_nothing_and_an_empty_registry_is_doubted_against_one() {
+    let mut rig = Rig::new(ServiceMachineConfig::default());
+    rig.tell(recalled(0, ms(1)));
+    assert_eq!(rig.state(), (vec![], Pending, None));
+    rig.tell(recalled(2, ms(0)));
+    let as_of = rig.now;
+    rig.observe(unknown());
+    assert_eq!(rig.state(), (vec![0, 1], Recalled { as_of }, Some(as_of)), "a registry that restarts knows nobody yet");
+    rig.pass(HOLD);
+    assert_eq!(rig.state(), (vec![], Live, Some(rig.now)));
+}
+
+#[test]
+fn a_list_out_of_a_cache_that_is_cut_off_is_not_called_live() {
+    let mut rig = Rig::new(ServiceMachineConfig::default());
+    rig.pass(ms(60_000));
+    let aged = |age| heard(fleet_of(2)).aged(age);
+    rig.observe(aged(ms(9_000)));
+    assert_eq!(rig.state(), (vec![0, 1], Live, Some(rig.now - ms(9_000))));
+    rig.observe(aged(ms(30_000)));
+    let since = rig.now - ms(30_000);
+    assert_eq!(rig.state(), (vec![0, 1], Stale { since }, Some(since)));
+    rig.tell(ServiceInput::Confirmed);
+    assert_eq!(rig.state(), (vec![0, 1], Live, Some(rig.now)));
 }
 
 #[test]
@@ -307,6 +352,11 @@ fn fleet_of(count: u16) -> Vec<Entry> {
 
 fn all_of(count: u16, status: RegistryStatus) -> Vec<Entry> {
     (0..count).map(|number| entry(number, status)).collect()
+}
+
+/// A memory of `count` instances that is `age` old.
+fn recalled(count: u16, age: Duration) -> ServiceInput {
+    ServiceInput::Recalled { snapshot: Arc::new(Snapshot::new(fleet_of(count))), age }
 }
 
 /// A registry that forgot the name.

@@ -205,10 +205,17 @@ fn input() -> impl Strategy<Value = Input> {
     let members = prop::collection::vec((0..6_u16, kind()), 0..6);
     let list =
         (any::<bool>(), any::<bool>(), members).prop_map(|(certain, known, members)| list(certain, known, members));
+    let members = prop::collection::vec((0..6_u16, kind()), 0..6);
+    let recalled = members.prop_map(|members| {
+        let snapshot =
+            Arc::new(Snapshot::new(members.into_iter().map(|(number, kind)| listed(number, kind)).collect()));
+        ServiceInput::Recalled { snapshot, age: ms(700) }
+    });
     let number = 0..6_u16;
     let load = number.clone().prop_map(|number| ServiceInput::Load(key(number), LoadReport::default().in_flight(3)));
     prop_oneof![
         6 => list,
+        1 => recalled.prop_map(Input::World),
         1 => Just(Input::World(ServiceInput::Confirmed)),
         2 => Just(Input::Twice(ServiceInput::Lost)),
         1 => Just(Input::Twice(ServiceInput::Sweep)),

@@ -1,18 +1,24 @@
 //! How a mesh is put together.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use mesh_cache::seal::Sealer;
+use mesh_cache::second::SecondTier;
 use mesh_core::balance::Strategy;
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::port::Registry;
 use mesh_core::recorder::{NoRecorder, Recorder};
+#[cfg(feature = "redis")]
+use mesh_core::service::ConfigError;
 use mesh_core::service::ServiceName;
 
 use crate::config::MeshConfig;
 use crate::error::BuildError;
+use crate::memory::Memory;
 use crate::registry::MemoryRegistry;
-use crate::service_mesh::{Inner, ServiceMesh};
+use crate::service_mesh::{Fleet, Inner, ServiceMesh};
 use mesh_cache::Environment;
 
 /// Puts a [`ServiceMesh`] together. What is left out is the embedded default: a registry in this process, the
@@ -25,6 +31,17 @@ pub struct ServiceMeshBuilder {
     registry: Option<Arc<dyn Registry>>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
+    sealer: Sealer,
+    shared: Shared,
+}
+
+/// What the fleet shares.
+#[derive(Debug)]
+enum Shared {
+    Nothing,
+    Tier(Arc<dyn SecondTier>),
+    #[cfg(feature = "redis")]
+    Redis(Result<Box<mesh_cache::redis::RedisConfig>, ConfigError>),
 }
 
 impl Default for ServiceMeshBuilder {
@@ -35,6 +52,8 @@ impl Default for ServiceMeshBuilder {
             registry: None,
             environment: Environment::default(),
             recorder: Arc::new(NoRecorder),
+            sealer: Sealer::open_hints(),
+            shared: Shared::Nothing,
         }
     }
 }
@@ -76,6 +95,42 @@ impl ServiceMeshBuilder {
         self
     }
 
+    /// Shares with the fleet what is known of services, in the Redis at `url`: `redis://`, `rediss://`, `unix://`,
+    /// `redis-sentinel://` or `redis-cluster://`. Left out, each process remembers on its own.
+    ///
+    /// While it is away nothing waits for it and nothing fails for it.
+    #[cfg(feature = "redis")]
+    pub fn redis(mut self, url: &str) -> Self {
+        self.shared = Shared::Redis(mesh_cache::redis::RedisConfig::at(url).map(Box::new));
+        self
+    }
+
+    /// As [`ServiceMeshBuilder::redis`], with every number of the connection.
+    #[cfg(feature = "redis")]
+    pub fn redis_config(mut self, config: mesh_cache::redis::RedisConfig) -> Self {
+        self.shared = Shared::Redis(Ok(Box::new(config)));
+        self
+    }
+
+    /// Shares with the fleet what is known of services in a tier of one's own.
+    pub fn second_tier(mut self, tier: impl SecondTier + 'static) -> Self {
+        self.shared = Shared::Tier(Arc::new(tier));
+        self
+    }
+
+    /// Sets the keys that what is shared, and kept on disk, is sealed with. Without them, whoever can write there can
+    /// name the instances that are served while the registry is away.
+    pub fn seal(mut self, sealer: Sealer) -> Self {
+        self.sealer = sealer;
+        self
+    }
+
+    /// Keeps what is known of services in the file at `path`, for a start while everything is down.
+    pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.memory.snapshot = Some(path.into());
+        self
+    }
+
     /// Builds the mesh. Its tasks run on the runtime that its calls are made on.
     ///
     /// # Errors
@@ -86,7 +141,19 @@ impl ServiceMeshBuilder {
             config.validate()?;
         }
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
-        let inner = Inner::new(self.config, self.services, registry, self.environment, self.recorder);
+        let tier: Option<Arc<dyn SecondTier>> = match self.shared {
+            Shared::Nothing => None,
+            Shared::Tier(tier) => Some(tier),
+            #[cfg(feature = "redis")]
+            Shared::Redis(config) => {
+                let prefix = &self.config.memory.namespace;
+                Some(Arc::new(mesh_cache::redis::RedisTier::start(prefix, *config?, &self.environment)?))
+            }
+        };
+        let config = &self.config.memory;
+        let memory = Memory::open(config, tier.clone(), &self.sealer, &registry, &self.environment).await?;
+        let fleet = Fleet { tier, sealer: self.sealer, memory };
+        let inner = Inner::new(self.config, self.services, registry, self.environment, self.recorder, fleet);
         Ok(ServiceMesh::from_inner(inner))
     }
 }

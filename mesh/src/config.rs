@@ -7,6 +7,8 @@ use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::registration::KeeperConfig;
 use mesh_core::service::ConfigError;
 
+use crate::memory::MemoryConfig;
+
 /// How a mesh discovers, balances, checks and registers.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,6 +19,8 @@ pub struct MeshConfig {
     pub service: ServiceMachineConfig,
     /// How registrations are kept.
     pub registration: KeeperConfig,
+    /// What is remembered of services for the time when the registry cannot be asked.
+    pub memory: MemoryConfig,
     /// How long the registry's first word about a service is waited for. Default 5 s.
     #[serde(with = "mesh_core::text::duration")]
     pub discovery_timeout: Duration,
@@ -32,6 +36,7 @@ impl MeshConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.registration.validate()?;
         self.service.validate()?;
+        self.memory.validate()?;
         if self.discovery_timeout.is_zero() {
             return Err(ConfigError::new("discovery_timeout", "0s", "must be longer than zero"));
         }
@@ -44,6 +49,7 @@ impl Default for MeshConfig {
         Self {
             service: ServiceMachineConfig::default(),
             registration: KeeperConfig::default(),
+            memory: MemoryConfig::default(),
             discovery_timeout: Duration::from_secs(5),
             services_max: SERVICES_MAX,
         }

@@ -7,6 +7,7 @@ mod driver;
 mod error;
 mod lease;
 mod local;
+mod memory;
 pub mod probe;
 mod recorder;
 mod registration;
@@ -19,8 +20,9 @@ pub use call::CallPolicy;
 pub use config::MeshConfig;
 pub use error::{BuildError, CallError, DeregisterError, RegisterError, ServiceError};
 pub use lease::Lease;
+pub use memory::MemoryConfig;
 pub use mesh_cache;
-pub use mesh_cache::{Dial, Environment, OsEntropy, Stream, TcpDial, TokioClock};
+pub use mesh_cache::{Dial, Environment, OsEntropy, Stream, SystemWallClock, TcpDial, TokioClock, WallClock};
 #[cfg(feature = "consul")]
 pub use mesh_consul;
 #[cfg(feature = "consul")]

@@ -30,6 +30,8 @@ pub(crate) struct ServiceState {
     pub(crate) confirmed_at: Option<Instant>,
     /// Why the registry cannot be heard, while it cannot.
     pub(crate) lost: Option<RegistryError>,
+    /// Where the list came from that is served until the registry answers.
+    pub(crate) recalled: Option<Source>,
     /// Endpoints that left the view with requests still in flight.
     pub(crate) leaving: Vec<Arc<Endpoint>>,
 }
@@ -99,12 +101,17 @@ pub enum Source {
     Watch,
     /// The same list after the registry was lost or began to be doubted: the last one that was good.
     LastKnownGood,
+    /// What the fleet remembers, because the registry has not answered this process yet.
+    SecondTier,
+    /// What this machine's disk remembers, likewise.
+    Disk,
 }
 
 impl Source {
-    pub(crate) const fn of(freshness: Freshness) -> Self {
-        match freshness {
+    pub(crate) fn of(state: &ServiceState) -> Self {
+        match state.freshness {
             Freshness::Live => Self::Watch,
+            Freshness::Recalled { .. } => state.recalled.unwrap_or(Self::LastKnownGood),
             Freshness::Pending | Freshness::Stale { .. } | Freshness::Doubted { .. } | _ => Self::LastKnownGood,
         }
     }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::flight::Flights;
 use super::stats::Counters;
+use super::untold::{Untold, tell_again};
 use super::{Cache, Inner, Tasks, Tiered, Weigher, hearing};
 use crate::codec::Codec;
 use crate::config::CacheConfig;
@@ -147,12 +148,14 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             config: self.config,
             environment: self.environment,
             tiered,
+            untold: Untold::default(),
             counters: Counters::default(),
         };
         let cache = Cache { inner: Arc::new(inner), tasks: Arc::new(Tasks::default()) };
         if let Some(tiered) = &cache.inner.tiered {
             let listener = tiered.tier.listen();
             cache.tasks.spawn(hearing::hear(Arc::clone(&cache.inner), tiered.space, listener));
+            cache.tasks.spawn(tell_again(Arc::clone(&cache.inner)));
         }
         Ok(cache)
     }

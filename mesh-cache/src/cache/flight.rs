@@ -14,6 +14,7 @@ use mesh_core::port::BoxFuture;
 use tokio::sync::watch;
 
 use super::Inner;
+use super::held::Held;
 use super::stats::count;
 use super::tiered::Seen;
 use super::value::{Cached, Found, Loaded};
@@ -22,14 +23,14 @@ use crate::entry::{Fresh, Freshness, Source, Version};
 use crate::error::LoadError;
 use crate::failure::Failures;
 use crate::key::{Key, Marks};
-use crate::local::{Kept, Ticket};
+use crate::local::Kept;
 
 /// What everybody who waits for a load gets.
-pub(super) type Served<V> = Result<Cached<V>, LoadError>;
+pub(crate) type Served<V> = Result<Cached<V>, LoadError>;
 
 /// How a load ended.
 #[derive(Debug)]
-pub(super) struct Outcome<V> {
+pub(crate) struct Outcome<V> {
     served: Served<V>,
     /// Up to which generation nothing had overtaken it. Between this moment and that at which those who wait are told,
     /// others may still join.
@@ -37,10 +38,10 @@ pub(super) struct Outcome<V> {
 }
 
 /// Where the outcome is waited for.
-pub(super) type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
+pub(crate) type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
 
 /// Loads the value of one key from its origin; called again when what it read changed meanwhile.
-pub(super) type Loader<V> = Box<dyn FnMut() -> BoxFuture<'static, Result<Loaded<V>, LoadError>> + Send>;
+pub(crate) type BoxedLoader<V> = Box<dyn FnMut() -> BoxFuture<'static, Result<Loaded<V>, LoadError>> + Send>;
 
 impl<V> Outcome<V> {
     /// What no change makes wrong: an error, or what is not said to be true.
@@ -51,7 +52,7 @@ impl<V> Outcome<V> {
 
 /// Waits for a load that was joined at the generation `since` or before. `None` is that something changed after the
 /// load had read its origin and before it was joined: its value is not for who joined.
-pub(super) async fn landed<V>(mut landing: Landing<V>, since: u64) -> Option<Served<V>> {
+pub(crate) async fn landed<V>(mut landing: Landing<V>, since: u64) -> Option<Served<V>> {
     match landing.wait_for(Option::is_some).await.as_deref() {
         Ok(Some(outcome)) if outcome.good_until < since => None,
         Ok(Some(outcome)) => Some(outcome.served.clone()),
@@ -132,7 +133,7 @@ pub(super) struct Flight<V: Send + Sync + 'static> {
 
 impl<V: Send + Sync + 'static> Flight<V> {
     /// Loads, keeps, and tells. Its own deadline is the only one.
-    pub(super) async fn run(self, mut loader: Loader<V>) {
+    pub(super) async fn run(self, mut loader: BoxedLoader<V>) {
         let deadline = self.inner.config.load_deadline;
         count(&self.inner.counters.loads);
         let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &mut loader)).await;
@@ -167,37 +168,25 @@ impl<V: Send + Sync + 'static> Drop for Flight<V> {
     }
 }
 
-/// A ticket that is given back however the load ends.
-struct Held<'a, V> {
-    inner: &'a Inner<V>,
-    ticket: Option<Ticket>,
-}
-
-impl<V> Drop for Held<'_, V> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.inner.local.abandon(ticket);
-        }
-    }
-}
-
 impl<V: Send + Sync + 'static> Inner<V> {
     /// Loads the value of `key` until what was read has not changed meanwhile.
-    async fn load(&self, key: &Key, loader: &mut Loader<V>) -> Result<(Outcome<V>, Option<ToShare<V>>), LoadError> {
+    async fn load(
+        self: &Arc<Self>,
+        key: &Key,
+        loader: &mut BoxedLoader<V>,
+    ) -> Result<(Outcome<V>, Option<ToShare<V>>), LoadError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(LoadError::ShutDown) };
         let mut tries_left = self.config.overtaken_max;
         loop {
-            let held = Held { inner: self, ticket: Some(self.local.begin()) };
+            let held = Held::begin(self);
             let Brought { fresh, kept, good_until, begun_micros } = self.load_once(key, loader, held).await?;
-            match kept {
-                Kept::Overtaken => count(&self.counters.overtaken),
-                kept => {
-                    let is_kept = matches!(kept, Kept::Stored(_));
-                    let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
-                    let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
-                    return Ok((Outcome { served: Ok(self.landed(fresh, kept)), good_until }, to_share));
-                }
+            if !matches!(kept, Kept::Overtaken) {
+                let is_kept = matches!(kept, Kept::Stored(_));
+                let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
+                let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
+                return Ok((Outcome { served: Ok(self.landed(fresh, kept)), good_until }, to_share));
             }
+            count(&self.counters.overtaken);
             if tries_left == 0 {
                 return Ok((Outcome::of(Ok(unkept(fresh, Freshness::Stale))), None));
             }
@@ -206,7 +195,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// Reads the second tier, then the origin, and keeps what is good.
-    async fn load_once(&self, key: &Key, loader: &mut Loader<V>, held: Held<'_, V>) -> Result<Brought<V>, LoadError> {
+    async fn load_once(&self, key: &Key, loader: &mut BoxedLoader<V>, held: Held<V>) -> Result<Brought<V>, LoadError> {
         let looked = self.look(key).await;
         if let Some(seen) = looked.good {
             count(&self.counters.tier_hits);
@@ -231,19 +220,15 @@ impl<V: Send + Sync + 'static> Inner<V> {
         Ok(self.settle(held, key, Seen { fresh, at }, looked.begun_micros))
     }
 
-    fn settle(&self, mut held: Held<'_, V>, key: &Key, seen: Seen<V>, begun_micros: Option<u64>) -> Brought<V> {
-        let Seen { fresh, at } = seen;
+    fn settle(&self, held: Held<V>, key: &Key, seen: Seen<V>, begun_micros: Option<u64>) -> Brought<V> {
         let good_until = self.local.generation();
-        let kept = match held.ticket.take() {
-            Some(ticket) => self.local.settle(ticket, key, fresh.clone(), at, self.random()),
-            // Given back already, which nobody does before this.
-            None => Kept::Overtaken,
-        };
+        let Seen { fresh, at } = seen;
+        let kept = held.settle(key, fresh.clone(), at);
         Brought { fresh, kept, good_until, begun_micros }
     }
 
     /// What a loader found, as the first tier keeps it.
-    pub(super) fn describe(&self, key: &Key, loaded: Loaded<V>, took: Duration) -> Fresh<V> {
+    pub(crate) fn describe(&self, key: &Key, loaded: Loaded<V>, took: Duration) -> Fresh<V> {
         let before = self.local.read(key.as_str(), self.now()).map(|(record, _)| record.load_time);
         let load_time = Some(early::smoothed(before, took));
         Fresh { transit: took, ..self.fresh(key, loaded, Source::Origin, load_time) }
@@ -256,11 +241,11 @@ impl<V: Send + Sync + 'static> Inner<V> {
         };
         let weight = self.weigh(key, value.as_deref());
         let marks = Arc::new(Marks::new(key, &tags));
-        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time }
+        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time, stands_in: false }
     }
 
     /// What those who waited are served of what a load brought.
-    fn landed(&self, fresh: Fresh<V>, kept: Kept<V>) -> Cached<V> {
+    pub(crate) fn landed(&self, fresh: Fresh<V>, kept: Kept<V>) -> Cached<V> {
         let now = self.now();
         match kept {
             Kept::Stored(record) => Cached::of(&record, self.worth(&record), now),
@@ -268,7 +253,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 count(&self.counters.older);
                 Cached::of(&record, self.worth(&record), now)
             }
-            Kept::Refused(_) => {
+            Kept::Refused => {
                 count(&self.counters.refused);
                 unkept(fresh, Freshness::Fresh)
             }
@@ -298,7 +283,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// What may be served of `key` after its load failed.
-    pub(super) fn fallback(&self, key: &Key) -> Option<Cached<V>> {
+    pub(crate) fn fallback(&self, key: &Key) -> Option<Cached<V>> {
         let now = self.now();
         let (record, _) = self.local.read(key.as_str(), now)?;
         Some(Cached::of(&record, self.worth(&record), now))
@@ -328,7 +313,7 @@ fn unkept<V>(fresh: Fresh<V>, freshness: Freshness) -> Cached<V> {
 }
 
 /// Boxes a caller's loader, its error made one that all who wait can share.
-pub(super) fn boxed<V, F, Fut, L, E>(mut load: F) -> Loader<V>
+pub(crate) fn boxed<V, F, Fut, L, E>(mut load: F) -> BoxedLoader<V>
 where
     F: FnMut() -> Fut + Send + 'static,
     Fut: Future<Output = Result<L, E>> + Send + 'static,

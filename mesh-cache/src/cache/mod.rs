@@ -3,8 +3,10 @@
 mod builder;
 mod flight;
 mod hearing;
+mod held;
 mod stats;
 mod tiered;
+mod untold;
 mod value;
 
 use std::fmt;
@@ -18,41 +20,46 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use builder::CacheBuilder;
-use flight::{Boarding, Flights, boxed, landed};
+use flight::{Boarding, Flights};
+pub(crate) use flight::{BoxedLoader, Landing, Served, boxed, landed};
+pub(crate) use held::Held;
 pub use stats::CacheStats;
-use stats::{Counters, count};
-pub(crate) use tiered::Tiered;
+use stats::Counters;
+pub(crate) use stats::count;
+pub(crate) use tiered::{Seen, Tiered};
+use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
 
 use crate::config::CacheConfig;
 use crate::early::Early;
-use crate::entry::{Epoch, Freshness, Record, Source, State};
+use crate::entry::{Epoch, Fresh, Freshness, Record, Source, State, Version};
 use crate::env::Environment;
 use crate::error::{LoadError, NotTold};
 use crate::key::{Key, Mark, Scope};
-use crate::local::{Kept, Local, Ticket};
+use crate::local::{Kept, Local};
 
 /// A cache of values of one type, in this process and, where it is given one, in a second tier that others share.
 ///
 /// Cloning it shares it. Its tasks end with [`Cache::shut_down`], or when the last clone is dropped.
 pub struct Cache<V> {
-    inner: Arc<Inner<V>>,
+    pub(crate) inner: Arc<Inner<V>>,
     tasks: Arc<Tasks>,
 }
 
 /// Tasks of a cache, aborted when it is dropped. They hold what they work on, and not these.
-#[derive(Debug, Default)]
-struct Tasks(Mutex<JoinSet<()>>);
+#[derive(Debug)]
+struct Tasks(Mutex<Option<JoinSet<()>>>);
 
 pub(crate) struct Inner<V> {
-    local: Local<V>,
-    config: CacheConfig,
-    environment: Environment,
+    pub(crate) local: Local<V>,
+    pub(crate) config: CacheConfig,
+    pub(crate) environment: Environment,
     flights: Flights<V>,
     turns: Semaphore,
     tiered: Option<Tiered<V>>,
+    untold: Untold,
     weigh: Weigher<V>,
-    counters: Counters,
+    pub(crate) counters: Counters,
     early: Early,
     random: AtomicU64,
 }
@@ -103,6 +110,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         L: Into<Loaded<V>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.get_by(key, || boxed(load)).await
+    }
+
+    /// As [`Cache::get_or_load`], with a loader that is made only when it is needed.
+    pub(crate) async fn get_by(&self, key: &Key, loader: impl FnOnce() -> BoxedLoader<V>) -> Served<V> {
         let inner = &self.inner;
         loop {
             let now = inner.now();
@@ -111,7 +123,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 let cached = Cached::of(&record, freshness, now);
                 if inner.is_to_be_renewed(&record, freshness, now) {
                     drop(record);
-                    self.renew(key, load);
+                    self.renew_by(key, loader);
                 }
                 return Ok(cached);
             }
@@ -124,7 +136,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     }
                 }
                 Boarding::Lead(flight, landing) => {
-                    self.tasks.spawn(flight.run(boxed(load)));
+                    self.tasks.spawn(flight.run(loader()));
                     return landed(landing, 0).await.unwrap_or(Err(LoadError::ShutDown));
                 }
                 Boarding::Refused(error) => {
@@ -143,9 +155,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         L: Into<Loaded<V>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.renew_by(key, || boxed(load));
+    }
+
+    /// As [`Cache::renew`]; returns where the end of the load that is under way then can be waited for.
+    pub(crate) fn renew_by(&self, key: &Key, loader: impl FnOnce() -> BoxedLoader<V>) -> Option<Landing<V>> {
         match self.inner.board(key) {
-            Boarding::Lead(flight, _) => self.tasks.spawn(flight.run(boxed(load))),
-            Boarding::Join(_) | Boarding::Refused(_) => {}
+            Boarding::Lead(flight, landing) => {
+                self.tasks.spawn(flight.run(loader()));
+                Some(landing)
+            }
+            Boarding::Join(landing) => Some(landing),
+            Boarding::Refused(_) => None,
         }
     }
 
@@ -161,7 +182,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 count(&inner.counters.older);
                 false
             }
-            Kept::Refused(_) | Kept::Overtaken => {
+            Kept::Refused | Kept::Overtaken => {
                 count(&inner.counters.refused);
                 false
             }
@@ -170,20 +191,56 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// As [`Cache::insert`], and for every process: what others have of the key is invalidated, and the second tier
-    /// keeps the value.
+    /// keeps the value. It is not kept, either, where others invalidate it meanwhile.
     ///
     /// # Errors
-    /// That others may not have been told; in this process the value is kept.
+    /// That others may not have been told; in this process it is done.
     pub async fn publish(&self, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
+        let held = Held::begin(&self.inner);
+        self.publish_since(held, key, found).await
+    }
+
+    /// As [`Cache::publish`], of a value that is known to be true since `held` was begun, as far as nothing changed.
+    pub(crate) async fn publish_since(&self, held: Held<V>, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
         let inner = &self.inner;
+        let asked_at = inner.now();
         let told = inner.tell(&Scope::Key(key.clone())).await;
         let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
+        let fresh = Fresh { transit: inner.now().since(asked_at), ..fresh };
         inner.flights.forgive(key);
-        let kept = inner.local.insert(key, fresh.clone(), inner.now(), inner.random());
+        let kept = held.insert(key, fresh.clone());
+        let is_kept = match kept {
+            Kept::Stored(_) => true,
+            // For want of room: others may have some.
+            Kept::Refused => false,
+            Kept::Older(_) | Kept::Overtaken | Kept::Spent => return told.map(|_| false),
+        };
         if let Some(watermark) = told? {
             inner.share(key, &fresh, watermark.saturating_add(1)).await;
         }
-        Ok(matches!(kept, Kept::Stored(_)))
+        Ok(is_kept)
+    }
+
+    /// Keeps what its owner knows to be true now, here and in the second tier, and tells nobody that anything changed:
+    /// for what many processes learn from one origin. Of several the one that was true last stays. Returns whether it
+    /// is kept here.
+    pub async fn offer(&self, key: &Key, found: Found<V>) -> bool {
+        let inner = &self.inner;
+        let (held, asked_at) = (Held::begin(inner), inner.now());
+        let begun_micros = inner.time_of_tier(key).await;
+        let now = inner.now();
+        let found = Found { age: found.age.saturating_add(now.since(asked_at)), ..found };
+        let as_of =
+            begun_micros.map(|micros| micros.saturating_sub(found.age.as_micros().try_into().unwrap_or(u64::MAX)));
+        let version = as_of.filter(|_| found.version == Version::NONE).map(|index| Version { epoch: OFFERED, index });
+        let found = Found { version: version.unwrap_or(found.version), ..found };
+        let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
+        inner.flights.forgive(key);
+        let is_kept = matches!(held.settle(key, fresh.clone(), now), Kept::Stored(_));
+        if let Some(begun_micros) = begun_micros.filter(|_| is_kept) {
+            inner.share(key, &fresh, begun_micros).await;
+        }
+        is_kept
     }
 
     /// Invalidates a scope for every process, and returns how many entries went in this one.
@@ -192,12 +249,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// way; and the second tier believes nothing that was read before.
     ///
     /// # Errors
-    /// That others may not have been told; in this process it is done.
+    /// That others may not have been told; in this process it is done. They are told as soon as that can be done.
     pub async fn invalidate(&self, scope: &Scope) -> Result<u64, NotTold> {
         let gone = self.invalidate_here(scope);
-        self.inner.tell(scope).await?;
+        let told = self.inner.tell(scope).await;
         // What was loaded in between may have been read before the others were told.
-        Ok(gone + self.inner.invalidate(scope.mark()))
+        let gone = gone + self.inner.invalidate(scope.mark());
+        told.map(|_| gone)
     }
 
     /// Invalidates a scope in this process only, and returns how many entries went.
@@ -208,9 +266,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.inner.invalidate(scope.mark())
     }
 
-    /// Begins to fill `key` by hand: to be called before the first read of what it is to be filled with.
-    pub(crate) fn begin(&self) -> Ticket {
-        self.inner.local.begin()
+    /// Whether something is kept under `key` that may be served as it is.
+    pub(crate) fn serves(&self, key: &Key) -> bool {
+        matches!(self.inner.local.read(key.as_str(), self.inner.now()), Some((_, State::Serve(_))))
+    }
+
+    /// What is kept of `key` may be wrong everywhere: it goes here at once, and others are told as soon as can be.
+    pub(crate) fn doubt(&self, key: &Key) {
+        let scope = Scope::Key(key.clone());
+        self.invalidate_here(&scope);
+        if self.inner.tiered.is_some() {
+            drop(self.inner.untold.begin(scope.mark(), scope.reach()));
+        }
     }
 
     /// Whether invalidations by other processes are heard; also where there are no other processes to hear.
@@ -228,8 +295,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Ends its tasks, loads under way included, and waits until they have ended. Entries are served on as they are.
     pub async fn shut_down(&self) {
         self.inner.flights.shut_down();
-        let mut tasks = std::mem::take(&mut *self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.shutdown().await;
+        let tasks = self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut tasks) = tasks {
+            tasks.shutdown().await;
+        }
     }
 }
 
@@ -276,17 +345,33 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Tells the second tier that a scope changed, and returns its watermark, if there is a second tier.
     async fn tell(&self, scope: &Scope) -> Result<Option<u64>, NotTold> {
         let Some(tiered) = &self.tiered else { return Ok(None) };
-        let told = tiered.tier.invalidate(scope.mark().within(tiered.space), scope.reach()).await;
-        told.map(Some).map_err(|source| {
-            self.unanswered(&source);
-            NotTold { source }
-        })
+        let telling = self.untold.begin(scope.mark(), scope.reach());
+        match tiered.tier.invalidate(scope.mark().within(tiered.space), scope.reach()).await {
+            Ok(watermark) => {
+                telling.heard();
+                Ok(Some(watermark))
+            }
+            Err(source) => {
+                self.unanswered(&source);
+                Err(NotTold { source })
+            }
+        }
+    }
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self(Mutex::new(Some(JoinSet::new())))
     }
 }
 
 impl Tasks {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tasks) = &mut *tasks else {
+            // Shut down. It is dropped without having begun, once the lock is open again.
+            return;
+        };
         // What a task that panicked has to say, those who waited for it were told.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
@@ -304,6 +389,9 @@ impl<V> fmt::Debug for Cache<V> {
         f.debug_struct("Cache").field("fill", &self.inner.local.fill()).finish_non_exhaustive()
     }
 }
+
+/// The count in which versions of what was offered stand: the tier's time, in microseconds.
+const OFFERED: u64 = u64::MAX;
 
 /// What an entry takes besides its key and its value: its places in the tables, counted on x86-64.
 const ENTRY_BYTES: u64 = 320;

@@ -32,19 +32,19 @@ pub(crate) struct Tiered<V> {
 }
 
 /// What a look at the second tier came to.
-pub(super) struct Looked<V> {
+pub(crate) struct Looked<V> {
     /// The tier's time, before anything else is read.
-    pub(super) begun_micros: Option<u64>,
+    pub(crate) begun_micros: Option<u64>,
     /// What may be kept as it is.
-    pub(super) good: Option<Seen<V>>,
+    pub(crate) good: Option<Seen<V>>,
     /// What may be served if the origin fails.
-    pub(super) fallback: Option<Seen<V>>,
+    pub(crate) fallback: Option<Seen<V>>,
 }
 
 /// A value as it was described at a moment, by which it grows older.
-pub(super) struct Seen<V> {
-    pub(super) fresh: Fresh<V>,
-    pub(super) at: Instant,
+pub(crate) struct Seen<V> {
+    pub(crate) fresh: Fresh<V>,
+    pub(crate) at: Instant,
 }
 
 impl<V> Looked<V> {
@@ -65,7 +65,7 @@ enum Unusable {
 
 impl<V: Send + Sync + 'static> Inner<V> {
     /// Looks for `key` in the second tier, if there is one.
-    pub(super) async fn look(&self, key: &Key) -> Looked<V> {
+    pub(crate) async fn look(&self, key: &Key) -> Looked<V> {
         let Some(tiered) = &self.tiered else { return Looked::nothing(None) };
         let marks = Marks::new(key, &[]);
         let asked_at = self.now();
@@ -78,6 +78,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         };
         let begun_micros = Some(fetched.now_micros);
         match tiered.open(key, &marks, fetched, self.config.tier_skew_max).await {
+            Ok(Some(Found { fresh, .. })) if self.untold.has_any(fresh.marks.all()) => Looked::nothing(begun_micros),
             Ok(Some(found)) => Looked { begun_micros, ..self.judge(key, found, asked_at) },
             Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(begun_micros),
             Err(Unusable::Unanswered(error)) => {
@@ -100,6 +101,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         fresh.age = fresh.age.saturating_add(now.since(asked_at));
         fresh.weight = self.weigh(key, fresh.value.as_deref());
         let here = self.local.read(key.as_str(), now);
+        fresh.load_time = here.as_ref().map(|(record, _)| record.load_time);
         let is_better = here.as_ref().is_none_or(|(record, state)| match record.compare(fresh.age, now) {
             Reading::Later => true,
             // That nothing has changed since is news where nothing is heard.
@@ -113,13 +115,26 @@ impl<V: Send + Sync + 'static> Inner<V> {
             looked.good = Some(seen);
         } else if is_better && (is_trusted || here.is_none()) {
             // A hint takes the place of nothing.
-            looked.fallback = Some(seen);
+            let Seen { fresh, at } = seen;
+            looked.fallback = Some(Seen { fresh: Fresh { stands_in: true, ..fresh }, at });
         }
         looked
     }
 
+    /// The second tier's time, before `key` is put there; `None` where there is no tier, or no answer.
+    pub(super) async fn time_of_tier(&self, key: &Key) -> Option<u64> {
+        let tiered = self.tiered.as_ref()?;
+        match tiered.tier.fetch(&Marks::new(key, &[]).within(tiered.space)).await {
+            Ok(fetched) => Some(fetched.now_micros),
+            Err(error) => {
+                self.unanswered(&error);
+                None
+            }
+        }
+    }
+
     /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
-    pub(super) async fn share(&self, key: &Key, fresh: &Fresh<V>, begun_micros: u64) {
+    pub(crate) async fn share(&self, key: &Key, fresh: &Fresh<V>, begun_micros: u64) {
         let (Some(tiered), Some(value)) = (&self.tiered, &fresh.value) else { return };
         let lifetimes = &self.config.lifetimes;
         let keep_for = (lifetimes.fresh + lifetimes.stale + lifetimes.stale_on_error).saturating_sub(fresh.age);
@@ -180,7 +195,8 @@ impl<V> Tiered<V> {
         let opened = self.sealer.unseal(&place, &bytes, fetched.now_micros, &self.limits);
         let opened = opened.map_err(|error| Unusable::Refused(error.to_string()))?;
         let header = opened.header;
-        if !is_current(header.written_at_micros, &fetched.watermarks, skew) {
+        let is_whole = fetched.watermarks.len() == marks.all().len();
+        if !is_whole || !is_current(header.written_at_micros, &fetched.watermarks, skew) {
             return Err(Unusable::OutOfDate);
         }
         let all = marks.with(header.marks.iter().map(|bits| Mark::from_bits(*bits)));
@@ -204,6 +220,7 @@ impl<V> Tiered<V> {
             weight: 0,
             transit: Duration::ZERO,
             load_time: None,
+            stands_in: false,
         };
         Ok(Some(Found { fresh, trust: opened.trust }))
     }

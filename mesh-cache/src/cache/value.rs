@@ -11,7 +11,7 @@ use crate::entry::{Freshness, Record, Source, Version};
 use crate::key::Tag;
 
 /// What a loader found at the origin.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Loaded<V> {
     /// A value.
     Found(Found<V>),
@@ -20,12 +20,27 @@ pub enum Loaded<V> {
 }
 
 /// A value with what its origin says of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Found<V> {
     pub(crate) value: Arc<V>,
     pub(crate) version: Version,
     pub(crate) age: Duration,
     pub(crate) tags: Vec<Tag>,
+}
+
+impl<V> Clone for Loaded<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Found(found) => Self::Found(found.clone()),
+            Self::Absent => Self::Absent,
+        }
+    }
+}
+
+impl<V> Clone for Found<V> {
+    fn clone(&self) -> Self {
+        Self { value: Arc::clone(&self.value), tags: self.tags.clone(), ..*self }
+    }
 }
 
 impl<V> Found<V> {

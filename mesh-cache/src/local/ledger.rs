@@ -21,20 +21,23 @@ pub(super) struct Ledger<V> {
     order: Sieve,
     by_mark: BTreeSet<(Mark, u32)>,
     bytes: u64,
+    /// What went, to be dropped once the lock is open: values are their owners' code then.
+    gone: Vec<Gone<V>>,
     /// Counts what was stored, for [`Record::generation`].
     pub(super) stored: u64,
     pub(super) fence: Fence,
     pub(super) evictions: Evictions,
 }
 
-/// Why an entry was not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoRoom {
-    /// It weighs more than all may together.
-    TooHeavy,
-    /// Nothing may go for it.
-    Full,
+/// What is not kept any more.
+pub(super) enum Gone<V> {
+    Record(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Record<V>>),
+    Slot(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Slot<V>>),
 }
+
+/// An entry was not kept: it weighs more than all may together, or nothing may go for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoRoom;
 
 impl<V> Ledger<V> {
     pub(super) fn new(journal_max: usize) -> Self {
@@ -44,6 +47,7 @@ impl<V> Ledger<V> {
             order: Sieve::default(),
             by_mark: BTreeSet::new(),
             bytes: 0,
+            gone: Vec::new(),
             stored: 0,
             fence: Fence::new(journal_max),
             evictions: Evictions::default(),
@@ -70,7 +74,7 @@ impl<V> Ledger<V> {
     ) -> Result<(), NoRoom> {
         if record.weight > caps.bytes_max {
             self.remove_key(table, key);
-            return Err(NoRoom::TooHeavy);
+            return Err(NoRoom);
         }
         let present = table.slot(key.as_str());
         let (before, slots) = present.as_ref().map_or((0, 1), |slot| (slot.record().weight, 0));
@@ -86,7 +90,7 @@ impl<V> Ledger<V> {
                     self.forget_marks(&earlier, slot.number());
                     self.note_marks(&record.marks, slot.number());
                 }
-                slot.replace(record);
+                self.gone.push(Gone::Record(slot.replace(record)));
             }
             None => {
                 let number = self.free.pop().unwrap_or(self.slots.len() as u32);
@@ -117,20 +121,20 @@ impl<V> Ledger<V> {
         }
     }
 
-    /// Every key with its record, in the order in which they came.
-    pub(super) fn each(&self, mut visit: impl FnMut(&Key, &Arc<Record<V>>)) {
-        self.slots.iter().flatten().for_each(|slot| visit(slot.key(), &slot.record()));
+    /// What went since it was asked last, to be dropped without the lock.
+    pub(super) fn take_gone(&mut self) -> Vec<Gone<V>> {
+        std::mem::take(&mut self.gone)
     }
 
     fn make_room(&mut self, table: &Table<V>, caps: &Caps, need: Need<'_>, now: Instant) -> Result<(), NoRoom> {
         while self.entries() + need.slots > caps.entries_max {
-            let victim = self.victim(need.key, now, false).ok_or(NoRoom::Full)?;
+            let victim = self.victim(need.key, now, false).ok_or(NoRoom)?;
             self.evict(table, victim, now);
             self.evictions.for_entries += 1;
         }
         while self.bytes - need.before + need.weight > caps.bytes_max {
             let victim = self.victim(need.key, now, false).or_else(|| self.victim(need.key, now, true));
-            self.evict(table, victim.ok_or(NoRoom::Full)?, now);
+            self.evict(table, victim.ok_or(NoRoom)?, now);
             self.evictions.for_bytes += 1;
         }
         Ok(())
@@ -160,9 +164,13 @@ impl<V> Ledger<V> {
         table.remove(&slot);
         self.order.remove(number);
         self.free.push(number);
-        let record = slot.record();
-        self.bytes -= record.weight;
-        self.forget_marks(&record.marks, number);
+        let (weight, marks) = {
+            let record = slot.record();
+            (record.weight, Arc::clone(&record.marks))
+        };
+        self.bytes -= weight;
+        self.forget_marks(&marks, number);
+        self.gone.push(Gone::Slot(slot));
     }
 
     fn note_marks(&mut self, marks: &Marks, number: u32) {

@@ -15,12 +15,11 @@ use arc_swap::Guard;
 use mesh_core::time::Instant;
 
 use ledger::Ledger;
-pub(crate) use ledger::NoRoom;
 use table::Table;
 
 use crate::entry::{Epoch, Fresh, Record, Stamp, State};
 use crate::fence::Begun;
-use crate::key::{Key, Mark, Marks};
+use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
 
 /// What the first tier may hold. Both caps hold at every moment.
@@ -66,7 +65,7 @@ pub(crate) enum Kept<V> {
     /// It is not: a newer version is here already, which is this.
     Older(Arc<Record<V>>),
     /// It is not: there is no room.
-    Refused(NoRoom),
+    Refused,
     /// It is not: it is past its time already.
     Spent,
 }
@@ -94,10 +93,6 @@ impl<V> Local<V> {
         }
     }
 
-    pub(crate) const fn lifetimes(&self) -> &Lifetimes {
-        &self.lifetimes
-    }
-
     /// What is kept under `key`, and what it is worth. Takes no lock and allocates nothing.
     pub(crate) fn read(&self, key: &str, now: Instant) -> Option<(Guard<Arc<Record<V>>>, State)> {
         let record = self.table.read(key)?;
@@ -121,20 +116,16 @@ impl<V> Local<V> {
         Ticket { epoch: self.heard(), begun: ledger.fence.begin() }
     }
 
-    /// Whether nothing that has one of `marks` changed since the load of `ticket` began.
-    pub(crate) fn admits(&self, ticket: &Ticket, marks: &Marks) -> bool {
-        self.ledger().fence.admits(&ticket.begun, marks)
-    }
-
     /// A load brought `fresh`, which is kept unless it may be out of date.
     pub(crate) fn settle(&self, ticket: Ticket, key: &Key, fresh: Fresh<V>, now: Instant, entropy: u64) -> Kept<V> {
-        let mut ledger = self.ledger();
-        let admitted = ledger.fence.admits(&ticket.begun, &fresh.marks);
-        ledger.fence.end(ticket.begun);
-        if !admitted {
-            return Kept::Overtaken;
-        }
-        self.store(&mut ledger, key, fresh, now, ticket.epoch, entropy)
+        self.change(fresh, |ledger, fresh| {
+            let admitted = ledger.fence.admits(&ticket.begun, &fresh.marks);
+            ledger.fence.end(ticket.begun);
+            if !admitted {
+                return Kept::Overtaken;
+            }
+            self.store(ledger, key, fresh, now, ticket.epoch, entropy)
+        })
     }
 
     /// A load ends without anything to keep.
@@ -144,17 +135,46 @@ impl<V> Local<V> {
 
     /// Keeps what its owner knows to be true now. Loads of the key that are under way are overtaken.
     pub(crate) fn insert(&self, key: &Key, fresh: Fresh<V>, now: Instant, entropy: u64) -> Kept<V> {
-        let mut ledger = self.ledger();
-        ledger.fence.invalidate(fresh.marks.own());
-        self.store(&mut ledger, key, fresh, now, self.heard(), entropy)
+        self.change(fresh, |ledger, fresh| {
+            ledger.fence.invalidate(fresh.marks.own());
+            self.store(ledger, key, fresh, now, self.heard(), entropy)
+        })
+    }
+
+    /// As [`Local::insert`], of what its owner knew to be true when `ticket` was taken. What changed since leaves nothing
+    /// under the key: neither the value nor what was there before it.
+    pub(crate) fn insert_since(
+        &self,
+        ticket: Ticket,
+        key: &Key,
+        fresh: Fresh<V>,
+        now: Instant,
+        entropy: u64,
+    ) -> Kept<V> {
+        self.change(fresh, |ledger, fresh| {
+            let admitted = ledger.fence.admits(&ticket.begun, &fresh.marks);
+            ledger.fence.end(ticket.begun);
+            ledger.fence.invalidate(fresh.marks.own());
+            if !admitted {
+                ledger.remove_key(&self.table, key);
+                return Kept::Overtaken;
+            }
+            self.store(ledger, key, fresh, now, ticket.epoch, entropy)
+        })
     }
 
     /// Takes away whatever has `mark`, and overtakes the loads under way that may bring it back.
     pub(crate) fn invalidate(&self, mark: Mark) -> u64 {
-        let mut ledger = self.ledger();
-        // The fence first: between the two a load could settle.
-        ledger.fence.invalidate(mark);
-        ledger.remove_marked(&self.table, mark)
+        self.change((), |ledger, ()| {
+            // The fence first: between the two a load could settle.
+            ledger.fence.invalidate(mark);
+            ledger.remove_marked(&self.table, mark)
+        })
+    }
+
+    /// Overtakes the loads under way that may bring something which has `mark`, and leaves what is here.
+    pub(crate) fn overtake(&self, mark: Mark) {
+        self.ledger().fence.invalidate(mark);
     }
 
     /// Notes whether the entry of `key` could be renewed.
@@ -162,6 +182,12 @@ impl<V> Local<V> {
         if let Some(slot) = self.table.slot(key.as_str()) {
             slot.record().set_failed(failed);
         }
+    }
+
+    /// How many loads are under way.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> u32 {
+        self.ledger().fence.under_way()
     }
 
     /// How many invalidations there have been.
@@ -177,11 +203,6 @@ impl<V> Local<V> {
             generation: ledger.fence.generation(),
             evictions: ledger.evictions,
         }
-    }
-
-    /// Every key with its record, in the order in which they came.
-    pub(crate) fn each(&self, visit: impl FnMut(&Key, &Arc<Record<V>>)) {
-        self.ledger().each(visit);
     }
 
     fn store(
@@ -208,8 +229,8 @@ impl<V> Local<V> {
         let stored = ledger.store(&self.table, &self.caps, key, record, now);
         match (stored, self.table.slot(key.as_str())) {
             (Ok(()), Some(slot)) => Kept::Stored(Arc::clone(&slot.record())),
-            (Ok(()), None) => Kept::Refused(NoRoom::Full),
-            (Err(no_room), _) => Kept::Refused(no_room),
+            (Ok(()), None) => Kept::Refused,
+            (Err(_), _) => Kept::Refused,
         }
     }
 
@@ -218,6 +239,18 @@ impl<V> Local<V> {
         let slot = self.table.slot(key.as_str())?;
         let record = Arc::clone(&slot.record());
         (record.state(now, self.heard()) != State::Dead).then_some(record)
+    }
+
+    /// Changes the books with `input`. What is not kept of it, and what goes for it, is dropped once the lock is open.
+    fn change<T: Clone, R>(&self, input: T, change: impl FnOnce(&mut Ledger<V>, T) -> R) -> R {
+        // The values of both share a count, so this one is the last.
+        let kept_alive = input.clone();
+        let mut ledger = self.ledger();
+        let changed = change(&mut ledger, input);
+        let gone = ledger.take_gone();
+        drop(ledger);
+        drop((gone, kept_alive));
+        changed
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger<V>> {

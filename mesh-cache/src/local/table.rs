@@ -115,8 +115,9 @@ impl<V> Slot<V> {
         self.record.load()
     }
 
-    pub(super) fn replace(&self, record: Record<V>) {
-        self.record.store(Arc::new(record));
+    /// Puts `record` in the place of the one that is returned.
+    pub(super) fn replace(&self, record: Record<V>) -> Arc<Record<V>> {
+        self.record.swap(Arc::new(record))
     }
 
     /// Whether it was read since it was asked last.

@@ -41,8 +41,10 @@ pub enum LinkEvent {
 
 /// Reads the events of a link, from the time of its creation on. It does not keep the link alive.
 ///
-/// An event is here before the reply that came after it on the connection is with its caller: who empties this with
-/// [`LinkEvents::try_next`] before keeping a reply keeps none that was out of date when it was read.
+/// An event is here before the reply that came after it on the connection is with its caller. So this keeps no reply that
+/// was out of date when it came: note the epoch of the last [`LinkEvent::Up`] before asking, and whatever is invalidated
+/// meanwhile; when the reply is there, empty this with [`LinkEvents::try_next`]; keep the reply where its key was not
+/// invalidated, and the epoch is the same and not over.
 #[derive(Debug)]
 pub struct LinkEvents {
     queue: Arc<Queue>,

@@ -3,23 +3,23 @@
 /// Keeps an entry unless its scope changed after its load began, or a newer version is there. KEYS: entry, watermark.
 /// ARGV: when its load began, its bytes, its version as 16 bytes, both lifetimes in ms.
 ///
-/// A watermark from the future, which no server of ours wrote, is put right. The versions are compared byte by byte:
-/// Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. Offsets are those of
-/// `crate::seal`, counted from 0 as GETRANGE does.
+/// A watermark from the future or of another type, which nobody of ours wrote, is put right. The versions are compared
+/// byte by byte: Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. Offsets are those
+/// of `crate::seal`, counted from 0 as GETRANGE does.
 pub(super) const STORE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local begun = tonumber(ARGV[1])
 if begun > now + 1000000 or now - begun > 60000000 then return 0 end
-local watermark = redis.pcall('GET', KEYS[2])
-watermark = type(watermark) == 'string' and tonumber(watermark) or nil
-if watermark and watermark == watermark then
-  if watermark > now + 1000000 then
-    redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', ARGV[5])
-    return 0
-  end
-  if begun <= watermark then return 0 end
+local watermark = redis.pcall('ZSCORE', KEYS[2], 't')
+if type(watermark) == 'string' then watermark = tonumber(watermark) end
+if watermark and (type(watermark) ~= 'number' or watermark > now + 1000000) then
+  redis.call('DEL', KEYS[2])
+  redis.call('ZADD', KEYS[2], string.format('%.0f', now), 't')
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+  return 0
 end
+if watermark and begun <= watermark then return 0 end
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 32)
 if type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
   and string.sub(head, 18, 25) == string.sub(ARGV[3], 1, 8) then
@@ -31,18 +31,4 @@ if type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
 return 1
-";
-
-/// Sets a watermark to now, later than it was, and takes away the entry of its name. KEYS: watermark, entry. ARGV: its
-/// lifetime in ms.
-pub(super) const INVALIDATE: &str = r"
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local watermark = redis.pcall('GET', KEYS[1])
-watermark = type(watermark) == 'string' and tonumber(watermark) or nil
-if watermark and watermark >= now and watermark <= now + 1000000 then now = watermark + 1 end
-now = string.format('%.0f', now)
-redis.call('SET', KEYS[1], now, 'PX', ARGV[1])
-redis.call('DEL', KEYS[2])
-return now
 ";

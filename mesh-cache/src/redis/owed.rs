@@ -1,4 +1,4 @@
-//! What this process changed lately, and whom it has to tell of it.
+//! What this process invalidated lately, to be told again to a server that may have lost it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::key::Mark;
 use crate::second::Reach;
 
 /// What this process invalidated lately: told again when the connection is new, since a server that failed over may
-/// have lost what it acknowledged, and one that was away was not told.
+/// have lost what it acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
     by_mark: BTreeMap<Mark, Debt>,
@@ -22,7 +22,6 @@ pub(super) struct Owed {
 pub(super) struct Debt {
     pub(super) reach: Reach,
     pub(super) since: Instant,
-    pub(super) is_told: bool,
 }
 
 impl Owed {
@@ -31,7 +30,6 @@ impl Owed {
         if self.by_mark.len() >= OWED_MAX {
             self.by_mark.retain(|_, other| other.is_due(debt.since));
         }
-        // Whoever is not told for want of room was told that others may not know.
         if self.by_mark.len() < OWED_MAX || self.by_mark.contains_key(&mark) {
             self.by_mark.insert(mark, debt);
         }
@@ -50,7 +48,7 @@ impl Owed {
 
 impl Debt {
     fn is_due(&self, now: Instant) -> bool {
-        !self.is_told || now.since(self.since) < RETOLD
+        now.since(self.since) < RETOLD
     }
 }
 

@@ -90,8 +90,9 @@ impl Shared {
     }
 
     pub(crate) fn begin(&self) -> Result<Call<'_>, RedisError> {
-        let (epoch, connection) = match &**self.view.load() {
-            View::Up { epoch, connection } => (*epoch, connection.clone()),
+        let view = self.view.load();
+        let (epoch, connection) = match &**view {
+            View::Up { epoch, connection } => (*epoch, connection),
             View::Down { why, .. } => return Err(RedisError::Down { why: *why }),
         };
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.in_flight_max {
@@ -99,7 +100,7 @@ impl Shared {
             self.overloads.fetch_add(1, Ordering::Relaxed);
             return Err(RedisError::Overloaded);
         }
-        Ok(Call { shared: self, epoch, connection })
+        Ok(Call { shared: self, epoch, connection: connection.clone() })
     }
 
     pub(crate) fn state(&self) -> LinkState {

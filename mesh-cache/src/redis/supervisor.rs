@@ -79,6 +79,9 @@ impl Supervisor {
             }
         }
         self.shared.close();
+        if let Some(Live { driver, .. }) = self.live.take() {
+            driver.shut().await;
+        }
     }
 
     /// What is to be told of an attempt that has come to its end.
@@ -145,6 +148,13 @@ impl Supervisor {
             }
             LinkUpdate::StillDown { why } => self.shared.still_down(why),
         }
+    }
+}
+
+impl Drop for Supervisor {
+    /// Also where a dial panicked: nobody waits for a link that nobody keeps.
+    fn drop(&mut self) {
+        self.shared.close();
     }
 }
 

@@ -1,24 +1,29 @@
 //! Redis as the second tier of caches.
 //!
-//! An entry is a string at `{prefix}:v1:e:{{mark}}`, the watermark of a scope one at `{prefix}:v1:w:{{mark}}`; keys say
-//! marks only, which are hashes, so no name of a caller's is ever told. Watermarks are followed by the server's tracking
-//! of the prefix `{prefix}:v1:w:`: whoever sets one need do nothing else. Every key has a lifetime.
+//! An entry is a string at `{prefix}:v1:e:{{mark}}`, the watermark of a scope a sorted set of one at
+//! `{prefix}:v1:w:{{mark}}`; keys say marks only, which are hashes, so no name of a caller's is ever told. Watermarks are
+//! followed by the server's tracking of the prefix `{prefix}:v1:w:`: whoever sets one need do nothing else. Every key has
+//! a lifetime.
+//!
+//! A sorted set, because `ZADD GT` is the one command that lets a number only grow. A script would do it in one round
+//! trip, but the server tells a client of what its own scripts changed, `NOLOOP` or not (7.0.15), and then whoever
+//! publishes a value would be told to forget it.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::{Cmd, Pipeline, Value, cmd};
+use ::redis::{Pipeline, Value, cmd};
 use mesh_core::port::{BoxFuture, Clock};
 use mesh_core::service::ConfigError;
-use mesh_core::time::saturating_nanos;
+use mesh_core::time::{Instant, saturating_nanos};
 
 use super::client::LinkState;
 use super::config::RedisConfig;
 use super::error::RedisError;
 use super::event::{LinkEvent, LinkEvents};
-use super::lua::{INVALIDATE, STORE};
+use super::lua::STORE;
 use super::owed::{Debt, Owed};
 use super::push::Keys;
 use super::reason::Epoch;
@@ -30,11 +35,11 @@ use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, T
 
 /// Redis as the second tier of the caches of one process, which share one connection. Cheap to clone.
 ///
-/// It needs these rights and no others (Redis 7.0; before 6.2 there is no `+client|tracking`), for the prefix `mesh`:
+/// It needs Redis 6.2 and these rights, for the prefix `mesh`:
 ///
 /// ```text
-/// resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +select +ping +client|tracking +time +get +getrange +set +del
-/// +evalsha +script|load
+/// resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +select +ping +client|tracking +time +getrange +set +del
+/// +zadd +zscore +pexpire +evalsha +script|load
 /// ```
 ///
 /// A server that must not learn scripts from its users can be taught them beforehand, in place of `+script|load`.
@@ -46,7 +51,6 @@ pub struct RedisTier {
     read_deadline: Duration,
     write_deadline: Duration,
     store: Script,
-    invalidate: Script,
     owed: Arc<Mutex<Owed>>,
 }
 
@@ -67,11 +71,11 @@ impl RedisTier {
         let names = Names::new(prefix)?;
         config.tracking_prefix = Some(names.watermark.to_string());
         config.tracking_own = false;
-        let (store, invalidate) = (Script::new(STORE), Script::new(INVALIDATE));
+        let store = Script::new(STORE);
         let (read_deadline, write_deadline) = (config.read_deadline, config.write_deadline);
-        let client = RedisClient::start(config, environment, &[store.clone(), invalidate.clone()])?;
+        let client = RedisClient::start(config, environment, std::slice::from_ref(&store))?;
         let (clock, owed) = (Arc::clone(&environment.clock), Arc::default());
-        Ok(Self { client, names, clock, read_deadline, write_deadline, store, invalidate, owed })
+        Ok(Self { client, names, clock, read_deadline, write_deadline, store, owed })
     }
 
     /// The connection, for what else is kept there.
@@ -95,7 +99,7 @@ impl RedisTier {
         let mut pipeline = Pipeline::with_capacity(here.len() + 2);
         pipeline.cmd("TIME").cmd("GETRANGE").arg(&entry).arg(0).arg(ENTRY_BYTES_MAX);
         for mark in here {
-            pipeline.cmd("GET").arg(self.names.watermark(*mark));
+            pipeline.cmd("ZSCORE").arg(self.names.watermark(*mark)).arg(MEMBER);
         }
         let mut replies = self.client.pipeline(entry.as_bytes(), &pipeline, self.read_deadline).await?.into_iter();
         let now_micros = replies.next().ok_or(RedisError::Hostile)?.and_then(|time| time_of(&time))?;
@@ -111,7 +115,9 @@ impl RedisTier {
 
     async fn watermark(&self, mark: Mark, now_micros: u64) -> Result<Watermark, RedisError> {
         let name = self.names.watermark(mark);
-        match self.client.query(name.as_bytes(), get(&name).as_ref(), self.read_deadline).await {
+        let mut zscore = cmd("ZSCORE");
+        zscore.arg(&name).arg(MEMBER);
+        match self.client.query(name.as_bytes(), &zscore, self.read_deadline).await {
             Err(RedisError::WrongType) => Ok(Some(now_micros)),
             reply => Ok(watermark_of(Ok(reply?), now_micros)),
         }
@@ -128,7 +134,7 @@ impl RedisTier {
         }
         let mut pipeline = Pipeline::with_capacity(marks.len());
         marks.iter().for_each(|mark| {
-            pipeline.cmd("GET").arg(self.names.watermark(*mark));
+            pipeline.cmd("ZSCORE").arg(self.names.watermark(*mark)).arg(MEMBER);
         });
         let first = self.names.watermark(*first);
         let replies = self.client.pipeline(first.as_bytes(), &pipeline, self.read_deadline).await?;
@@ -143,10 +149,12 @@ impl RedisTier {
         version[8..].copy_from_slice(&store.version.index.to_be_bytes());
         let keep_for = millis(store.keep_for.min(ENTRY_KEPT_MAX));
         let args = (store.begun_micros, store.bytes, &version, keep_for, millis(ENTRY_WATERMARK_KEPT));
-        match self.client.invoke(&self.store, &names, args, self.write_deadline).await? {
-            Value::Int(1) => Ok(Stored::Yes),
-            Value::Int(0) => Ok(Stored::Overtaken),
-            Value::Int(-1) => Ok(Stored::Older),
+        let reply = self.client.invoke(&self.store, &names, args, self.write_deadline).await?;
+        let Value::Int(number) = reply else { return Err(RedisError::Hostile) };
+        match number {
+            1 => Ok(Stored::Yes),
+            0 => Ok(Stored::Overtaken),
+            -1 => Ok(Stored::Older),
             _ => Err(RedisError::Hostile),
         }
     }
@@ -154,19 +162,47 @@ impl RedisTier {
     /// Sets a watermark, and remembers that it did.
     async fn mark(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
         let since = self.clock.now();
-        let told = self.set(mark, reach).await;
-        self.owed().note(mark, Debt { reach, since, is_told: told.is_ok() });
-        told
+        let watermark = self.set(mark, reach).await?;
+        self.owed().note(mark, Debt { reach, since });
+        Ok(watermark)
     }
 
     async fn set(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
-        let names = [self.names.watermark(mark), self.names.entry(mark)];
+        let (name, until) = (self.names.watermark(mark), self.clock.now() + self.write_deadline);
+        let time = self.client.query(name.as_bytes(), &cmd("TIME"), self.write_deadline).await?;
+        // Whatever is begun later reads what was changed before this was asked.
+        let watermark = time_of(&time)?;
+        match self.grow(&name, mark, reach, watermark, until).await {
+            // What is no watermark has no business there.
+            Err(RedisError::WrongType) => {
+                let mut del = cmd("DEL");
+                self.client.query(name.as_bytes(), del.arg(&name), until.since(self.clock.now())).await?;
+                self.grow(&name, mark, reach, watermark, until).await?;
+            }
+            grown => grown?,
+        }
+        Ok(watermark)
+    }
+
+    /// Lets the watermark `name` of `mark` grow to `watermark` at least, and takes away the entry of its name.
+    async fn grow(
+        &self,
+        name: &str,
+        mark: Mark,
+        reach: Reach,
+        watermark: u64,
+        until: Instant,
+    ) -> Result<(), RedisError> {
         let kept = match reach {
             Reach::Entry => ENTRY_WATERMARK_KEPT,
             Reach::Many => WATERMARK_KEPT,
         };
-        let reply = self.client.invoke(&self.invalidate, &names, millis(kept), self.write_deadline).await?;
-        bytes_of(reply).and_then(|bytes| number_of(&bytes)).ok_or(RedisError::Hostile)
+        let mut pipeline = Pipeline::with_capacity(3);
+        pipeline.cmd("ZADD").arg(name).arg("GT").arg(watermark).arg(MEMBER);
+        pipeline.cmd("PEXPIRE").arg(name).arg(millis(kept));
+        pipeline.cmd("DEL").arg(self.names.entry(mark));
+        let replies = self.client.pipeline(name.as_bytes(), &pipeline, until.since(self.clock.now())).await?;
+        replies.into_iter().try_for_each(|reply| reply.map(drop))
     }
 
     /// Tells the new connection `epoch` what its server may not know.
@@ -285,18 +321,8 @@ impl Names {
     }
 }
 
-fn get(name: &str) -> Box<Cmd> {
-    let mut get = cmd("GET");
-    get.arg(name);
-    Box::new(get)
-}
-
 fn bytes_of(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.into_bytes()),
-        _ => None,
-    }
+    if let Value::BulkString(bytes) = value { Some(bytes) } else { None }
 }
 
 /// A number as Redis writes one: digits only.
@@ -322,10 +348,8 @@ fn time_of(reply: &Value) -> Result<u64, RedisError> {
 fn watermark_of(reply: Result<Value, RedisError>, now_micros: u64) -> Watermark {
     match reply {
         Ok(Value::Nil) => None,
-        reply => {
-            let watermark = reply.ok().and_then(bytes_of).and_then(|bytes| number_of(&bytes));
-            Some(watermark.map_or(now_micros, |watermark| watermark.min(now_micros)))
-        }
+        Ok(Value::Double(score)) if score >= 0.0 => Some((score as u64).min(now_micros)),
+        Ok(_) | Err(_) => Some(now_micros),
     }
 }
 
@@ -354,6 +378,8 @@ fn tier_error(error: &RedisError) -> TierError {
     TierError::new(kind, format!("failed: {error}"))
 }
 
+/// The one member of a watermark's sorted set.
+const MEMBER: &str = "t";
 /// The most bytes of an entry that are read, less one: an envelope of the longest payload that the default limits allow
 /// is shorter.
 const ENTRY_BYTES_MAX: usize = 1024 * 1024;

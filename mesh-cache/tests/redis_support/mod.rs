@@ -11,9 +11,24 @@ use std::time::Duration;
 
 #[allow(unused_imports, reason = "each test file uses a part of it")]
 pub(crate) use fake::{Connection, FakeDial, FakeRedis, Plan, bulk, push};
-use mesh_cache::Environment;
 use mesh_cache::redis::{LinkState, RedisConfig, RedisError, RedisLink, Script};
+use mesh_cache::{Environment, TokioClock};
+use mesh_core::port::Clock as _;
+use mesh_core::time::Instant;
 use redis::Value;
+
+/// Measures time, virtual where that is paused.
+pub(crate) struct Stopwatch(TokioClock);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(TokioClock::new())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.now().since(TokioClock::START)
+    }
+}
 
 /// A link to `fake` by `config`.
 pub(crate) fn link_to(fake: &Arc<FakeRedis>, config: RedisConfig, scripts: &[Script]) -> RedisLink {
@@ -59,3 +74,8 @@ pub(crate) fn why(link: &RedisLink) -> &'static str {
         _ => "unknown",
     }
 }
+
+/// What a user of mesh must be allowed on one server of Redis 7.0.
+pub(crate) const RIGHTS: &str = "resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +ping +get +getrange +set +del +hset +hget \
+    +hmget +pexpire +pttl +type +evalsha +script|load +client|tracking +client|id +time +zadd +zrem +zcard \
+    +zremrangebyscore +strlen";

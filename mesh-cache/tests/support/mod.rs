@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod origin;
+pub(crate) mod shelf;
+pub(crate) mod tiers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +15,7 @@ use mesh_cache::mesh_core::rng::mix;
 use mesh_cache::mesh_core::time::Instant;
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
 use mesh_cache::second::SecondTier;
-use mesh_cache::{Cache, CacheBuilder, CacheConfig, Environment, Key, Lifetimes, TcpDial, TokioClock};
+use mesh_cache::{Cache, CacheBuilder, CacheConfig, Environment, Key, Lifetimes, SystemWallClock, TcpDial, TokioClock};
 
 /// Words that are the same in every run.
 #[derive(Debug)]
@@ -47,13 +49,28 @@ impl Clock for HandClock {
     }
 }
 
+/// Tells how long ago it was started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stopwatch(TokioClock);
+
+impl Stopwatch {
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.now().since(TokioClock::START)
+    }
+}
+
 /// An environment in which nothing is left to chance, and whose clock begins now.
 pub(crate) fn environment(seed: u64) -> Environment {
-    environment_with(Arc::new(TokioClock::new()), seed)
+    environment_with(Arc::new(TokioClock::showing(Instant::ZERO)), seed)
 }
 
 pub(crate) fn environment_with(clock: Arc<dyn Clock>, seed: u64) -> Environment {
-    Environment { clock, entropy: Arc::new(Seeded::new(seed)), dial: Arc::new(TcpDial::new()) }
+    Environment {
+        clock,
+        entropy: Arc::new(Seeded::new(seed)),
+        dial: Arc::new(TcpDial::new()),
+        wall: Arc::new(SystemWallClock),
+    }
 }
 
 /// Fresh for 10 s, then stale for 20 s, then for another 40 s on error; absent for 3 s; no jitter.

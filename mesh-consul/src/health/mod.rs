@@ -8,6 +8,7 @@ mod wire;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_core::service::{ConfigError, Instance, META_ZONE, Meta, ServiceName, Tag, Tags, Weight, Weights};
 use mesh_core::snapshot::{Entry, RegistryStatus, Snapshot};
@@ -24,6 +25,8 @@ pub struct Listing {
     pub unusable: usize,
     /// Why the first of them could not.
     pub reason: Option<String>,
+    /// How long ago all this was true, as far as the answer says.
+    pub age: Duration,
 }
 
 /// Whose addresses are asked for.

@@ -319,8 +319,14 @@ impl Registry for ConsulRegistry {
         Box::pin(async move {
             let listing = self.shared.consul.health(service, self.shared.options(service)).await?;
             let known = !listing.snapshot.is_empty();
-            Ok(Resolution::heard(listing.snapshot, known))
+            Ok(Resolution::heard(listing.snapshot, known).aged(listing.age))
         })
+    }
+
+    /// By what is asked for, datacenters that are named included, and a hash of the token: who may see less must not be told
+    /// what others see. The agent's own datacenter has no name here, since it cannot be asked while the agent is away.
+    fn identity(&self, service: &ServiceName) -> String {
+        self.shared.consul.identity(self.shared.options(service))
     }
 
     fn watch(&self, service: &ServiceName) -> Box<dyn Watch> {

@@ -1,6 +1,7 @@
 //! The task that drives one watch and tells all who share it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_core::machine::Machine as _;
@@ -28,6 +29,8 @@ pub(crate) struct FeedState {
     pub(crate) changes: u64,
     /// How often Consul was heard.
     pub(crate) heard: u64,
+    /// How old what was heard last was already.
+    pub(crate) age: Duration,
     /// Why Consul cannot be heard, and since when.
     pub(crate) lost: Option<(ConsulError, Instant)>,
 }
@@ -41,6 +44,8 @@ pub(super) struct Follower {
     pub(super) permit: Option<OwnedSemaphorePermit>,
     /// The last list as it came, and as it was read: most returns repeat it.
     pub(super) last: Option<(Bytes, Arc<Snapshot>)>,
+    /// How old the last answer was.
+    pub(super) age: Duration,
 }
 
 impl Follower {
@@ -112,12 +117,8 @@ impl Follower {
                 Some(_) | None => read_listing(&self.key.service, &self.key.options, vantage, &answer)?.snapshot,
             };
             self.last = Some((answer.body, Arc::clone(&snapshot)));
-            Ok(WatchAnswer {
-                index: meta.index,
-                known_leader: meta.known_leader,
-                last_contact: meta.last_contact,
-                snapshot,
-            })
+            self.age = meta.staleness();
+            Ok(WatchAnswer { index: meta.index, known_leader: meta.known_leader, last_contact: self.age, snapshot })
         });
         WatchInput::Answered { op, result }
     }
@@ -128,11 +129,13 @@ impl Follower {
             WatchUpdate::Changed(snapshot) => {
                 tracing::debug!(%service, instances = snapshot.len(), "instances changed");
                 state.snapshot = Some(snapshot);
+                state.age = self.age;
                 state.changes += 1;
                 state.heard += 1;
                 state.lost = None;
             }
             WatchUpdate::Confirmed => {
+                state.age = self.age;
                 state.heard += 1;
                 state.lost = None;
             }

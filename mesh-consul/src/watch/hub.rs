@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mesh_core::service::ServiceName;
 use tokio::sync::{Semaphore, watch};
@@ -65,6 +66,7 @@ impl Hub {
             shared: Arc::clone(&self.shared),
             permit: None,
             last: None,
+            age: Duration::ZERO,
         };
         let task = tokio::spawn(follower.run()).abort_handle();
         feeds.insert(key.clone(), Feed { sender, task });

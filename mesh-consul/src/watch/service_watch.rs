@@ -86,7 +86,7 @@ impl ServiceWatch {
             // A list that was known before the loss is not news of a registry that is heard again.
             *told = Told { leg, changes: state.changes, heard: state.heard, lost: false };
             let known = !snapshot.is_empty();
-            return Some(WatchEvent::Snapshot(Resolution::heard(snapshot.clone(), known)));
+            return Some(WatchEvent::Snapshot(Resolution::heard(snapshot.clone(), known).aged(state.age)));
         }
         match &state.lost {
             Some((error, _)) if !told.lost => {
@@ -95,7 +95,12 @@ impl ServiceWatch {
             }
             None if state.heard != told.heard => {
                 (told.heard, told.lost) = (state.heard, false);
-                Some(WatchEvent::Confirmed)
+                let snapshot = state.snapshot.filter(|_| state.age >= AGED);
+                // What is confirmed out of a cache that is cut off is confirmed as of then only.
+                Some(snapshot.map_or(WatchEvent::Confirmed, |snapshot| {
+                    let known = !snapshot.is_empty();
+                    WatchEvent::Snapshot(Resolution::heard(snapshot, known).aged(state.age))
+                }))
             }
             Some(_) | None => None,
         }
@@ -150,6 +155,9 @@ async fn any_changed(legs: &mut [watch::Receiver<FeedState>]) -> Option<usize> {
     })
     .await
 }
+
+/// From which age on an answer is told with it: a server's contact with its leader is younger.
+const AGED: Duration = Duration::from_secs(1);
 
 /// How long a datacenter that cannot be heard is believed before the next one counts: an election takes 3 to 16 s, and
 /// traffic that moves to another datacenter for a moment is worse than an old list.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mesh_core::balance::View;
+use mesh_core::discovery::Freshness;
 use mesh_core::health::{Probe, ProbeId, ProbeReport, ProbeVerdict};
 use mesh_core::machine::{
     DeregisterId, Deregistration, Machine as _, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine,
@@ -12,11 +13,15 @@ use mesh_core::machine::{
 use mesh_core::port::{Registry, RegistryError, Watch, WatchEvent};
 use mesh_core::recorder::{Measurement, Recorder};
 use mesh_core::registration::Part;
+use mesh_core::rng::Rng;
 use mesh_core::service::Instance;
-use tokio::sync::mpsc;
+use mesh_core::snapshot::Snapshot;
+use mesh_core::time::Instant;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use super::sleep_until;
+use crate::memory::{Memory, Recalled};
 use crate::probe;
 use crate::service::{Command, Followed, ServiceState};
 use crate::service_mesh::Inner;
@@ -33,6 +38,7 @@ pub(crate) struct ServiceDriver {
     registry: Arc<dyn Registry>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
+    memory: Option<Remembering>,
     /// Whose driver it is: asked which instances are kept by the mesh itself.
     mesh: Weak<Inner>,
 }
@@ -42,6 +48,8 @@ pub(crate) struct ServiceDriver {
 enum Done {
     Probed(ProbeId, ProbeReport),
     Deregistered(DeregisterId, Result<(), RegistryError>),
+    Recalled(Option<Recalled>),
+    Kept,
 }
 
 impl ServiceDriver {
@@ -64,6 +72,7 @@ impl ServiceDriver {
             registry,
             environment,
             recorder,
+            memory: None,
             mesh: Weak::new(),
         }
     }
@@ -74,10 +83,30 @@ impl ServiceDriver {
         self
     }
 
+    /// Remembers in `memory`, and looks there if the registry is slow to answer.
+    pub(crate) fn remembering(mut self, memory: Option<Arc<Memory>>) -> Self {
+        self.memory = memory.map(|memory| {
+            let missed = Arc::<Notify>::default();
+            let (asked, name, wait) = (Arc::clone(&memory), self.followed.name.clone(), memory.config().recall_after);
+            let (followed, hurry) = (Arc::clone(&self.followed), Arc::clone(&missed));
+            self.jobs.spawn(async move {
+                // A registry that answers makes it needless, one that cannot be reached urgent.
+                let _ = tokio::time::timeout(wait, hurry.notified()).await;
+                let is_needless = followed.state.borrow().confirmed_at.is_some();
+                Done::Recalled(if is_needless { None } else { asked.recall(&name).await })
+            });
+            Remembering::new(memory, missed, self.environment.entropy.next_u64())
+        });
+        self
+    }
+
     /// Drives the machine until the task is aborted or the service is not followed any more.
     pub(crate) async fn run(mut self) {
         loop {
-            let due = self.machine.poll_timeout();
+            // Only what is live is kept; what is not would be due for ever.
+            let is_live = self.machine.freshness() == Freshness::Live;
+            let keep_due = self.memory.as_ref().filter(|_| is_live).and_then(Remembering::due);
+            let due = [self.machine.poll_timeout(), keep_due].into_iter().flatten().min();
             tokio::select! {
                 event = self.watch.next() => self.heard(event),
                 Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.done(done),
@@ -94,6 +123,21 @@ impl ServiceDriver {
                 return;
             }
             self.carry_out();
+            self.remember();
+        }
+    }
+
+    /// Keeps the list where it changed, or was kept long ago.
+    fn remember(&mut self) {
+        let Some(memory) = self.memory.as_mut().filter(|_| self.machine.freshness() == Freshness::Live) else { return };
+        let now = self.environment.clock.now();
+        if let Some(memory) = memory.begin(now, self.machine.snapshot()) {
+            let (name, snapshot) = (self.followed.name.clone(), Arc::clone(self.machine.snapshot()));
+            let age = self.machine.confirmed_at().map_or(Duration::ZERO, |at| now.since(at));
+            self.jobs.spawn(async move {
+                memory.keep(&name, &snapshot, age).await;
+                Done::Kept
+            });
         }
     }
 
@@ -124,6 +168,9 @@ impl ServiceDriver {
         if self.followed.state.borrow().lost.is_none() {
             tracing::warn!(%service, ?error, "registry lost, serving what it said last");
         }
+        if let Some(memory) = &self.memory {
+            memory.missed.notify_one();
+        }
         self.followed.state.send_modify(|state| state.lost = Some(error));
     }
 
@@ -148,9 +195,28 @@ impl ServiceDriver {
                 }
                 self.tell(ServiceInput::Deregistered(id, answer));
             }
+            Ok(Done::Recalled(recalled)) => self.recalled(recalled),
+            Ok(Done::Kept) => {
+                if let Some(memory) = &mut self.memory {
+                    memory.is_keeping = false;
+                }
+            }
             // What panicked has no answer; the machine takes it for late in time.
-            Err(error) => tracing::error!(service = %self.followed.name, %error, "a job of the driver panicked"),
+            Err(error) => {
+                tracing::error!(service = %self.followed.name, %error, "a job of the driver panicked");
+                if let Some(memory) = &mut self.memory {
+                    memory.is_keeping = false;
+                }
+            }
         }
+    }
+
+    fn recalled(&mut self, recalled: Option<Recalled>) {
+        let Some(Recalled { snapshot, age, source }) = recalled else { return };
+        let (service, instances) = (&self.followed.name, snapshot.len());
+        tracing::warn!(%service, instances, ?age, ?source, "the registry has not answered, serving what is remembered");
+        self.followed.state.send_modify(|state| state.recalled = Some(source));
+        self.tell(ServiceInput::Recalled { snapshot, age });
     }
 
     fn obey(&mut self, command: Command) {
@@ -253,6 +319,41 @@ impl ServiceDriver {
             }
             other => tracing::info!(%service, ?other, "service event"),
         }
+    }
+}
+
+/// What a driver does for the memory of its mesh.
+#[derive(Debug)]
+struct Remembering {
+    memory: Arc<Memory>,
+    /// Told when the registry cannot be reached.
+    missed: Arc<Notify>,
+    /// What was kept last, and when it is to be kept again.
+    kept: Option<(Arc<Snapshot>, Instant)>,
+    is_keeping: bool,
+    rng: Rng,
+}
+
+impl Remembering {
+    fn new(memory: Arc<Memory>, missed: Arc<Notify>, seed: u64) -> Self {
+        Self { memory, missed, kept: None, is_keeping: false, rng: Rng::from_seed(seed) }
+    }
+
+    /// When the list is to be kept though it did not change.
+    fn due(&self) -> Option<Instant> {
+        self.kept.as_ref().map(|(_, due)| *due).filter(|_| !self.is_keeping)
+    }
+
+    /// The memory that is to keep `snapshot` now, if it is time.
+    fn begin(&mut self, now: Instant, snapshot: &Arc<Snapshot>) -> Option<Arc<Memory>> {
+        let is_kept = self.kept.as_ref().is_some_and(|(kept, due)| Arc::ptr_eq(kept, snapshot) && *due > now);
+        if is_kept || self.is_keeping {
+            return None;
+        }
+        let interval = self.memory.config().keep_interval;
+        self.kept = Some((Arc::clone(snapshot), now + interval - self.rng.up_to(interval / 10)));
+        self.is_keeping = true;
+        Some(Arc::clone(&self.memory))
     }
 }
 

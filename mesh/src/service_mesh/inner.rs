@@ -7,6 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mesh_cache::codec::Codec;
+use mesh_cache::seal::Sealer;
+use mesh_cache::second::SecondTier;
+use mesh_cache::{Cache, CacheBuilder};
 use mesh_core::balance::{Knowledge, PickContext, PickError};
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::port::Registry;
@@ -23,6 +27,7 @@ use crate::driver::{self, Kept, RegistrationDriver, ServiceDriver};
 use crate::error::{RegisterError, ServiceError};
 use crate::lease::Lease;
 use crate::local;
+use crate::memory::Memory;
 use crate::service::Followed;
 use mesh_cache::Environment;
 
@@ -38,11 +43,20 @@ pub(crate) struct Inner {
     registry: Arc<dyn Registry>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
+    fleet: Fleet,
     /// Read by every call, copied when a service is added.
     services: ArcSwap<Services>,
     owned: Mutex<Owned>,
     ready: AtomicBool,
     stopped: AtomicBool,
+}
+
+/// What the mesh shares with the other processes of its fleet, and remembers of it.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) tier: Option<Arc<dyn SecondTier>>,
+    pub(crate) sealer: Sealer,
+    pub(crate) memory: Option<Arc<Memory>>,
 }
 
 /// What is only touched when something is added or taken away.
@@ -84,19 +98,45 @@ impl Inner {
         registry: Arc<dyn Registry>,
         environment: Environment,
         recorder: Arc<dyn Recorder>,
+        fleet: Fleet,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
+        let memory = fleet.memory.clone();
+        let inner = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             config,
             configs,
             registry,
             environment,
             recorder,
+            fleet,
             services: ArcSwap::default(),
             owned: Mutex::default(),
             ready: AtomicBool::new(true),
             stopped: AtomicBool::new(false),
-        })
+        });
+        if let Some(memory) = memory {
+            inner.owned().spawn(async move { match memory.write_on().await {} });
+        }
+        inner
+    }
+
+    pub(super) fn cache<V: Send + Sync + 'static>(
+        &self,
+        namespace: &str,
+        codec: impl Codec<V> + 'static,
+    ) -> CacheBuilder<V> {
+        let builder = Cache::builder().environment(self.environment.clone()).seal(self.fleet.sealer.clone());
+        match &self.fleet.tier {
+            Some(tier) => {
+                let namespace = format!("{}/caches/{namespace}", self.config.memory.namespace);
+                builder.second_tier(namespace, Arc::clone(tier), codec)
+            }
+            None => builder,
+        }
+    }
+
+    pub(super) const fn memory(&self) -> Option<&Arc<Memory>> {
+        self.fleet.memory.as_ref()
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -186,7 +226,7 @@ impl Inner {
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =
             ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);
-        owned.spawn(driver.of(Weak::clone(&self.me)).run());
+        owned.spawn(driver.of(Weak::clone(&self.me)).remembering(self.fleet.memory.clone()).run());
         services.insert(name, Arc::clone(&followed));
         self.services.store(Arc::new(services));
         Ok(followed)

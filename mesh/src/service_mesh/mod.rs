@@ -6,6 +6,8 @@ mod shutdown;
 use std::future::Future;
 use std::sync::Arc;
 
+use mesh_cache::CacheBuilder;
+use mesh_cache::codec::Codec;
 use mesh_core::balance::{Outcome, PickContext};
 use mesh_core::route::{RouteId, Selector};
 use mesh_core::service::{Instance, InstanceId, InstanceKey, ServiceConfig};
@@ -21,7 +23,7 @@ use crate::registration::Registration;
 use crate::service::{CachedService, Command, Source};
 
 use inner::Admission;
-pub(crate) use inner::Inner;
+pub(crate) use inner::{Fleet, Inner};
 pub use shutdown::ShutdownReport;
 
 /// A client-side service mesh: registers this process, finds the instances of others, picks one for each
@@ -112,8 +114,15 @@ impl ServiceMesh {
         }
         let state = followed.state.borrow().clone();
         let age = state.confirmed_at.map_or_else(Default::default, |at| self.inner.now().since(at));
-        let (freshness, name) = (state.freshness, followed.name.clone());
-        Ok(CachedService { name, instances, age, freshness, source: Source::of(freshness) })
+        let (freshness, source, name) = (state.freshness, Source::of(&state), followed.name.clone());
+        Ok(CachedService { name, instances, age, freshness, source })
+    }
+
+    /// Begins a cache of one's own values, which shares this mesh's clock, its second tier and its keys.
+    ///
+    /// `namespace` tells it from other caches of the fleet. Without a second tier it is a cache of this process.
+    pub fn cache<V: Send + Sync + 'static>(&self, namespace: &str, codec: impl Codec<V> + 'static) -> CacheBuilder<V> {
+        self.inner.cache(namespace, codec)
     }
 
     /// Picks an instance for one request and counts it as in flight until the lease ends.

@@ -44,6 +44,9 @@ impl ServiceMesh {
         let in_flight_left = self.inner.in_flight();
         let mut tasks = self.inner.stop();
         while tasks.join_next().await.is_some() {}
+        if let Some(memory) = self.inner.memory() {
+            memory.close().await;
+        }
         ShutdownReport { deregistered, in_flight_left }
     }
 

@@ -20,7 +20,7 @@ use mesh::mesh_core::time::Instant;
 use mesh::mesh_retry::backoff::Jitter;
 use mesh::{
     Environment, Instance, InstanceId, Lease, MeshConfig, PickContext, PickError, RetryPolicy, ServiceConfig,
-    ServiceMesh, ServiceMeshBuilder, TokioClock,
+    ServiceMesh, ServiceMeshBuilder, SystemWallClock, TokioClock,
 };
 
 use dial::ScriptedDial;
@@ -43,7 +43,7 @@ impl Lab {
             registry: ScriptedRegistry::default(),
             dial: ScriptedDial::default(),
             notes: Notes::default(),
-            clock: TokioClock::new(),
+            clock: TokioClock::showing(Instant::ZERO),
             config: MeshConfig::default(),
         }
     }
@@ -65,7 +65,7 @@ impl Lab {
         let (clock, entropy, dial) = (Arc::new(self.clock), Arc::new(Seeded::default()), Arc::new(self.dial.clone()));
         ServiceMesh::builder()
             .registry(self.registry.clone())
-            .environment(Environment { clock, entropy, dial })
+            .environment(Environment { clock, entropy, dial, wall: Arc::new(SystemWallClock) })
             .recorder(self.notes.clone())
             .config(self.config.clone())
     }

@@ -1,6 +1,7 @@
 //! What a service machine is told, asks for and reports. Decides nothing.
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use super::reaper::{DeregisterId, Deregistration};
 use crate::balance::View;
@@ -9,6 +10,7 @@ use crate::discovery::Freshness;
 use crate::health::{Health, Probe, ProbeId, ProbeReport, ProbeVerdict};
 use crate::port::Resolution;
 use crate::service::{Instance, InstanceKey};
+use crate::snapshot::Snapshot;
 use crate::time::Instant;
 
 /// What a service machine is told.
@@ -16,6 +18,13 @@ use crate::time::Instant;
 pub enum ServiceInput {
     /// The registry sent a list.
     Observed(Resolution),
+    /// A memory of the registry has a list that was true `age` ago. It counts until the registry has answered.
+    Recalled {
+        /// The list; an empty one says nothing.
+        snapshot: Arc<Snapshot>,
+        /// How long ago it was true.
+        age: Duration,
+    },
     /// The registry is reachable, and nothing changed.
     Confirmed,
     /// The registry cannot be reached.

@@ -4,7 +4,7 @@
 //! changed something a pick could see. The tokio driver and the simulator drive this value and nothing below
 //! it, so neither can wire the parts differently.
 //!
-//! - **Inputs**: lists from the registry, its loss, answers to probes and deregistrations, load reports, sweeps.
+//! - **Inputs**: lists from the registry or from a memory of it, its loss, answers to probes and deregistrations, load reports, sweeps.
 //! - **Effects**: run a probe, deregister an instance, publish a view.
 //! - **Events**: changes of freshness and health, doubts, deregistrations.
 //! - **Timers**: checks due and late, a doubted list believed, an instance critical for too long.
@@ -17,6 +17,7 @@ mod reaper;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use crate::balance::{Eligibility, Knowledge, Member, View, ViewBuilder};
 use crate::discovery::{Change, Discovery, Freshness};
@@ -147,6 +148,12 @@ impl ServiceMachine {
         }
     }
 
+    fn recall(&mut self, now: Instant, age: Duration, snapshot: Arc<Snapshot>) {
+        if self.discovery.recall(now - age, snapshot) == Change::Served {
+            self.take_over(now);
+        }
+    }
+
     /// Points the checker at the instances that are served now.
     fn take_over(&mut self, now: Instant) {
         let served = Arc::clone(self.discovery.served());
@@ -202,7 +209,7 @@ impl ServiceMachine {
             let from = core::mem::replace(&mut self.freshness, freshness);
             self.tell(ServiceEvent::Freshness { from, to: freshness });
         }
-        if core::mem::take(&mut self.changed) && self.discovery.has_answered() {
+        if core::mem::take(&mut self.changed) && self.discovery.has_list() {
             self.publish();
         }
     }
@@ -293,6 +300,7 @@ impl Machine for ServiceMachine {
         let now = self.clock.observe(now);
         match input {
             ServiceInput::Observed(resolution) => self.observe(now, resolution),
+            ServiceInput::Recalled { snapshot, age } => self.recall(now, age, snapshot),
             ServiceInput::Confirmed => self.discovery.confirm(now),
             ServiceInput::Lost => self.discovery.lose(now),
             ServiceInput::Probed(id, report) => self.checker.answer(now, id, report),
