@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mesh_cache::Freshness;
 use mesh_testkit::RedisServer;
+use mesh_testkit::redis::Reply;
 
 use crate::Failure;
 use crate::judge::Judge;
@@ -21,21 +22,29 @@ pub(crate) struct Belongings {
     pub(crate) tasks: usize,
     /// Entries of all caches.
     pub(crate) entries: u64,
-    /// Keys of the server.
-    pub(crate) keys: i64,
+    /// Keys of the server, and those among them that never expire.
+    pub(crate) keys: usize,
+    pub(crate) keys_for_ever: usize,
 }
 
 /// The most keys that the server may have: an entry and a watermark a row, a watermark a tag, a branch, and for all.
-pub(crate) const KEYS_MAX: i64 = (2 * ROWS + TAGS + ROWS + 1) as i64;
+pub(crate) const KEYS_MAX: usize = 2 * ROWS + TAGS + ROWS + 1;
 
 impl Belongings {
     pub(crate) async fn count(server: &RedisServer, processes: &[Arc<Process>]) -> Result<Self, Failure> {
         let clients = server.command(&["CLIENT", "LIST"]).await?.accepted()?;
         // Who asks is one of them.
         let connections = clients.text().unwrap_or_default().lines().count().saturating_sub(1);
-        let keys = server.command(&["DBSIZE"]).await?.accepted()?.integer().unwrap_or(i64::MAX);
+        let mut connection = server.connect().await?;
+        let keys = connection.command(&["KEYS", "*"]).await?.accepted()?;
+        let mut keys_for_ever = 0;
+        for key in keys.items().iter().filter_map(Reply::text) {
+            let left = connection.command(&["PTTL", key]).await?.accepted()?;
+            keys_for_ever += usize::from(left.integer() == Some(-1));
+        }
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        Ok(Self { connections, tasks, entries: processes.iter().map(|one| one.cache.stats().entries).sum(), keys })
+        let entries = processes.iter().map(|one| one.cache.stats().entries).sum();
+        Ok(Self { connections, tasks, entries, keys: keys.items().len(), keys_for_ever })
     }
 
     /// Whether nothing is left over beyond what there was.
@@ -44,6 +53,7 @@ impl Belongings {
             && self.tasks <= before.tasks
             && self.entries == before.entries
             && self.keys <= KEYS_MAX
+            && self.keys_for_ever == 0
     }
 
     /// Waits until nothing is left over; false where something is after `within`.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_cache::TokioClock;
-use mesh_cache::mesh_core::port::Clock as _;
 use mesh_cache::mesh_core::rng::Rng;
 use mesh_cache::mesh_core::time::Instant;
 use mesh_testkit::{Fault, FaultProxy, RedisServer};
@@ -12,7 +10,7 @@ use mesh_testkit::{Fault, FaultProxy, RedisServer};
 use crate::judge::Judge;
 use crate::origin::Origin;
 use crate::process::Process;
-use crate::weather::Silence;
+use crate::weather::{Silence, Watch};
 use crate::{Failure, timeline};
 
 /// One thing that goes wrong with the server.
@@ -67,7 +65,7 @@ const HITCHES: [Hitch; 6] = [
 pub(crate) struct Chaos {
     pub(crate) server: RedisServer,
     pub(crate) random: Rng,
-    pub(crate) clock: TokioClock,
+    pub(crate) watch: Watch,
     pub(crate) judge: Arc<Judge>,
     pub(crate) faults: usize,
 }
@@ -77,7 +75,7 @@ pub(crate) struct Links {
     pub(crate) processes: Vec<Arc<Process>>,
     pub(crate) origin: Arc<Origin>,
     pub(crate) random: Rng,
-    pub(crate) clock: TokioClock,
+    pub(crate) watch: Watch,
     pub(crate) faults: usize,
 }
 
@@ -85,9 +83,9 @@ impl Chaos {
     /// Makes trouble for `time`, every kind once before any comes again.
     pub(crate) async fn run(&mut self, time: Duration) -> Result<(), Failure> {
         let mut left = Vec::new();
-        while self.clock.now().since(Instant::ZERO) < time {
+        while self.watch.now().since(Instant::ZERO) < time {
             let trouble = draw(&mut left, &TROUBLES, &mut self.random);
-            timeline(self.clock, format_args!("server     {trouble:?}"));
+            timeline(self.watch, format_args!("server     {trouble:?}"));
             self.faults += 1;
             self.trouble(trouble).await?;
             pause(&mut self.random, 1_000, 3_000).await;
@@ -162,12 +160,12 @@ impl Links {
     /// Makes trouble for `time`, every kind once before any comes again.
     pub(crate) async fn run(&mut self, time: Duration) -> Result<(), Failure> {
         let mut left = Vec::new();
-        while self.clock.now().since(Instant::ZERO) < time {
+        while self.watch.now().since(Instant::ZERO) < time {
             pause(&mut self.random, 300, 1_500).await;
             let hitch = draw(&mut left, &HITCHES, &mut self.random);
             self.faults += 1;
             if matches!(hitch, Hitch::OriginFails) {
-                timeline(self.clock, format_args!("origin     {hitch:?}"));
+                timeline(self.watch, format_args!("origin     {hitch:?}"));
                 self.origin.set_failing(true);
                 pause(&mut self.random, 200, 2_000).await;
                 self.origin.set_failing(false);
@@ -177,7 +175,7 @@ impl Links {
             let chosen = usize::try_from(self.random.below(proxied.len() as u64))?;
             let Some(process) = proxied.get(chosen).map(|process| Arc::clone(process)) else { continue };
             let Some(proxy) = &process.proxy else { continue };
-            timeline(self.clock, format_args!("process {}  {hitch:?}", process.index));
+            timeline(self.watch, format_args!("process {}  {hitch:?}", process.index));
             self.hitch(hitch, proxy, &process.silence).await;
         }
         Ok(())

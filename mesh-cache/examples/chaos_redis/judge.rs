@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mesh_cache::{Freshness, LoadError, Source, TokioClock};
+use mesh_cache::{Freshness, LoadError, Source};
 
 use crate::origin::{LOAD_MAX, Origin};
 use crate::process::{FRESH, Process, Reading, Served};
-use crate::weather::{Lateness, Silence};
+use crate::weather::{Lateness, Silence, Watch};
 use crate::{millis, timeline};
 
 /// Judges calls by what the origin knows.
 pub(crate) struct Judge {
-    pub(crate) clock: TokioClock,
+    pub(crate) watch: Watch,
     pub(crate) origin: Arc<Origin>,
     /// The server's silence, which is every process'.
     pub(crate) silence: Silence,
@@ -54,8 +54,6 @@ pub(crate) struct Tally {
     pub(crate) lag: Lag,
     /// Of those where either kept silent a moment ago.
     pub(crate) lag_in_silence: Lag,
-    /// Reads as fresh of what the process itself had invalidated, and nobody else could be told of.
-    pub(crate) undone: u64,
     /// By how much at most a value that was loaded was older than its age.
     pub(crate) age_short: Duration,
 }
@@ -96,12 +94,10 @@ impl Judge {
 
     fn judge_fresh(&self, process: &Process, reading: &Reading, served: &Served, tally: &mut Tally) {
         let Served { item, age, source, .. } = served;
-        let (own, own_untold) = reading.own;
         let what = Stale { row: reading.row, version: item.version, age: *age, source: *source };
-        if item.version < own {
-            return self.broken(tally, Rule::StaleAsFresh, process, format_args!("{what}, its own since {own}"));
+        if item.version < reading.own {
+            return self.broken(tally, Rule::StaleAsFresh, process, format_args!("{what}, own /{}", reading.own));
         }
-        tally.undone += u64::from(item.version < own_untold);
         let Some(lag) = self.origin.outdated(reading.row, item.version, reading.began) else { return };
         let is_silent = [&self.silence, &process.silence].iter().any(|one| one.reaches(reading.began, HEARING));
         let late = self.lateness.get();
@@ -138,7 +134,7 @@ impl Judge {
     fn broken(&self, tally: &mut Tally, rule: Rule, process: &Process, what: impl fmt::Display) {
         tally.broken[rule as usize] += 1;
         if self.shown[rule as usize].fetch_add(1, Ordering::Relaxed) < SHOWN_MAX {
-            timeline(self.clock, format_args!("!! process {} {}: {what}", process.index, rule.name()));
+            timeline(self.watch, format_args!("!! process {} {}: {what}", process.index, rule.name()));
         }
     }
 }
@@ -170,7 +166,6 @@ impl Tally {
         self.broken.iter_mut().zip(&other.broken).for_each(|(sum, more)| add(sum, more));
         self.unserved += other.unserved;
         self.hits += other.hits;
-        self.undone += other.undone;
         self.longest_hit = self.longest_hit.max(other.longest_hit);
         self.longest_call = self.longest_call.max(other.longest_call);
         self.age_short = self.age_short.max(other.age_short);

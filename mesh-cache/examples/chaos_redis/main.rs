@@ -3,8 +3,8 @@
 //! `scripts/chaos-redis --minutes 2` runs it. Each process has a connection and a cache of its own, four tasks that read
 //! and one that writes: it changes the origin, and then invalidates or publishes. Of every call it is asked:
 //!
-//! - what is served as fresh is not older than what the process itself had told, nor than what another had told so long
-//!   ago that it must have been heard: 50 ms, or 2 s where the link or the server had kept silent;
+//! - what is served as fresh is not older than what the process itself had changed, nor than what another had told so
+//!   long ago that it must have been heard: 50 ms, or 2 s where the link or the server had kept silent;
 //! - no value is older than its age says, counted from when the origin had it;
 //! - no call fails unless the origin did and nothing was cached;
 //! - no hit takes longer than 250 ms, and no call longer than its deadlines.
@@ -26,8 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mesh_cache::TokioClock;
-use mesh_cache::mesh_core::port::Clock as _;
 use mesh_cache::mesh_core::rng::Rng;
 use mesh_cache::mesh_core::time::Instant;
 use mesh_testkit::RedisServer;
@@ -38,7 +36,7 @@ use faults::{Chaos, Links};
 use judge::{Judge, Rule, Tally};
 use origin::{Origin, ROWS};
 use process::{Process, Writes};
-use weather::{Lateness, Silence};
+use weather::{Lateness, Silence, Watch};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -63,22 +61,22 @@ async fn main() -> Result<ExitCode, Failure> {
     };
     println!("chaos on Redis for {minutes} minutes, seed {seed}: {PROCESSES} processes, {ROWS} rows");
 
-    let clock = TokioClock::new();
+    let watch = Watch::start();
     let mut random = Rng::from_seed(seed);
     let server = server().await;
-    let origin = Arc::new(Origin::new(clock, PROCESSES, random.next_u64())?);
-    let (lateness, watching) = Lateness::watch(clock);
+    let origin = Arc::new(Origin::new(watch, PROCESSES, random.next_u64())?);
+    let (lateness, watching) = Lateness::watch(watch);
     let judge = Arc::new(Judge {
-        clock,
+        watch,
         origin: Arc::clone(&origin),
-        silence: Silence::new(clock),
+        silence: Silence::new(watch),
         lateness,
         is_warm: AtomicBool::new(false),
         shown: Default::default(),
     });
     let mut processes = Vec::new();
     for index in 0..PROCESSES {
-        processes.push(Arc::new(Process::start(index, &server, &origin, clock).await?));
+        processes.push(Arc::new(Process::start(index, &server, &origin, watch).await?));
     }
     let unready = settle(&origin, &processes, SETTLED_WITHIN).await;
     if let Some(first) = unready.first() {
@@ -88,14 +86,14 @@ async fn main() -> Result<ExitCode, Failure> {
     let mut fleet = Fleet::start(processes.clone(), &judge, &mut random);
 
     let time = Duration::from_secs(minutes * 60);
-    let mut chaos = Chaos { server, random: random.fork(), clock, judge: Arc::clone(&judge), faults: 0 };
-    let mut links = Links { processes, origin, random: random.fork(), clock, faults: 0 };
+    let mut chaos = Chaos { server, random: random.fork(), watch, judge: Arc::clone(&judge), faults: 0 };
+    let mut links = Links { processes, origin, random: random.fork(), watch, faults: 0 };
     tokio::try_join!(chaos.run(time), links.run(time))?;
     let mut server = chaos.server;
 
     let writes = fleet.stop_writing().await?;
     let mut unsettled = settle(&judge.origin, &fleet.processes, SETTLED_WITHIN).await;
-    timeline(clock, "the end of all faults; now the server and the origin at once");
+    timeline(watch, "the end of all faults; now the server and the origin at once");
     black_out(&mut server, &judge).await;
     unsettled.extend(settle(&judge.origin, &fleet.processes, SETTLED_WITHIN).await);
     let (processes, tally) = fleet.stop_reading().await?;
@@ -181,8 +179,8 @@ async fn server() -> RedisServer {
 
 /// Prints a line of what happened when.
 #[expect(clippy::print_stdout, reason = "whoever waits sees what happens")]
-fn timeline(clock: TokioClock, what: impl fmt::Display) {
-    println!("{:>6.1} s  {what}", clock.now().since(Instant::ZERO).as_secs_f64());
+fn timeline(watch: Watch, what: impl fmt::Display) {
+    println!("{:>6.1} s  {what}", watch.now().since(Instant::ZERO).as_secs_f64());
 }
 
 fn millis(duration: Duration) -> String {

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mesh_cache::mesh_core::port::Clock as _;
 use mesh_cache::mesh_core::rng::{mix, scale};
 use mesh_cache::mesh_core::time::Instant;
-use mesh_cache::{Found, Key, Prefix, Tag, TokioClock, Version};
+use mesh_cache::{Found, Key, Prefix, Tag, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
+use crate::weather::Watch;
 
 /// Rows of versions that only grow. Reading one takes a while, there and back.
 pub(crate) struct Origin {
-    clock: TokioClock,
+    watch: Watch,
     rows: Vec<Row>,
     fails: AtomicBool,
     draws: AtomicU64,
@@ -39,10 +39,8 @@ struct Row {
     /// What is published is true while it is: others write before or after.
     turn: tokio::sync::Mutex<()>,
     told: Mutex<VecDeque<Told>>,
-    /// The version that each process was told by itself to forget everything before.
+    /// The version before which each process was told by itself to forget everything.
     own: Vec<AtomicU64>,
-    /// The same, where the others may not have been told.
-    own_untold: Vec<AtomicU64>,
 }
 
 /// From when on everybody was told to forget what is older than a version. Both only grow from one to the next.
@@ -57,7 +55,7 @@ struct Told {
 pub(crate) struct OriginFails;
 
 impl Origin {
-    pub(crate) fn new(clock: TokioClock, processes: usize, seed: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(watch: Watch, processes: usize, seed: u64) -> Result<Self, Failure> {
         let counters = || (0..processes).map(|_| AtomicU64::new(0)).collect();
         let row = |number: usize| -> Result<Row, Failure> {
             let branch = format!("shop/{}/", number / ROWS_A_BRANCH);
@@ -69,11 +67,10 @@ impl Origin {
                 turn: tokio::sync::Mutex::default(),
                 told: Mutex::default(),
                 own: counters(),
-                own_untold: counters(),
             })
         };
         let rows = (0..ROWS).map(row).collect::<Result<_, _>>()?;
-        Ok(Self { clock, rows, fails: AtomicBool::new(false), draws: AtomicU64::new(mix(seed)) })
+        Ok(Self { watch, rows, fails: AtomicBool::new(false), draws: AtomicU64::new(mix(seed)) })
     }
 
     pub(crate) fn key(&self, row: usize) -> &Key {
@@ -127,15 +124,14 @@ impl Origin {
         Item { row, version, true_at: self.nanos(), is_published: true }
     }
 
-    /// The process `by` has told everybody, or at least itself, that `item` changed.
+    /// The process `by` has told itself, and everybody where it `is_told`, that `item` changed.
     pub(crate) fn told(&self, item: &Item, by: usize, is_told: bool) {
         let row = &self.rows[item.row];
+        row.own[by].fetch_max(item.version, Ordering::SeqCst);
         if !is_told {
-            row.own_untold[by].fetch_max(item.version, Ordering::SeqCst);
             return;
         }
-        row.own[by].fetch_max(item.version, Ordering::SeqCst);
-        let at = self.clock.now();
+        let at = self.watch.now();
         let mut told = lock(&row.told);
         if told.back().is_none_or(|last| last.version < item.version) {
             told.push_back(Told { at, version: item.version });
@@ -145,11 +141,9 @@ impl Origin {
         }
     }
 
-    /// What the process `by` may not be served as fresh any more: anything older than the first version, by what it was
-    /// told by itself; and than the second, where the others may not know.
-    pub(crate) fn own(&self, row: usize, by: usize) -> (u64, u64) {
-        let Row { own, own_untold, .. } = &self.rows[row];
-        (own[by].load(Ordering::SeqCst), own_untold[by].load(Ordering::SeqCst))
+    /// The first version of a row that the process `by` may still be served as fresh, by what it told itself.
+    pub(crate) fn own(&self, row: usize, by: usize) -> u64 {
+        self.rows[row].own[by].load(Ordering::SeqCst)
     }
 
     /// For how long, at `now`, everybody has been told that `version` of a row is out of date.
@@ -164,7 +158,7 @@ impl Origin {
     }
 
     fn nanos(&self) -> u64 {
-        self.clock.now().as_nanos()
+        self.watch.now().as_nanos()
     }
 }
 

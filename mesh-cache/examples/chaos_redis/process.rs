@@ -8,20 +8,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use mesh_cache::codec::JsonCodec;
-use mesh_cache::mesh_core::port::Clock as _;
 use mesh_cache::mesh_core::rng::Rng;
 use mesh_cache::mesh_core::time::Instant;
 use mesh_cache::redis::{RedisConfig, RedisTier};
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
-use mesh_cache::{
-    Cache, CacheConfig, Cached, Environment, Freshness, Lifetimes, LoadError, NotTold, Scope, Source, TokioClock,
-};
+use mesh_cache::{Cache, CacheConfig, Cached, Environment, Freshness, Lifetimes, LoadError, NotTold, Scope, Source};
 use mesh_testkit::{FaultProxy, RedisServer};
 
 use crate::Failure;
 use crate::judge::{Judge, Tally};
 use crate::origin::{Item, Origin, ROWS};
-use crate::weather::Silence;
+use crate::weather::{Silence, Watch};
 
 /// One process of the fleet.
 pub(crate) struct Process {
@@ -33,7 +30,7 @@ pub(crate) struct Process {
     pub(crate) silence: Silence,
     pub(crate) stop_writing: AtomicBool,
     pub(crate) stop_reading: AtomicBool,
-    clock: TokioClock,
+    watch: Watch,
     origin: Arc<Origin>,
     _tier: RedisTier,
 }
@@ -43,8 +40,8 @@ pub(crate) struct Reading {
     pub(crate) row: usize,
     pub(crate) began: Instant,
     pub(crate) took: Duration,
-    /// What the process itself had told before the call began: everybody, or at least itself.
-    pub(crate) own: (u64, u64),
+    /// The first version that may be fresh, by what the process itself had changed before the call began.
+    pub(crate) own: u64,
     /// Whether nothing was waited for.
     pub(crate) at_once: bool,
     /// What was served; nothing is what no row of the origin is.
@@ -71,7 +68,7 @@ impl Process {
         index: usize,
         server: &RedisServer,
         origin: &Arc<Origin>,
-        clock: TokioClock,
+        watch: Watch,
     ) -> Result<Self, Failure> {
         let proxy = if index < STRAIGHT { None } else { Some(FaultProxy::start(server.address()).await) };
         let address = proxy.as_ref().map_or_else(|| server.address(), FaultProxy::address);
@@ -91,8 +88,8 @@ impl Process {
             .build()?;
         let (stop_writing, stop_reading) = (AtomicBool::new(false), AtomicBool::new(false));
         let origin = Arc::clone(origin);
-        let silence = Silence::new(clock);
-        Ok(Self { index, cache, proxy, silence, stop_writing, stop_reading, clock, origin, _tier: tier })
+        let silence = Silence::new(watch);
+        Ok(Self { index, cache, proxy, silence, stop_writing, stop_reading, watch, origin, _tier: tier })
     }
 
     /// Reads at random until it is told to stop.
@@ -111,10 +108,10 @@ impl Process {
     pub(crate) async fn read(&self, row: usize, looks_first: bool) -> Reading {
         let key = self.origin.key(row);
         let own = self.origin.own(row, self.index);
-        let began = self.clock.now();
+        let began = self.watch.now();
         if looks_first && let Some(hit) = self.cache.get(key.as_str()) {
             let outcome = Ok(served(hit.to_cached()));
-            return Reading { row, began, took: self.clock.now().since(began), own, at_once: true, outcome };
+            return Reading { row, began, took: self.watch.now().since(began), own, at_once: true, outcome };
         }
         let origin = Arc::clone(&self.origin);
         let load = move || {
@@ -127,7 +124,7 @@ impl Process {
             Poll::Ready(outcome) => (true, outcome),
             Poll::Pending => (false, call.await),
         };
-        let took = self.clock.now().since(began);
+        let took = self.watch.now().since(began);
         Reading { row, began, took, own, at_once, outcome: outcome.map(served) }
     }
 

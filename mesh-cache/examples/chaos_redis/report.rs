@@ -27,7 +27,7 @@ pub(crate) fn calls(tally: &Tally, writes: Writes) {
     let (hit, call) = (millis(tally.longest_hit), millis(tally.longest_call));
     println!("hits {share:.2} %   longest hit {hit}   longest call {call}");
     let Writes { told, not_told } = writes;
-    println!("changes told {told}   not told {not_told}   fresh again where not told {}", tally.undone);
+    println!("changes told {told}   not told {not_told}");
 }
 
 /// Prints how late processes heard of changes, and how true ages were.

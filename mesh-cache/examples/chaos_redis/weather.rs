@@ -10,15 +10,33 @@ use mesh_cache::mesh_core::port::Clock as _;
 use mesh_cache::mesh_core::time::Instant;
 use tokio::task::JoinHandle;
 
+/// The time since the run began.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch {
+    clock: TokioClock,
+    began: Instant,
+}
+
+impl Watch {
+    pub(crate) fn start() -> Self {
+        let clock = TokioClock::new();
+        Self { clock, began: clock.now() }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::ZERO + self.clock.now().since(self.began)
+    }
+}
+
 /// Until when something kept silent.
 pub(crate) struct Silence {
-    clock: TokioClock,
+    watch: Watch,
     until: AtomicU64,
 }
 
 impl Silence {
-    pub(crate) const fn new(clock: TokioClock) -> Self {
-        Self { clock, until: AtomicU64::new(0) }
+    pub(crate) const fn new(watch: Watch) -> Self {
+        Self { watch, until: AtomicU64::new(0) }
     }
 
     pub(crate) fn begin(&self) {
@@ -26,7 +44,7 @@ impl Silence {
     }
 
     pub(crate) fn end(&self) {
-        self.until.store(self.clock.now().as_nanos(), Ordering::SeqCst);
+        self.until.store(self.watch.now().as_nanos(), Ordering::SeqCst);
     }
 
     /// Whether it may have kept something from who began to read at `began`, `within` a while.
@@ -37,20 +55,20 @@ impl Silence {
 
 /// How late this process' own timers were lately: nobody can be told sooner than that.
 pub(crate) struct Lateness {
-    clock: TokioClock,
+    watch: Watch,
     lately: Mutex<VecDeque<(Instant, Duration)>>,
 }
 
 impl Lateness {
     /// Begins to watch.
-    pub(crate) fn watch(clock: TokioClock) -> (Arc<Self>, JoinHandle<()>) {
-        let lateness = Arc::new(Self { clock, lately: Mutex::default() });
+    pub(crate) fn watch(watch: Watch) -> (Arc<Self>, JoinHandle<()>) {
+        let lateness = Arc::new(Self { watch, lately: Mutex::default() });
         let watched = Arc::clone(&lateness);
         let watching = tokio::spawn(async move {
             loop {
-                let due = clock.now() + TICK;
+                let due = watch.now() + TICK;
                 tokio::time::sleep(TICK).await;
-                watched.note(clock.now(), due);
+                watched.note(watch.now(), due);
             }
         });
         (lateness, watching)
@@ -59,7 +77,7 @@ impl Lateness {
     /// The most of the last few seconds.
     pub(crate) fn get(&self) -> Duration {
         let lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = self.clock.now() - LATELY;
+        let from = self.watch.now() - LATELY;
         lately.iter().filter(|(at, _)| *at >= from).map(|(_, late)| *late).max().unwrap_or_default()
     }
 
