@@ -137,11 +137,8 @@ async fn whoever_is_told_too_much_at_once_begins_to_hear_anew() {
     let mut listener = slow.listen();
     let News::Hearing(first) = listener.next().await else { panic!("it hears nothing") };
     let other = Process::start(&server.url()).await;
-    let overflows = || match slow.client() {
-        RedisClient::Link(link) => link.stats().overflows,
-        client => panic!("{client:?}"),
-    };
-    while overflows() == 0 {
+    let RedisClient::Link(link) = slow.client() else { panic!("one server is one link") };
+    while link.stats().overflows == 0 {
         other.cache.invalidate(&Scope::All).await.unwrap();
     }
     assert_eq!(listener.next().await, News::Deaf);
@@ -268,6 +265,7 @@ async fn the_larger_version_stays_whoever_stores_last() {
     let marks = Marks::new(&Key::new("k").unwrap(), &[]);
     let place = Place { namespace: "test", key: "k", schema: 1 };
     let nonces = Nonces::new(Environment::system().entropy);
+    let mut header = Header::default();
     // As text, as floats, or by their last bytes alone these would be ordered otherwise.
     let (low, high) = ((1 << 53) + 255, (1 << 53) + 256);
     for (epoch, index, stored) in [
@@ -282,7 +280,6 @@ async fn the_larger_version_stays_whoever_stores_last() {
     ] {
         let begun_micros = process.tier.fetch(&marks).await.unwrap().now_micros;
         let version = Version { epoch, index };
-        let mut header = Header::default();
         header.version = version;
         let bytes = Sealer::open_hints().seal(&place, &header, b"1", nonces.draw()).unwrap();
         let keep_for = Duration::from_secs(60);
