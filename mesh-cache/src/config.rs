@@ -53,6 +53,22 @@ pub struct FailureBackoff {
     pub cap: Duration,
 }
 
+impl FailureBackoff {
+    /// The most that is waited after `in_a_row` failures.
+    pub(crate) fn bound(self, in_a_row: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(in_a_row.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.first.saturating_mul(doubled).min(self.cap)
+    }
+
+    /// Checks both fields; `field` is what they are called together.
+    pub(crate) fn validate(self, field: &'static str) -> Result<(), ConfigError> {
+        if self.first > self.cap {
+            return Err(ConfigError::new(field, format!("{:?}", self.first), "first must be at most cap"));
+        }
+        Ok(())
+    }
+}
+
 impl Default for FailureBackoff {
     fn default() -> Self {
         Self { first: Duration::from_millis(100), cap: Duration::from_secs(30) }
@@ -75,12 +91,7 @@ impl CacheConfig {
         if self.load_deadline.is_zero() {
             return Err(ConfigError::new("load_deadline", "0s", "must be longer than zero"));
         }
-        let FailureBackoff { first, cap } = self.failure_backoff;
-        if first > cap {
-            let rule = "must be at most failure_backoff.cap";
-            return Err(ConfigError::new("failure_backoff.first", format!("{first:?}"), rule));
-        }
-        Ok(())
+        self.failure_backoff.validate("failure_backoff")
     }
 }
 

@@ -32,8 +32,9 @@ pub trait Dial: Debug + Send + Sync {
     ///
     /// # Errors
     /// Why there is no connection.
-    fn dial_unix<'a>(&'a self, _path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
-        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    fn dial_unix<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        let reason = format!("there is no way to {}", path.display());
+        Box::pin(async move { Err(io::Error::new(io::ErrorKind::Unsupported, reason)) })
     }
 }
 

@@ -107,9 +107,11 @@ pub(crate) struct Fresh<V> {
     pub(crate) source: Source,
     /// How old it is already.
     pub(crate) age: Duration,
-    /// How long it was on its way: by that much it may be older than it says.
+    /// How long it was on its way: it may have been read at any time of that. It makes it older, and not stale sooner.
     pub(crate) transit: Duration,
     pub(crate) marks: Arc<Marks>,
+    /// How long it is good, where it is not as the cache says.
+    pub(crate) lifetimes: Option<Arc<Lifetimes>>,
     /// What it counts towards the cap on bytes.
     pub(crate) weight: u64,
     pub(crate) load_time: Option<Duration>,
@@ -119,7 +121,7 @@ pub(crate) struct Fresh<V> {
 
 impl<V> Clone for Fresh<V> {
     fn clone(&self) -> Self {
-        Self { value: self.value.clone(), marks: Arc::clone(&self.marks), ..*self }
+        Self { value: self.value.clone(), marks: Arc::clone(&self.marks), lifetimes: self.lifetimes.clone(), ..*self }
     }
 }
 
@@ -147,7 +149,7 @@ pub(crate) struct Record<V> {
     /// Which change of the cache brought it.
     pub(crate) generation: u64,
     pub(crate) load_time: Duration,
-    /// By how much it may be older than it says.
+    /// How long it was on its way here.
     transit: Duration,
     pub(crate) marks: Arc<Marks>,
     pub(crate) weight: u64,
@@ -263,14 +265,15 @@ impl<V> Record<V> {
         }
     }
 
-    /// How long ago it was true.
+    /// How long ago it was true: counted from when it was asked for, as RFC 9111 (4.2.3) has it, since nobody knows when
+    /// on its way it was read.
     pub(crate) fn age(&self, now: Instant) -> Duration {
-        self.age.saturating_add(now.since(self.stored_at))
+        self.age.saturating_add(self.transit).saturating_add(now.since(self.stored_at))
     }
 
     /// How its reading compares with one that is `age` old now.
     pub(crate) fn compare(&self, age: Duration, now: Instant) -> Reading {
-        let own = self.age(now).saturating_add(self.transit);
+        let own = self.age(now);
         if age + SAME_WITHIN < own {
             Reading::Later
         } else if age <= own + SAME_WITHIN {

@@ -69,6 +69,7 @@ impl Default for Environment {
 #[derive(Clone, Copy, Debug)]
 pub struct TokioClock {
     epoch: tokio::time::Instant,
+    start: Instant,
 }
 
 impl TokioClock {
@@ -77,9 +78,15 @@ impl TokioClock {
 
     /// A clock that shows [`TokioClock::START`] now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
     pub fn new() -> Self {
-        Self { epoch: tokio::time::Instant::now() }
+        Self::showing(Self::START)
+    }
+
+    /// A clock that shows `start` now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
+    pub fn showing(start: Instant) -> Self {
+        Self { epoch: tokio::time::Instant::now(), start }
     }
 }
 
@@ -91,7 +98,7 @@ impl Default for TokioClock {
 
 impl Clock for TokioClock {
     fn now(&self) -> Instant {
-        Self::START + self.epoch.elapsed()
+        self.start + self.epoch.elapsed()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Keys whose loads failed, and until when they are left alone.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use mesh_core::rng::Rng;
 use mesh_core::time::Instant;
@@ -40,9 +39,8 @@ impl Failures {
     /// The load of `key` failed. Full jitter: the wait is drawn from zero to its bound, which doubles each time.
     pub(crate) fn note(&mut self, key: &Key, now: Instant, error: LoadError) {
         let in_a_row = self.by_key.get(key).map_or(0, |failure| failure.in_a_row).saturating_add(1);
-        let doubled = 1_u32.checked_shl(in_a_row - 1).unwrap_or(u32::MAX);
-        let bound: Duration = self.backoff.first.saturating_mul(doubled).min(self.backoff.cap);
-        let failure = Failure { in_a_row, until: now + self.rng.up_to(bound), error };
+        let until = now + self.rng.up_to(self.backoff.bound(in_a_row));
+        let failure = Failure { in_a_row, until, error };
         self.by_key.insert(key.clone(), failure);
         if self.by_key.len() > self.count_max {
             let soonest = self.by_key.iter().min_by_key(|(_, failure)| failure.until).map(|(key, _)| key.clone());
@@ -63,6 +61,8 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

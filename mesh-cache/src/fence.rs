@@ -76,6 +76,12 @@ impl Fence {
         }
     }
 
+    /// How many loads are under way.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> u32 {
+        self.begun.values().sum()
+    }
+
     fn since(&self, begun: &Begun) -> impl Iterator<Item = Mark> {
         let later = self.journal.partition_point(|(generation, _)| *generation <= begun.0);
         self.journal.iter().skip(later).map(|(_, mark)| *mark)

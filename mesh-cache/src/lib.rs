@@ -15,6 +15,7 @@ mod key;
 mod lifetimes;
 mod local;
 mod memory_tier;
+pub mod pattern;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod seal;

@@ -10,7 +10,8 @@ use mesh_core::time::saturating_nanos;
 ///
 /// An entry is *fresh* for `fresh`, then *stale* for `stale` (served, while one load renews it; RFC 5861's
 /// `stale-while-revalidate`), then kept for `stale_on_error` (served when the load that is to renew it fails; RFC 5861's
-/// `stale-if-error`), then gone.
+/// `stale-if-error`), then gone. Counted is the age that it had at its origin, and not how long it was on its way: where
+/// loads take longer than entries are fresh, they are fresh all the same.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -32,6 +33,9 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
+    /// The most that each of them may be: 366 days.
+    pub const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
     /// For lists of instances: fresh for 30 s (as Eureka and Spring's load balancer), kept for 3 days (as Consul).
     #[must_use]
     pub const fn discovery() -> Self {
@@ -75,7 +79,7 @@ impl Lifetimes {
             return Err(ConfigError::new("absent", seconds(self.absent), "must be at most 30 s"));
         }
         for (field, value) in [("fresh", self.fresh), ("stale", self.stale), ("stale_on_error", self.stale_on_error)] {
-            if value > LIFETIME_MAX {
+            if value > Self::LONGEST {
                 return Err(ConfigError::new(field, seconds(value), "must be at most 366 days"));
             }
         }
@@ -100,4 +104,3 @@ impl Default for Lifetimes {
 }
 
 const ABSENT_MAX: Duration = Duration::from_secs(30);
-const LIFETIME_MAX: Duration = Duration::from_secs(366 * 86_400);

@@ -9,7 +9,7 @@ use mesh_cache::redis::{Keys, LinkEvent, RedisConfig, RedisError, RedisLink, Scr
 use mesh_cache::{Environment, Secret};
 use mesh_testkit::RedisServer;
 use redis::Value;
-use redis_support::{get, ready_within, until, why};
+use redis_support::{RIGHTS, get, ready_within, until, why};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -155,8 +155,3 @@ async fn ask(link: &RedisLink, words: &str) -> Result<Value, RedisError> {
     });
     link.query(&cmd, SOON).await
 }
-
-/// What a user of mesh must be allowed on one server of Redis 7.0.
-const RIGHTS: &str = "resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +ping +get +getrange +set +del +hset +hget \
-    +hmget +pexpire +pttl +type +evalsha +script|load +client|tracking +client|id +time +zadd +zrem +zcard \
-    +zremrangebyscore +strlen";

@@ -122,6 +122,8 @@ fn a_field_that_breaks_its_rule_is_named() {
     assert_eq!(refused(|c| c.write_deadline = Duration::MAX), Err("write_deadline"));
     assert_eq!(refused(|c| c.sentinel.deadline = Duration::ZERO), Err("sentinel.deadline"));
     assert_eq!(refused(|c| c.cluster_refresh = Duration::ZERO), Err("cluster_refresh"));
+    assert_eq!(refused(|c| c.in_flight_max = std::num::NonZeroUsize::MAX), Err("in_flight_max"));
+    assert_eq!(refused(|c| c.events_max = std::num::NonZeroUsize::MAX), Err("events_max"));
     assert_eq!(refused(|c| c.password = Some(Secret::new("other"))), Err("password"));
     assert_eq!(refused(|c| c.sentinel.user = Some("bob".into())), Err("sentinel.password"));
     assert_eq!(refused(|c| c.tracking_prefix = Some(String::new())), Err("tracking_prefix"));

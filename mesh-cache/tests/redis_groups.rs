@@ -6,13 +6,13 @@ mod redis_support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mesh_cache::Environment;
 use mesh_cache::redis::cluster::slot_of;
 use mesh_cache::redis::{Keys, LinkEvent, LinkEvents, LinkState, RedisClient, RedisConfig, RedisError, Script};
+use mesh_cache::{Environment, Secret};
 use mesh_testkit::redis::RedisSentinel;
 use mesh_testkit::{RedisCluster, RedisServer};
 use redis::Value;
-use redis_support::Stopwatch;
+use redis_support::{RIGHTS, Stopwatch};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -134,6 +134,41 @@ async fn the_loss_of_a_node_is_a_flush_and_its_replica_takes_over() {
     while keys_of(&soon(&mut events).await).is_none_or(|keys| keys != ["mesh:a"]) {
         epoch += 1;
         assert!(epoch < 100);
+    }
+}
+
+#[tokio::test]
+async fn the_rights_that_are_documented_suffice_behind_sentinels_and_in_a_cluster() {
+    let rights = format!("user mesh on >pw {RIGHTS}");
+    let master = RedisServer::builder().acl(&[&format!("{rights} +role")]);
+    let node = RedisServer::builder().acl(&[&format!("{rights} +cluster|slots +asking")]);
+    let (group, cluster) = tokio::join!(RedisSentinel::start_with(master, 1), RedisCluster::start_with(node));
+    let mut config = sentinel_config(&group);
+    (config.user, config.password) = (Some("mesh".to_owned()), Some(Secret::new("pw")));
+    config.tracking_prefix = Some("mesh:v1:".to_owned());
+    let behind_sentinels = RedisClient::start(config.clone(), &Environment::system(), &[]).unwrap();
+    config.url = format!("redis-cluster://{}", cluster.nodes[0].address()).parse().unwrap();
+    let clustered = RedisClient::start(config, &Environment::system(), &[]).unwrap();
+    for client in [&behind_sentinels, &clustered] {
+        ready(client).await;
+        put(client, "mesh:v1:a", "1").await.unwrap();
+    }
+    let slot = slot_of(b"mesh:v1:a");
+    cluster.begin_migration(slot, (cluster.owner_of(slot).await + 1) % 3).await;
+    put(&clustered, "mesh:v1:x{mesh:v1:a}", "1").await.unwrap();
+}
+
+#[tokio::test]
+async fn passwords_are_told_to_servers_and_nodes_and_not_to_sentinels() {
+    let builder = || RedisServer::builder().password("hunter2");
+    let (group, cluster) = tokio::join!(RedisSentinel::start_with(builder(), 1), RedisCluster::start_with(builder()));
+    let mut config = sentinel_config(&group);
+    let other = RedisConfig::at(&format!("redis-cluster://:hunter2@{}", cluster.nodes[0].address())).unwrap();
+    config.password = Some(Secret::new("hunter2"));
+    for config in [config, other] {
+        let client = RedisClient::start(config, &Environment::system(), &[]).unwrap();
+        ready(&client).await;
+        put(&client, "mesh:a", "1").await.unwrap();
     }
 }
 

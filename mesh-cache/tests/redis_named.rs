@@ -10,7 +10,7 @@ use std::time::Duration;
 use mesh_cache::Environment;
 use mesh_cache::redis::{LinkState, RedisClient, RedisConfig, RedisError};
 use redis::Value;
-use redis_support::{FakeDial, FakeRedis, Stopwatch, bulk, until};
+use redis_support::{FakeDial, FakeRedis, Plan, Stopwatch, bulk, until};
 
 const SOON: Duration = Duration::from_secs(3);
 const DEADLINE: Duration = Duration::from_millis(50);
@@ -66,6 +66,22 @@ async fn a_sentinel_that_does_not_help_is_not_asked_first_again() {
     let dials = fake.dials();
     ready(&client).await;
     assert_eq!(fake.dialled().get(dials), answered.as_ref(), "{:?}", fake.dialled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_sentinels_that_are_silent_do_not_hide_one_that_answers() {
+    let fake = FakeRedis::answering(|words| match words[0].as_str() {
+        "SENTINEL" => Some(address("127.0.0.9", "7000")),
+        "ROLE" => Some([b"*3\r\n".to_vec(), bulk("master"), b":1\r\n*0\r\n".to_vec()].concat()),
+        _ => None,
+    });
+    // Four of them take up all the time that one attempt has.
+    for number in 1..=6 {
+        fake.plan_of(&format!("127.0.0.{number}"), Plan::Hang);
+    }
+    let sentinels: Vec<String> = (1..=7).map(|number| format!("127.0.0.{number}")).collect();
+    let client = client(&format!("redis-sentinel://{}/m", sentinels.join(",")), &fake);
+    tokio::time::timeout(Duration::from_secs(10), client.ready()).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

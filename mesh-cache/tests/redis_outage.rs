@@ -60,6 +60,32 @@ async fn a_silent_handshake_ends_at_the_connect_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_took_too_long_is_closed_at_once_and_not_when_the_next_one_begins() {
+    let fake = FakeRedis::new();
+    fake.plan([Plan::Mute]);
+    let mut config = RedisConfig::default();
+    (config.link.retry, config.link.retry_max) = (Duration::from_mins(10), Duration::from_mins(10));
+    let link = link_to(&fake, config, &[]);
+    until("it took too long", || link.stats().link.connect_failures == 1).await;
+    let mute = fake.last();
+    let began = Stopwatch::start();
+    until("the silent connection is closed", || mute.is_closed()).await;
+    assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_dialler_panics_the_link_is_closed_and_nobody_waits_for_it() {
+    let fake = FakeRedis::new();
+    fake.plan([Plan::Serve, Plan::Panic]);
+    let link = link_to(&fake, RedisConfig::default(), &[]);
+    ready_within(&link, SOON).await;
+    fake.last().close();
+    until("the link is closed", || why(&link) == "closed").await;
+    assert!(tokio::time::timeout(SOON, link.ready()).await.unwrap().is_err());
+    link.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_an_outage_of_nine_seconds_no_call_waits_longer_than_its_deadline() {
     for plan in [Plan::Refuse, Plan::Hang, Plan::Mute] {
         let fake = FakeRedis::new();
@@ -244,6 +270,7 @@ async fn a_link_ends_with_its_last_clone_and_when_it_is_closed() {
     drop(link);
     assert!(get(&clone, "a").await.is_ok());
     clone.close().await;
+    assert_eq!(why(&clone), "closed");
     assert_eq!(get(&clone, "a").await.unwrap_err().to_string(), "there is no connection to Redis: closed");
     until("the connection is closed", || fake.open() == 0).await;
     assert!(matches!((events.next().await, events.next().await), (Some(_), Some(_))));

@@ -144,7 +144,7 @@ async fn a_server_that_sleeps_for_a_moment_is_not_given_up_by_one_burst_of_calls
         call.await.unwrap().ok();
     }
     until("it answers again", || link.stats().link.losses == 0 && why(&link) == "up").await;
-    while get(&link, "a").await.is_err() {}
+    answers(&link).await;
     let stats = link.stats().link;
     assert!(stats.losses <= 1 && stats.timeouts <= 8, "{stats:?}");
 }
@@ -165,13 +165,7 @@ async fn a_script_without_end_is_reported_and_the_link_recovers() {
     assert_eq!(seen, Err(RedisError::Busy));
     assert_eq!(why(&link), "up", "a busy server is still the right one");
     assert_eq!(link.query(redis::cmd("SCRIPT").arg("KILL"), SOON).await, Ok(Value::Okay));
-    until("it is well", || why(&link) == "up").await;
-    // The script ends at its next step, not with the answer.
-    let mut seen = get(&link, "a").await;
-    while seen == Err(RedisError::Busy) && began.elapsed() < SOON {
-        seen = get(&link, "a").await;
-    }
-    assert_eq!(seen, Ok(Value::Nil));
+    answers(&link).await;
 }
 
 #[tokio::test]
@@ -225,6 +219,14 @@ fn tracking_link(server: &RedisServer) -> RedisLink {
 
 async fn set(link: &RedisLink, key: &str) -> Result<Value, RedisError> {
     link.query(redis::cmd("SET").arg(key).arg("1"), SOON).await
+}
+
+/// Reads until that succeeds, for at most so long.
+async fn answers(link: &RedisLink) {
+    let began = Stopwatch::start();
+    while let Err(error) = get(link, "a").await {
+        assert!(began.elapsed() < SOON, "{error}, {:?}", link.stats());
+    }
 }
 
 fn changed(epoch: u64, key: &str) -> LinkEvent {

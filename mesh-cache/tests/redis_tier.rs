@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mesh_cache::codec::JsonCodec;
-use mesh_cache::redis::{RedisConfig, RedisTier};
+use mesh_cache::redis::{RedisClient, RedisConfig, RedisTier};
 use mesh_cache::seal::{Header, KeyRing, Nonces, Place, SealKey, Sealer};
-use mesh_cache::second::{SecondTier as _, Store, Stored};
+use mesh_cache::second::{News, SecondTier as _, Store, Stored};
 use mesh_cache::{
     Cache, CacheBuilder, CacheConfig, Cached, Environment, Found, Freshness, Key, Lifetimes, Marks, Prefix, Scope,
     Source, Tag, Version,
 };
-use mesh_testkit::{RedisCluster, RedisServer};
+use mesh_testkit::{RedisCluster, RedisSentinel, RedisServer};
 
 /// One process: its connection and a cache over it.
 struct Process {
@@ -125,6 +125,25 @@ async fn every_scope_is_heard_by_the_others_and_believed_of_the_tier() {
         server.command(&["FLUSHALL"]).await.unwrap();
         until("all is forgotten", || one.cache.stats().entries == 0).await;
     }
+}
+
+/// On the same connection: the number of the connection would call fresh again what was loaded before.
+#[tokio::test]
+async fn whoever_is_told_too_much_at_once_begins_to_hear_anew() {
+    let server = RedisServer::start().await;
+    let mut config = RedisConfig::at(&server.url()).unwrap();
+    config.events_max = 2.try_into().unwrap();
+    let slow = RedisTier::start("mesh", config, &Environment::system()).unwrap();
+    let mut listener = slow.listen();
+    let News::Hearing(first) = listener.next().await else { panic!("it hears nothing") };
+    let other = Process::start(&server.url()).await;
+    let RedisClient::Link(link) = slow.client() else { panic!("one server is one link") };
+    while link.stats().overflows == 0 {
+        other.cache.invalidate(&Scope::All).await.unwrap();
+    }
+    assert_eq!(listener.next().await, News::Deaf);
+    let News::Hearing(second) = listener.next().await else { panic!("it hears nothing") };
+    assert!(second > first, "{second} after {first}");
 }
 
 #[tokio::test]
@@ -246,6 +265,7 @@ async fn the_larger_version_stays_whoever_stores_last() {
     let marks = Marks::new(&Key::new("k").unwrap(), &[]);
     let place = Place { namespace: "test", key: "k", schema: 1 };
     let nonces = Nonces::new(Environment::system().entropy);
+    let mut header = Header::default();
     // As text, as floats, or by their last bytes alone these would be ordered otherwise.
     let (low, high) = ((1 << 53) + 255, (1 << 53) + 256);
     for (epoch, index, stored) in [
@@ -260,7 +280,6 @@ async fn the_larger_version_stays_whoever_stores_last() {
     ] {
         let begun_micros = process.tier.fetch(&marks).await.unwrap().now_micros;
         let version = Version { epoch, index };
-        let mut header = Header::default();
         header.version = version;
         let bytes = Sealer::open_hints().seal(&place, &header, b"1", nonces.draw()).unwrap();
         let keep_for = Duration::from_secs(60);
@@ -324,4 +343,27 @@ async fn a_cluster_serves_as_well() {
     until("the other hears it", || two.cache.stats().entries == 0).await;
     let cached = two.read("a/1", 100).await;
     assert_eq!((cached.value.as_deref(), cached.source), (Some(&100), Source::Origin));
+}
+
+#[tokio::test]
+async fn a_failover_that_loses_an_invalidation_is_told_of_it_again() {
+    let mut group = RedisSentinel::start().await;
+    let sentinels: Vec<String> = group.sentinels().iter().map(ToString::to_string).collect();
+    let url = format!("redis-sentinel://{}/{}", sentinels.join(","), group.name());
+    let process = Process::start(&url).await;
+    process.read("k", 1).await;
+    let master = group.master().await;
+    let replica = 1 - master;
+    until_shared(&group.servers[replica], 1).await;
+    // The replica hears no more of its master, who acknowledges and dies.
+    group.servers[replica].freeze();
+    process.cache.invalidate(&Scope::Key(Key::new("k").unwrap())).await.unwrap();
+    group.servers[master].kill();
+    group.servers[replica].thaw();
+    until("it is deaf", || !process.cache.is_hearing()).await;
+    let promoted = group.master().await;
+    assert_eq!(promoted, replica);
+    until("it hears again", || process.cache.is_hearing()).await;
+    until_shared(&group.servers[promoted], 0).await;
+    assert_eq!(process.read("k", 2).await.value.as_deref(), Some(&2));
 }

@@ -150,6 +150,16 @@ async fn what_is_too_old_there_is_used_only_when_the_origin_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_stands_in_for_an_origin_grows_older_while_that_fails() {
+    let World { a, b, .. } = World::new().await;
+    a.load(&Origin::new(Says::Value(1))).await;
+    pass(secs(11)).await;
+    let at_b = Origin::new(Says::Fails);
+    at_b.takes(secs(3));
+    assert_eq!(shown(&b.load(&at_b).await), (Some(1), Freshness::StaleOnError, 14_000));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_published_everybody_has() {
     let World { a, b, .. } = World::new().await;
     let origin = Origin::new(Says::Value(1));

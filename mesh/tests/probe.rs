@@ -43,7 +43,7 @@ async fn the_status_decides_as_with_consul() {
 #[tokio::test]
 async fn the_latency_is_the_time_until_the_head_of_the_answer() {
     let server = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    let clock = TokioClock::new();
+    let clock = TokioClock::showing(Instant::ZERO);
     let report = probe::run(&TcpDial::new(), &server.probe(http()), &clock).await;
     assert!(report.latency > Duration::ZERO && report.latency <= clock.now().since(Instant::ZERO), "{report:?}");
 }
@@ -107,7 +107,7 @@ async fn no_more_than_4_kib_of_a_body_are_taken_from_the_connection() {
         }
         written
     });
-    let clock = TokioClock::new();
+    let clock = TokioClock::showing(Instant::ZERO);
     assert_eq!(probe::run(&dial, &probe_to("10.0.0.7", 80, http()), &clock).await.verdict, PASSED);
     assert_eq!(clock.now(), Instant::ZERO);
     let buffers = IN_MEMORY_BYTES + 16 * 1024;
@@ -209,11 +209,11 @@ async fn a_forbidden_host_is_never_dialled() {
     let dial = InMemory::refusing();
     for host in ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "metadata.google.internal"] {
         let probe = probe_to(host, 80, HealthCheck::tcp());
-        assert_eq!(probe::run(&dial, &probe, &TokioClock::new()).await.verdict, CONNECT, "{host}");
+        assert_eq!(probe::run(&dial, &probe, &TokioClock::showing(Instant::ZERO)).await.verdict, CONNECT, "{host}");
     }
     assert_eq!(dial.dialled.load(Ordering::Relaxed), 0);
     let allowed = probe_to("10.0.0.7", 80, HealthCheck::tcp());
-    assert_eq!(probe::run(&dial, &allowed, &TokioClock::new()).await.verdict, CONNECT);
+    assert_eq!(probe::run(&dial, &allowed, &TokioClock::showing(Instant::ZERO)).await.verdict, CONNECT);
     assert_eq!(dial.dialled.load(Ordering::Relaxed), 1);
 }
 
@@ -222,7 +222,7 @@ async fn silence_ends_exactly_at_the_timeout() {
     let (dial, _servers) = InMemory::accepting();
     for dial in [dial, InMemory::hanging()] {
         let check = http().interval(Duration::from_secs(5)).timeout(Duration::from_secs(3));
-        let report = probe::run(&dial, &probe_to("10.0.0.7", 80, check), &TokioClock::new()).await;
+        let report = probe::run(&dial, &probe_to("10.0.0.7", 80, check), &TokioClock::showing(Instant::ZERO)).await;
         assert_eq!(report, ProbeReport { verdict: TIMED_OUT, latency: Duration::from_secs(3) });
     }
 }
@@ -233,7 +233,7 @@ async fn a_body_that_never_comes_keeps_the_report_back_for_a_moment_only() {
         let (dial, mut servers) = InMemory::accepting();
         let check = http().interval(Duration::from_secs(5)).timeout(Duration::from_millis(timeout));
         let probe = probe_to("10.0.0.7", 80, check);
-        let clock = TokioClock::new();
+        let clock = TokioClock::showing(Instant::ZERO);
         let server = tokio::spawn(async move {
             let mut stream = servers.recv().await.unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
@@ -261,7 +261,7 @@ proptest! {
                 stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
                 sent
             };
-            let clock = TokioClock::new();
+            let clock = TokioClock::showing(Instant::ZERO);
             tokio::join!(probe::run(&dial, &probe, &clock), server).1
         });
         let request_line = format!("GET {path} HTTP/1.1");
@@ -283,7 +283,7 @@ proptest! {
                 // The probe may have hung up already.
                 let _ = stream.write_all(&answer).await;
             };
-            let clock = TokioClock::new();
+            let clock = TokioClock::showing(Instant::ZERO);
             tokio::join!(probe::run(&dial, &probe, &clock), server).0
         });
         if report.verdict == PASSED {

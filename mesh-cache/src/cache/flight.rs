@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::Inner;
 use super::held::Held;
 use super::stats::count;
+use super::tiered::Seen;
 use super::value::{Cached, Found, Loaded};
 use crate::early;
 use crate::entry::{Fresh, Freshness, Source, Version};
@@ -25,11 +26,11 @@ use crate::key::{Key, Marks};
 use crate::local::Kept;
 
 /// What everybody who waits for a load gets.
-pub(super) type Served<V> = Result<Cached<V>, LoadError>;
+pub(crate) type Served<V> = Result<Cached<V>, LoadError>;
 
 /// How a load ended.
 #[derive(Debug)]
-pub(super) struct Outcome<V> {
+pub(crate) struct Outcome<V> {
     served: Served<V>,
     /// Up to which generation nothing had overtaken it. Between this moment and that at which those who wait are told,
     /// others may still join.
@@ -37,10 +38,10 @@ pub(super) struct Outcome<V> {
 }
 
 /// Where the outcome is waited for.
-pub(super) type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
+pub(crate) type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
 
 /// Loads the value of one key from its origin; called again when what it read changed meanwhile.
-pub(super) type Loader<V> = Box<dyn FnMut() -> BoxFuture<'static, Result<Loaded<V>, LoadError>> + Send>;
+pub(crate) type BoxedLoader<V> = Box<dyn FnMut() -> BoxFuture<'static, Result<Loaded<V>, LoadError>> + Send>;
 
 impl<V> Outcome<V> {
     /// What no change makes wrong: an error, or what is not said to be true.
@@ -51,7 +52,7 @@ impl<V> Outcome<V> {
 
 /// Waits for a load that was joined at the generation `since` or before. `None` is that something changed after the
 /// load had read its origin and before it was joined: its value is not for who joined.
-pub(super) async fn landed<V>(mut landing: Landing<V>, since: u64) -> Option<Served<V>> {
+pub(crate) async fn landed<V>(mut landing: Landing<V>, since: u64) -> Option<Served<V>> {
     match landing.wait_for(Option::is_some).await.as_deref() {
         Ok(Some(outcome)) if outcome.good_until < since => None,
         Ok(Some(outcome)) => Some(outcome.served.clone()),
@@ -132,7 +133,7 @@ pub(super) struct Flight<V: Send + Sync + 'static> {
 
 impl<V: Send + Sync + 'static> Flight<V> {
     /// Loads, keeps, and tells. Its own deadline is the only one.
-    pub(super) async fn run(self, mut loader: Loader<V>) {
+    pub(super) async fn run(self, mut loader: BoxedLoader<V>) {
         let deadline = self.inner.config.load_deadline;
         count(&self.inner.counters.loads);
         let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &mut loader)).await;
@@ -172,7 +173,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     async fn load(
         self: &Arc<Self>,
         key: &Key,
-        loader: &mut Loader<V>,
+        loader: &mut BoxedLoader<V>,
     ) -> Result<(Outcome<V>, Option<ToShare<V>>), LoadError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(LoadError::ShutDown) };
         let mut tries_left = self.config.overtaken_max;
@@ -194,17 +195,17 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// Reads the second tier, then the origin, and keeps what is good.
-    async fn load_once(&self, key: &Key, loader: &mut Loader<V>, held: Held<V>) -> Result<Brought<V>, LoadError> {
+    async fn load_once(&self, key: &Key, loader: &mut BoxedLoader<V>, held: Held<V>) -> Result<Brought<V>, LoadError> {
         let looked = self.look(key).await;
-        let now = self.now();
-        if let Some(fresh) = looked.good {
+        if let Some(seen) = looked.good {
             count(&self.counters.tier_hits);
-            return Ok(self.settle(held, key, fresh, None));
+            return Ok(self.settle(held, key, seen, None));
         }
+        let asked_at = self.now();
         let loaded = loader().await;
-        let took = self.now().since(now);
+        let at = self.now();
         let fresh = match (loaded, looked.fallback) {
-            (Ok(loaded), _) => self.describe(key, loaded, took),
+            (Ok(loaded), _) => self.describe(key, loaded, at.since(asked_at)),
             (Err(error), Some(fallback)) => {
                 self.failed(key, error);
                 let brought = self.settle(held, key, fallback, None);
@@ -216,34 +217,48 @@ impl<V: Send + Sync + 'static> Inner<V> {
         self.flights.forgive(key);
         // What is there may stay, where it is a newer version.
         self.local.set_failed(key, false);
-        Ok(self.settle(held, key, fresh, looked.begun_micros))
+        Ok(self.settle(held, key, Seen { fresh, at }, looked.begun_micros))
     }
 
-    fn settle(&self, held: Held<V>, key: &Key, fresh: Fresh<V>, begun_micros: Option<u64>) -> Brought<V> {
+    fn settle(&self, held: Held<V>, key: &Key, seen: Seen<V>, begun_micros: Option<u64>) -> Brought<V> {
         let good_until = self.local.generation();
-        let kept = held.settle(key, fresh.clone());
+        let Seen { fresh, at } = seen;
+        let kept = held.settle(key, fresh.clone(), at);
         Brought { fresh, kept, good_until, begun_micros }
     }
 
     /// What a loader found, as the first tier keeps it.
-    pub(super) fn describe(&self, key: &Key, loaded: Loaded<V>, took: Duration) -> Fresh<V> {
+    pub(crate) fn describe(&self, key: &Key, loaded: Loaded<V>, took: Duration) -> Fresh<V> {
         let before = self.local.read(key.as_str(), self.now()).map(|(record, _)| record.load_time);
         let load_time = Some(early::smoothed(before, took));
         Fresh { transit: took, ..self.fresh(key, loaded, Source::Origin, load_time) }
     }
 
     pub(super) fn fresh(&self, key: &Key, loaded: Loaded<V>, source: Source, load_time: Option<Duration>) -> Fresh<V> {
-        let (value, version, age, tags) = match loaded {
-            Loaded::Found(Found { value, version, age, tags }) => (Some(value), version, age, tags),
-            Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new()),
+        let (value, version, age, tags, lifetimes) = match loaded {
+            Loaded::Found(Found { value, version, age, tags, lifetimes }) => {
+                (Some(value), version, age, tags, lifetimes)
+            }
+            Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new(), None),
         };
         let weight = self.weigh(key, value.as_deref());
         let marks = Arc::new(Marks::new(key, &tags));
-        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time, stands_in: false }
+        Fresh {
+            value,
+            version,
+            source,
+            age,
+            transit: Duration::ZERO,
+            marks,
+            weight,
+            load_time,
+            lifetimes,
+            stands_in: false,
+        }
     }
 
     /// What those who waited are served of what a load brought.
-    fn landed(&self, fresh: Fresh<V>, kept: Kept<V>) -> Cached<V> {
+    pub(crate) fn landed(&self, fresh: Fresh<V>, kept: Kept<V>) -> Cached<V> {
         let now = self.now();
         match kept {
             Kept::Stored(record) => Cached::of(&record, self.worth(&record), now),
@@ -251,7 +266,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 count(&self.counters.older);
                 Cached::of(&record, self.worth(&record), now)
             }
-            Kept::Refused(_) => {
+            Kept::Refused => {
                 count(&self.counters.refused);
                 unkept(fresh, Freshness::Fresh)
             }
@@ -281,7 +296,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// What may be served of `key` after its load failed.
-    pub(super) fn fallback(&self, key: &Key) -> Option<Cached<V>> {
+    pub(crate) fn fallback(&self, key: &Key) -> Option<Cached<V>> {
         let now = self.now();
         let (record, _) = self.local.read(key.as_str(), now)?;
         Some(Cached::of(&record, self.worth(&record), now))
@@ -306,12 +321,12 @@ struct ToShare<V> {
 
 /// What is served of a value that is not kept.
 fn unkept<V>(fresh: Fresh<V>, freshness: Freshness) -> Cached<V> {
-    let Fresh { value, version, source, age, .. } = fresh;
-    Cached { value, age, freshness, source, version, generation: 0 }
+    let Fresh { value, version, source, age, transit, .. } = fresh;
+    Cached { value, age: age.saturating_add(transit), freshness, source, version, generation: 0 }
 }
 
 /// Boxes a caller's loader, its error made one that all who wait can share.
-pub(super) fn boxed<V, F, Fut, L, E>(mut load: F) -> Loader<V>
+pub(crate) fn boxed<V, F, Fut, L, E>(mut load: F) -> BoxedLoader<V>
 where
     F: FnMut() -> Fut + Send + 'static,
     Fut: Future<Output = Result<L, E>> + Send + 'static,

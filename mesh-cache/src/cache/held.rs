@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mesh_core::time::Instant;
+
 use super::Inner;
 use crate::entry::Fresh;
 use crate::key::Key;
@@ -22,11 +24,11 @@ impl<V> Held<V> {
 }
 
 impl<V: Send + Sync + 'static> Held<V> {
-    /// Keeps what was read, unless it may be out of date.
-    pub(crate) fn settle(mut self, key: &Key, fresh: Fresh<V>) -> Kept<V> {
+    /// Keeps what was read, as it was at `at`, unless it may be out of date.
+    pub(crate) fn settle(mut self, key: &Key, fresh: Fresh<V>, at: Instant) -> Kept<V> {
         let inner = &self.inner;
         match self.ticket.take() {
-            Some(ticket) => inner.local.settle(ticket, key, fresh, inner.now(), inner.random()),
+            Some(ticket) => inner.local.settle(ticket, key, fresh, at, inner.random()),
             None => Kept::Overtaken,
         }
     }

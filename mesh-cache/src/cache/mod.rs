@@ -21,11 +21,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use builder::CacheBuilder;
-use flight::{Boarding, Flights, boxed, landed};
+use flight::{Boarding, Flights};
+pub(crate) use flight::{BoxedLoader, Landing, Served, boxed, landed};
 pub(crate) use held::Held;
 pub use stats::CacheStats;
-use stats::{Counters, count};
-pub(crate) use tiered::Tiered;
+use stats::Counters;
+pub(crate) use stats::count;
+pub(crate) use tiered::{Seen, Tiered};
 use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
 
@@ -41,7 +43,7 @@ use crate::local::{Kept, Local};
 ///
 /// Cloning it shares it. Its tasks end with [`Cache::shut_down`], or when the last clone is dropped.
 pub struct Cache<V> {
-    inner: Arc<Inner<V>>,
+    pub(crate) inner: Arc<Inner<V>>,
     tasks: Arc<Tasks>,
 }
 
@@ -50,15 +52,15 @@ pub struct Cache<V> {
 struct Tasks(Mutex<Option<JoinSet<()>>>);
 
 pub(crate) struct Inner<V> {
-    local: Local<V>,
-    config: CacheConfig,
-    environment: Environment,
+    pub(crate) local: Local<V>,
+    pub(crate) config: CacheConfig,
+    pub(crate) environment: Environment,
     flights: Flights<V>,
     turns: Semaphore,
     tiered: Option<Tiered<V>>,
     untold: Untold,
     weigh: Weigher<V>,
-    counters: Counters,
+    pub(crate) counters: Counters,
     early: Early,
     random: AtomicU64,
 }
@@ -109,6 +111,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         L: Into<Loaded<V>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.get_by(key, || boxed(load)).await
+    }
+
+    /// As [`Cache::get_or_load`], with a loader that is made only when it is needed.
+    pub(crate) async fn get_by(&self, key: &Key, loader: impl FnOnce() -> BoxedLoader<V>) -> Served<V> {
         let inner = &self.inner;
         loop {
             let now = inner.now();
@@ -117,7 +124,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 let cached = Cached::of(&record, freshness, now);
                 if inner.is_to_be_renewed(&record, freshness, now) {
                     drop(record);
-                    self.renew(key, load);
+                    self.renew_by(key, loader);
                 }
                 return Ok(cached);
             }
@@ -130,7 +137,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                     }
                 }
                 Boarding::Lead(flight, landing) => {
-                    self.tasks.spawn(flight.run(boxed(load)));
+                    self.tasks.spawn(flight.run(loader()));
                     return landed(landing, 0).await.unwrap_or(Err(LoadError::ShutDown));
                 }
                 Boarding::Refused(error) => {
@@ -149,9 +156,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         L: Into<Loaded<V>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.renew_by(key, || boxed(load));
+    }
+
+    /// As [`Cache::renew`]; returns where the end of the load that is under way then can be waited for.
+    pub(crate) fn renew_by(&self, key: &Key, loader: impl FnOnce() -> BoxedLoader<V>) -> Option<Landing<V>> {
         match self.inner.board(key) {
-            Boarding::Lead(flight, _) => self.tasks.spawn(flight.run(boxed(load))),
-            Boarding::Join(_) | Boarding::Refused(_) => {}
+            Boarding::Lead(flight, landing) => {
+                self.tasks.spawn(flight.run(loader()));
+                Some(landing)
+            }
+            Boarding::Join(landing) => Some(landing),
+            Boarding::Refused(_) => None,
         }
     }
 
@@ -167,7 +183,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 count(&inner.counters.older);
                 false
             }
-            Kept::Refused(_) | Kept::Overtaken => {
+            Kept::Refused | Kept::Overtaken => {
                 count(&inner.counters.refused);
                 false
             }
@@ -197,7 +213,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let is_kept = match kept {
             Kept::Stored(_) => true,
             // For want of room: others may have some.
-            Kept::Refused(_) => false,
+            Kept::Refused => false,
             Kept::Older(_) | Kept::Overtaken | Kept::Spent => return told.map(|_| false),
         };
         if let Some(watermark) = told? {
@@ -211,15 +227,17 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// is kept here.
     pub async fn offer(&self, key: &Key, found: Found<V>) -> bool {
         let inner = &self.inner;
-        let held = Held::begin(inner);
+        let (held, asked_at) = (Held::begin(inner), inner.now());
         let begun_micros = inner.time_of_tier(key).await;
+        let now = inner.now();
+        let found = Found { age: found.age.saturating_add(now.since(asked_at)), ..found };
         let as_of =
             begun_micros.map(|micros| micros.saturating_sub(found.age.as_micros().try_into().unwrap_or(u64::MAX)));
         let version = as_of.filter(|_| found.version == Version::NONE).map(|index| Version { epoch: OFFERED, index });
         let found = Found { version: version.unwrap_or(found.version), ..found };
         let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
         inner.flights.forgive(key);
-        let is_kept = matches!(held.settle(key, fresh.clone()), Kept::Stored(_));
+        let is_kept = matches!(held.settle(key, fresh.clone(), now), Kept::Stored(_));
         if let Some(begun_micros) = begun_micros.filter(|_| is_kept) {
             inner.share(key, &fresh, begun_micros).await;
         }
@@ -247,6 +265,20 @@ impl<V: Send + Sync + 'static> Cache<V> {
             self.inner.flights.forgive(key);
         }
         self.inner.invalidate(scope.mark())
+    }
+
+    /// Whether something is kept under `key` that may be served as it is.
+    pub(crate) fn serves(&self, key: &Key) -> bool {
+        matches!(self.inner.local.read(key.as_str(), self.inner.now()), Some((_, State::Serve(_))))
+    }
+
+    /// What is kept of `key` may be wrong everywhere: it goes here at once, and others are told as soon as can be.
+    pub(crate) fn doubt(&self, key: &Key) {
+        let scope = Scope::Key(key.clone());
+        self.invalidate_here(&scope);
+        if self.inner.tiered.is_some() {
+            drop(self.inner.untold.begin(scope.mark(), scope.reach()));
+        }
     }
 
     /// Whether invalidations by other processes are heard; also where there are no other processes to hear.

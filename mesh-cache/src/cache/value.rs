@@ -9,9 +9,10 @@ use mesh_core::time::Instant;
 
 use crate::entry::{Freshness, Record, Source, Version};
 use crate::key::Tag;
+use crate::lifetimes::Lifetimes;
 
 /// What a loader found at the origin.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Loaded<V> {
     /// A value.
     Found(Found<V>),
@@ -20,19 +21,36 @@ pub enum Loaded<V> {
 }
 
 /// A value with what its origin says of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Found<V> {
     pub(crate) value: Arc<V>,
     pub(crate) version: Version,
     pub(crate) age: Duration,
     pub(crate) tags: Vec<Tag>,
+    pub(crate) lifetimes: Option<Arc<Lifetimes>>,
+}
+
+impl<V> Clone for Loaded<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Found(found) => Self::Found(found.clone()),
+            Self::Absent => Self::Absent,
+        }
+    }
+}
+
+impl<V> Clone for Found<V> {
+    fn clone(&self) -> Self {
+        let (tags, lifetimes) = (self.tags.clone(), self.lifetimes.clone());
+        Self { value: Arc::clone(&self.value), tags, lifetimes, ..*self }
+    }
 }
 
 impl<V> Found<V> {
     /// The value, true now, with no version and no tags.
     #[must_use]
     pub fn new(value: impl Into<Arc<V>>) -> Self {
-        Self { value: value.into(), version: Version::NONE, age: Duration::ZERO, tags: Vec::new() }
+        Self { value: value.into(), version: Version::NONE, age: Duration::ZERO, tags: Vec::new(), lifetimes: None }
     }
 
     /// Sets its place in its origin's own count: of two values the one with the larger index wins.
@@ -46,6 +64,13 @@ impl<V> Found<V> {
     #[must_use]
     pub fn age(mut self, age: Duration) -> Self {
         self.age = age;
+        self
+    }
+
+    /// Sets how long this value is good, in place of what its cache says of all of them.
+    #[must_use]
+    pub fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
+        self.lifetimes = Some(Arc::new(lifetimes));
         self
     }
 
@@ -71,7 +96,7 @@ impl<V> From<Found<V>> for Loaded<V> {
 pub struct Cached<V> {
     /// The value; `None` where the origin said that there is none.
     pub value: Option<Arc<V>>,
-    /// How long ago it was true.
+    /// How long ago it was true, at most: counted from when it was asked for.
     pub age: Duration,
     /// How much it can be relied on.
     pub freshness: Freshness,
@@ -124,7 +149,7 @@ impl<V> Hit<V> {
         self.freshness
     }
 
-    /// How long ago it was true.
+    /// How long ago it was true, at most: counted from when it was asked for.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.record.age(self.now)

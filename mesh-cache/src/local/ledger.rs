@@ -11,13 +11,16 @@ use super::table::{Place, Table};
 use super::{Caps, Evictions};
 use crate::entry::Record;
 use crate::fence::Fence;
-use crate::key::{Key, Mark, Marks};
+use crate::key::{Key, Mark, Marks, Scope};
 use crate::sieve::{Fate, Sieve};
 
 /// The books of the first tier.
 pub(super) struct Ledger<V> {
     order: Sieve,
+    /// By the marks that not every entry has.
     by_mark: BTreeSet<(Mark, Place)>,
+    /// The mark that every entry has.
+    everything: Mark,
     bytes: u64,
     /// What went, to be dropped once the lock is open: values are their owners' code then.
     gone: Vec<Arc<Record<V>>>,
@@ -27,20 +30,16 @@ pub(super) struct Ledger<V> {
     pub(super) evictions: Evictions,
 }
 
-/// Why an entry was not kept.
+/// An entry was not kept: it weighs more than all may together, or nothing may go for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoRoom {
-    /// It weighs more than all may together.
-    TooHeavy,
-    /// Nothing may go for it.
-    Full,
-}
+pub(super) struct NoRoom;
 
 impl<V> Ledger<V> {
     pub(super) fn new(journal_max: usize) -> Self {
         Self {
             order: Sieve::default(),
             by_mark: BTreeSet::new(),
+            everything: Scope::All.mark(),
             bytes: 0,
             gone: Vec::new(),
             stored: 0,
@@ -69,7 +68,7 @@ impl<V> Ledger<V> {
     ) -> Result<Arc<Record<V>>, NoRoom> {
         if record.weight > caps.bytes_max {
             self.remove_key(table, key);
-            return Err(NoRoom::TooHeavy);
+            return Err(NoRoom);
         }
         let present = table.find(key.as_str()).map(|(place, record)| (place, Arc::clone(&record)));
         let (before, places) = present.as_ref().map_or((0, 1), |(_, record)| (record.weight, 0));
@@ -90,7 +89,7 @@ impl<V> Ledger<V> {
                 self.gone.push(earlier);
             }
             None => {
-                let place = table.add(Arc::clone(&record)).ok_or(NoRoom::Full)?;
+                let place = table.add(Arc::clone(&record)).ok_or(NoRoom)?;
                 self.note_marks(&record.marks, place);
                 self.order.push(place);
             }
@@ -101,8 +100,11 @@ impl<V> Ledger<V> {
 
     /// Takes away every entry that has `mark`, and returns how many there were.
     pub(super) fn remove_marked(&mut self, table: &Table<V>, mark: Mark) -> u64 {
-        let range = (mark, 0)..=(mark, Place::MAX);
-        let places: Vec<Place> = self.by_mark.range(range).map(|(_, place)| *place).collect();
+        let places: Vec<Place> = if mark == self.everything {
+            self.order.iter().collect()
+        } else {
+            self.by_mark.range((mark, 0)..=(mark, Place::MAX)).map(|(_, place)| *place).collect()
+        };
         places.iter().for_each(|place| self.remove(table, *place));
         places.len() as u64
     }
@@ -120,20 +122,15 @@ impl<V> Ledger<V> {
         std::mem::take(&mut self.gone)
     }
 
-    /// Every key with its record, in the order in which they came.
-    pub(super) fn each(&self, table: &Table<V>, mut visit: impl FnMut(&Key, &Arc<Record<V>>)) {
-        self.order.iter().filter_map(|place| table.record(place)).for_each(|record| visit(record.key(), &record));
-    }
-
     fn make_room(&mut self, table: &Table<V>, caps: &Caps, need: Need<'_>, now: Instant) -> Result<(), NoRoom> {
         while self.entries() + need.places > caps.entries_max {
-            let victim = self.victim(table, need.key, now, false).ok_or(NoRoom::Full)?;
+            let victim = self.victim(table, need.key, now, false).ok_or(NoRoom)?;
             self.evict(table, victim, now);
             self.evictions.for_entries += 1;
         }
         while self.bytes - need.before + need.weight > caps.bytes_max {
             let victim = self.victim(table, need.key, now, false).or_else(|| self.victim(table, need.key, now, true));
-            self.evict(table, victim.ok_or(NoRoom::Full)?, now);
+            self.evict(table, victim.ok_or(NoRoom)?, now);
             self.evictions.for_bytes += 1;
         }
         Ok(())
@@ -165,7 +162,8 @@ impl<V> Ledger<V> {
     }
 
     fn note_marks(&mut self, marks: &Marks, place: Place) {
-        self.by_mark.extend(marks.all().iter().map(|mark| (*mark, place)));
+        let Self { by_mark, everything, .. } = self;
+        by_mark.extend(marks.all().iter().filter(|mark| *mark != everything).map(|mark| (*mark, place)));
     }
 
     fn forget_marks(&mut self, marks: &Marks, place: Place) {

@@ -16,12 +16,11 @@ use arc_swap::Guard;
 use mesh_core::time::Instant;
 
 use ledger::Ledger;
-pub(crate) use ledger::NoRoom;
 use table::Table;
 
 use crate::entry::{Epoch, Fresh, Record, Stamp, State};
 use crate::fence::Begun;
-use crate::key::{Key, Mark, Marks};
+use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
 
 /// What the first tier may hold. Both caps hold at every moment.
@@ -77,7 +76,7 @@ pub(crate) enum Kept<V> {
     /// It is not: a newer version is here already, which is this.
     Older(Arc<Record<V>>),
     /// It is not: there is no room.
-    Refused(NoRoom),
+    Refused,
     /// It is not: it is past its time already.
     Spent,
 }
@@ -105,10 +104,6 @@ impl<V> Local<V> {
         }
     }
 
-    pub(crate) const fn lifetimes(&self) -> &Lifetimes {
-        &self.lifetimes
-    }
-
     /// What is kept under `key`, and what it is worth. Takes no lock and allocates nothing.
     pub(crate) fn read(&self, key: &str, now: Instant) -> Option<(Guard<Arc<Record<V>>>, State)> {
         let record = self.table.read(key)?;
@@ -130,11 +125,6 @@ impl<V> Local<V> {
     pub(crate) fn begin(&self) -> Ticket {
         let mut ledger = self.ledger();
         Ticket { epoch: self.heard(), begun: ledger.fence.begin() }
-    }
-
-    /// Whether nothing that has one of `marks` changed since the load of `ticket` began.
-    pub(crate) fn admits(&self, ticket: &Ticket, marks: &Marks) -> bool {
-        self.ledger().fence.admits(&ticket.begun, marks)
     }
 
     /// A load brought `fresh`, which is kept unless it may be out of date.
@@ -205,6 +195,12 @@ impl<V> Local<V> {
         }
     }
 
+    /// How many loads are under way.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> u32 {
+        self.ledger().fence.under_way()
+    }
+
     /// How many invalidations there have been.
     pub(crate) fn generation(&self) -> u64 {
         self.ledger().fence.generation()
@@ -218,11 +214,6 @@ impl<V> Local<V> {
             generation: ledger.fence.generation(),
             evictions: ledger.evictions,
         }
-    }
-
-    /// Every key with its record, in the order in which they came.
-    pub(crate) fn each(&self, visit: impl FnMut(&Key, &Arc<Record<V>>)) {
-        self.ledger().each(&self.table, visit);
     }
 
     fn store(
@@ -241,7 +232,8 @@ impl<V> Local<V> {
         }
         ledger.stored = ledger.stored.saturating_add(1);
         let stamp = Stamp { now, epoch, generation: ledger.stored, entropy };
-        let record = Record::new(key.clone(), fresh, &self.lifetimes, stamp);
+        let own = fresh.lifetimes.clone();
+        let record = Record::new(key.clone(), fresh, own.as_deref().unwrap_or(&self.lifetimes), stamp);
         if record.dead_at <= now {
             ledger.remove_key(&self.table, key);
             return Kept::Spent;
@@ -249,7 +241,7 @@ impl<V> Local<V> {
         let stored = ledger.store(&self.table, &self.caps, key, record, now);
         match stored {
             Ok(record) => Kept::Stored(record),
-            Err(no_room) => Kept::Refused(no_room),
+            Err(ledger::NoRoom) => Kept::Refused,
         }
     }
 

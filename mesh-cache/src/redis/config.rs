@@ -132,6 +132,11 @@ impl RedisConfig {
         ] {
             within(field, value, SHORTEST, LONGEST, "must be 1ms to 10min")?;
         }
+        for (field, value) in [("in_flight_max", self.in_flight_max), ("events_max", self.events_max)] {
+            if value > MOST {
+                return Err(ConfigError::new(field, value, "must be 1 to 65536"));
+            }
+        }
         if self.password.is_some() && self.url.password.is_some() {
             return Err(ConfigError::new("password", "", "must be absent when the URL has one"));
         }
@@ -275,4 +280,6 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_mins(10);
 const IN_FLIGHT_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 const EVENTS_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// No more than the queues of the libraries below can have.
+const MOST: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 const TIMEOUTS_MAX: NonZeroU32 = NonZeroU32::new(3).unwrap();

@@ -186,6 +186,12 @@ impl Driver {
         // That it panicked ends it as well.
         let _ = (&mut self.0).await;
     }
+
+    /// Ends it, and waits until the connection is closed.
+    pub(crate) async fn shut(mut self) {
+        self.0.abort();
+        self.ended().await;
+    }
 }
 
 impl Drop for Driver {

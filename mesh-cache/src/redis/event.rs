@@ -31,8 +31,8 @@ pub enum LinkEvent {
         /// Which ones.
         keys: Keys,
     },
-    /// Changes are not told any more: forget everything. Also where the reader was too far behind to be told more; an
-    /// [`LinkEvent::Up`] of the same epoch follows then.
+    /// Changes are not told any more: forget everything. Also where the reader was too far behind to be told more, and
+    /// while the server is busy with a script; an [`LinkEvent::Up`] of the same epoch follows then.
     Down {
         /// Of which connection.
         epoch: Epoch,
@@ -41,8 +41,10 @@ pub enum LinkEvent {
 
 /// Reads the events of a link, from the time of its creation on. It does not keep the link alive.
 ///
-/// An event is here before the reply that came after it on the connection is with its caller: who empties this with
-/// [`LinkEvents::try_next`] before keeping a reply keeps none that was out of date when it was read.
+/// An event is here before the reply that came after it on the connection is with its caller. So this keeps no reply that
+/// was out of date when it came: note the epoch of the last [`LinkEvent::Up`] before asking, and whatever is invalidated
+/// meanwhile; when the reply is there, empty this with [`LinkEvents::try_next`]; keep the reply where its key was not
+/// invalidated, and the epoch is the same and not over.
 #[derive(Debug)]
 pub struct LinkEvents {
     queue: Arc<Queue>,
@@ -147,6 +149,14 @@ impl Hub {
         let mut state = lock(&self.state);
         if state.up.take_if(|up| *up == epoch).is_some() {
             self.tell(&mut state, &LinkEvent::Down { epoch });
+        }
+    }
+
+    /// The connection of `epoch`, which stands, tells of changes again, if it did not.
+    pub(crate) fn resume(&self, epoch: Epoch) {
+        let is_mute = lock(&self.state).up.is_none();
+        if is_mute {
+            self.up(epoch);
         }
     }
 

@@ -22,7 +22,7 @@ use super::error::RedisError;
 use super::event::{Hub, Relay};
 use super::link::{LinkCounters, LinkInput};
 use super::push::{Keys, Push};
-use super::reason::{DownReason, Epoch};
+use super::reason::{DownReason, Epoch, Unfit};
 use crate::env::Environment;
 
 #[derive(Debug)]
@@ -90,8 +90,9 @@ impl Shared {
     }
 
     pub(crate) fn begin(&self) -> Result<Call<'_>, RedisError> {
-        let (epoch, connection) = match &**self.view.load() {
-            View::Up { epoch, connection } => (*epoch, connection.clone()),
+        let view = self.view.load();
+        let (epoch, connection) = match &**view {
+            View::Up { epoch, connection } => (*epoch, connection),
             View::Down { why, .. } => return Err(RedisError::Down { why: *why }),
         };
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.in_flight_max {
@@ -99,7 +100,7 @@ impl Shared {
             self.overloads.fetch_add(1, Ordering::Relaxed);
             return Err(RedisError::Overloaded);
         }
-        Ok(Call { shared: self, epoch, connection })
+        Ok(Call { shared: self, epoch, connection: connection.clone() })
     }
 
     pub(crate) fn state(&self) -> LinkState {
@@ -227,6 +228,9 @@ impl Call<'_> {
 
     fn judged(&self, error: RedisError) -> RedisError {
         if let Some(unfit) = error.unfit() {
+            if unfit == Unfit::Busy {
+                self.shared.hub.down(self.epoch);
+            }
             self.shared.signal(LinkInput::Unfit { epoch: self.epoch, unfit });
         }
         error

@@ -9,7 +9,7 @@
 //! trip, but the server tells a client of what its own scripts changed, `NOLOOP` or not (7.0.15), and then whoever
 //! publishes a value would be told to forget it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +23,8 @@ use super::client::LinkState;
 use super::config::RedisConfig;
 use super::error::RedisError;
 use super::event::{LinkEvent, LinkEvents};
+use super::lua::STORE;
+use super::owed::{Debt, Owed};
 use super::push::Keys;
 use super::reason::Epoch;
 use super::route::RedisClient;
@@ -57,21 +59,6 @@ pub struct RedisTier {
 struct Names {
     entry: Arc<str>,
     watermark: Arc<str>,
-}
-
-/// What this process invalidated lately: told again when the connection is new, since a server that failed over may
-/// have lost what it acknowledged.
-#[derive(Debug, Default)]
-struct Owed {
-    by_mark: BTreeMap<Mark, Debt>,
-    /// The connection that was told what its server may not know.
-    repaid: Option<Epoch>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Debt {
-    reach: Reach,
-    since: Instant,
 }
 
 impl RedisTier {
@@ -162,10 +149,12 @@ impl RedisTier {
         version[8..].copy_from_slice(&store.version.index.to_be_bytes());
         let keep_for = millis(store.keep_for.min(ENTRY_KEPT_MAX));
         let args = (store.begun_micros, store.bytes, &version, keep_for, millis(ENTRY_WATERMARK_KEPT));
-        match self.client.invoke(&self.store, &names, args, self.write_deadline).await? {
-            Value::Int(1) => Ok(Stored::Yes),
-            Value::Int(0) => Ok(Stored::Overtaken),
-            Value::Int(-1) => Ok(Stored::Older),
+        let reply = self.client.invoke(&self.store, &names, args, self.write_deadline).await?;
+        let Value::Int(number) = reply else { return Err(RedisError::Hostile) };
+        match number {
+            1 => Ok(Stored::Yes),
+            0 => Ok(Stored::Overtaken),
+            -1 => Ok(Stored::Older),
             _ => Err(RedisError::Hostile),
         }
     }
@@ -250,7 +239,8 @@ impl SecondTier for RedisTier {
     }
 
     fn listen(&self) -> Box<dyn Listener> {
-        Box::new(RedisListener { tier: self.clone(), events: self.client.events(), pending: VecDeque::new() })
+        let (tier, events) = (self.clone(), self.client.events());
+        Box::new(RedisListener { tier, events, pending: VecDeque::new(), begun: 0 })
     }
 }
 
@@ -265,6 +255,8 @@ struct RedisListener {
     tier: RedisTier,
     events: LinkEvents,
     pending: VecDeque<News>,
+    /// How often it began to hear. A connection does not tell: whoever was too far behind begins anew on the same one.
+    begun: u64,
 }
 
 impl Listener for RedisListener {
@@ -276,7 +268,8 @@ impl Listener for RedisListener {
                 }
                 match self.events.next().await {
                     Some(LinkEvent::Up { epoch }) => {
-                        self.pending.push_back(News::Hearing(epoch.get()));
+                        self.begun += 1;
+                        self.pending.push_back(News::Hearing(self.begun));
                         self.tier.repay(epoch).await;
                     }
                     Some(LinkEvent::Down { .. }) => return News::Deaf,
@@ -328,40 +321,8 @@ impl Names {
     }
 }
 
-impl Owed {
-    /// Remembers a debt, in the place of an earlier one of the same scope.
-    fn note(&mut self, mark: Mark, debt: Debt) {
-        if self.by_mark.len() >= OWED_MAX {
-            self.by_mark.retain(|_, other| other.is_due(debt.since));
-        }
-        if self.by_mark.len() < OWED_MAX || self.by_mark.contains_key(&mark) {
-            self.by_mark.insert(mark, debt);
-        }
-    }
-
-    /// What is to be told on the connection `epoch`, unless it was told already.
-    fn due(&mut self, epoch: Epoch, now: Instant) -> Vec<(Mark, Reach)> {
-        if self.repaid.is_some_and(|repaid| repaid >= epoch) {
-            return Vec::new();
-        }
-        self.repaid = Some(epoch);
-        self.by_mark.retain(|_, debt| debt.is_due(now));
-        self.by_mark.iter().map(|(mark, debt)| (*mark, debt.reach)).collect()
-    }
-}
-
-impl Debt {
-    fn is_due(&self, now: Instant) -> bool {
-        now.since(self.since) < RETOLD
-    }
-}
-
 fn bytes_of(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.into_bytes()),
-        _ => None,
-    }
+    if let Value::BulkString(bytes) = value { Some(bytes) } else { None }
 }
 
 /// A number as Redis writes one: digits only.
@@ -417,39 +378,6 @@ fn tier_error(error: &RedisError) -> TierError {
     TierError::new(kind, format!("failed: {error}"))
 }
 
-/// Keeps an entry unless its scope changed after its load began, or a newer version is there. KEYS: entry, watermark.
-/// ARGV: when its load began, its bytes, its version as 16 bytes, both lifetimes in ms.
-///
-/// A watermark from the future or of another type, which nobody of ours wrote, is put right. The versions are compared byte by byte:
-/// Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. Offsets are those of
-/// `crate::seal`, counted from 0 as GETRANGE does.
-const STORE: &str = r"
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local begun = tonumber(ARGV[1])
-if begun > now + 1000000 or now - begun > 60000000 then return 0 end
-local watermark = redis.pcall('ZSCORE', KEYS[2], 't')
-if type(watermark) == 'string' then watermark = tonumber(watermark) end
-if watermark and (type(watermark) ~= 'number' or watermark > now + 1000000) then
-  redis.call('DEL', KEYS[2])
-  redis.call('ZADD', KEYS[2], string.format('%.0f', now), 't')
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
-  return 0
-end
-if watermark and begun <= watermark then return 0 end
-local head = redis.pcall('GETRANGE', KEYS[1], 0, 32)
-if type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
-  and string.sub(head, 18, 25) == string.sub(ARGV[3], 1, 8) then
-  for at = 1, 8 do
-    local there, new = string.byte(head, 25 + at), string.byte(ARGV[3], 8 + at)
-    if there > new then return -1 end
-    if there < new then break end
-  end
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-return 1
-";
-
 /// The one member of a watermark's sorted set.
 const MEMBER: &str = "t";
 /// The most bytes of an entry that are read, less one: an envelope of the longest payload that the default limits allow
@@ -461,7 +389,3 @@ const ENTRY_KEPT_MAX: Duration = Duration::from_secs(4 * 86_400);
 const WATERMARK_KEPT: Duration = Duration::from_secs(4 * 86_400 + 3_600);
 /// How long an entry's own is: the entry is taken away with it, and what was begun a minute ago is not stored any more.
 const ENTRY_WATERMARK_KEPT: Duration = Duration::from_secs(120);
-/// How long after it was told a change is told again to a new connection.
-const RETOLD: Duration = Duration::from_secs(10);
-/// How many changes are remembered for that.
-const OWED_MAX: usize = 16_384;

@@ -18,7 +18,7 @@ use crate::secret::Secret;
 /// redis-cluster://[[user]:password@]host[:port],…      the cluster that these nodes belong to
 /// ```
 ///
-/// `rediss`, `rediss-sentinel` and `rediss-cluster` speak TLS. User and password are percent-encoded. `Debug` and
+/// `rediss`, `rediss-sentinel` and `rediss-cluster` speak TLS, also with the sentinels. User and password are percent-encoded. `Debug` and
 /// `Display` show no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! The server: it reads commands, answers most as Redis does, and lets a test write anything else.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,8 @@ pub(crate) enum Plan {
     Hang,
     /// It is accepted, and nothing is ever answered.
     Mute,
+    /// The dialler has a bug.
+    Panic,
 }
 
 /// Says what a command is answered, where it is not what Redis would say; an empty answer is silence.
@@ -34,6 +36,8 @@ pub(crate) type Answer = Box<dyn Fn(&[String]) -> Option<Vec<u8>> + Send + Sync>
 pub(crate) struct FakeRedis {
     plans: Mutex<VecDeque<Plan>>,
     plan: Mutex<Plan>,
+    /// Of those to one address, whatever was planned.
+    plans_of: Mutex<BTreeMap<String, Plan>>,
     answer: Mutex<Arc<Answer>>,
     connections: Mutex<Vec<Arc<Connection>>>,
     dials: Mutex<Vec<String>>,
@@ -57,6 +61,7 @@ impl FakeRedis {
         Arc::new(Self {
             plans: Mutex::default(),
             plan: Mutex::new(Plan::Serve),
+            plans_of: Mutex::default(),
             answer: Mutex::new(Arc::new(Box::new(answer))),
             connections: Mutex::default(),
             dials: Mutex::default(),
@@ -71,6 +76,11 @@ impl FakeRedis {
     /// What becomes of those after them.
     pub(crate) fn plan_for_good(&self, plan: Plan) {
         *self.plan.lock().unwrap() = plan;
+    }
+
+    /// What becomes of those to `host`.
+    pub(crate) fn plan_of(&self, host: &str, plan: Plan) {
+        self.plans_of.lock().unwrap().insert(host.to_owned(), plan);
     }
 
     pub(crate) fn answer(&self, answer: impl Fn(&[String]) -> Option<Vec<u8>> + Send + Sync + 'static) {
@@ -128,11 +138,14 @@ impl Dial for FakeDial {
     fn dial<'a>(&'a self, host: &'a Host, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
             self.0.dials.lock().unwrap().push(host.authority(port));
-            let plan = self.0.plans.lock().unwrap().pop_front().unwrap_or(*self.0.plan.lock().unwrap());
+            let planned = self.0.plans_of.lock().unwrap().get(host.as_str()).copied();
+            let plan = planned.or_else(|| self.0.plans.lock().unwrap().pop_front());
+            let plan = plan.unwrap_or(*self.0.plan.lock().unwrap());
             match plan {
                 Plan::Serve | Plan::Mute => Ok(self.0.accept(plan)),
                 Plan::Refuse => Err(io::ErrorKind::ConnectionRefused.into()),
                 Plan::Hang => std::future::pending().await,
+                Plan::Panic => panic!("a bug of the dialler's"),
             }
         })
     }

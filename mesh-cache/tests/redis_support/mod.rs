@@ -14,7 +14,6 @@ pub(crate) use fake::{Connection, FakeDial, FakeRedis, Plan, bulk, push};
 use mesh_cache::redis::{LinkState, RedisConfig, RedisError, RedisLink, Script};
 use mesh_cache::{Environment, TokioClock};
 use mesh_core::port::Clock as _;
-use mesh_core::time::Instant;
 use redis::Value;
 
 /// Measures time, virtual where that is paused.
@@ -26,7 +25,7 @@ impl Stopwatch {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.now().since(Instant::ZERO)
+        self.0.now().since(TokioClock::START)
     }
 }
 
@@ -74,3 +73,8 @@ pub(crate) fn why(link: &RedisLink) -> &'static str {
         _ => "unknown",
     }
 }
+
+/// What a user of mesh must be allowed on one server of Redis 7.0.
+pub(crate) const RIGHTS: &str = "resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +ping +get +getrange +set +del +hset +hget \
+    +hmget +pexpire +pttl +type +evalsha +script|load +client|tracking +client|id +time +zadd +zrem +zcard \
+    +zremrangebyscore +strlen";

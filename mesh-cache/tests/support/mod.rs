@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod origin;
+pub(crate) mod shelf;
 pub(crate) mod tiers;
 
 use std::sync::Arc;
@@ -49,18 +50,28 @@ impl Clock for HandClock {
 }
 
 /// Tells how long ago it was started.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stopwatch(TokioClock);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch {
+    clock: TokioClock,
+    began: Instant,
+}
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        let clock = TokioClock::new();
+        Self { began: clock.now(), clock }
+    }
+}
 
 impl Stopwatch {
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.now().since(Instant::ZERO)
+        self.clock.now().since(self.began)
     }
 }
 
 /// An environment in which nothing is left to chance, and whose clock begins now.
 pub(crate) fn environment(seed: u64) -> Environment {
-    environment_with(Arc::new(TokioClock::new()), seed)
+    environment_with(Arc::new(TokioClock::showing(Instant::ZERO)), seed)
 }
 
 pub(crate) fn environment_with(clock: Arc<dyn Clock>, seed: u64) -> Environment {

@@ -43,7 +43,7 @@ impl Lab {
             registry: ScriptedRegistry::default(),
             dial: ScriptedDial::default(),
             notes: Notes::default(),
-            clock: TokioClock::new(),
+            clock: TokioClock::showing(Instant::ZERO),
             config: MeshConfig::default(),
         }
     }

@@ -48,6 +48,7 @@ impl Keeper {
                 }
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(wait) => {}
                 // Where nobody answers, asking sooner helps nobody.
                 () = wanted(&self.state.wanted, &self.merge.lost), if failures == 0 => {}
@@ -106,6 +107,7 @@ impl Keeper {
 
 async fn wanted(asked: &Notify, lost: &Notify) {
     tokio::select! {
+        biased;
         () = asked.notified() => {}
         () = lost.notified() => {}
     }

@@ -173,6 +173,7 @@ impl RedisCluster {
                 Ok::<(), RedisError>(())
             };
             tokio::select! {
+                biased;
                 ready = all, if map.topology.is_some() => {
                     ready?;
                     // Where one was lost meanwhile, the next look waits for it.

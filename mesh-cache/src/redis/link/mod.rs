@@ -6,7 +6,7 @@
 //! - An answer to anything proves all that was sent before it, since a connection is a queue: it takes suspicion away.
 //! - Waits grow until a connection has stood for a while: a server that accepts and then fails would be hammered else.
 //! - A replica's refusal ends the connection, so that sentinels and DNS are asked anew. A busy or full server is still
-//!   the right one, and a new connection would meet the same script.
+//!   the right one, and a new connection would meet the same script; that nothing is heard meanwhile is told otherwise.
 //!
 //! It never sends anything, and never looks at a reply.
 
