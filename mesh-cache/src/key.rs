@@ -270,6 +270,11 @@ impl Marks {
         self.0.first().copied().unwrap_or(Mark(0))
     }
 
+    /// All but the entry's own.
+    pub(crate) fn others(&self) -> impl Iterator<Item = Mark> {
+        self.0.iter().skip(1).copied()
+    }
+
     /// All of them, its own first.
     #[must_use]
     pub fn all(&self) -> &[Mark] {

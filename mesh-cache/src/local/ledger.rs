@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use mesh_core::time::Instant;
 
 use super::table::{Place, Table};
@@ -17,7 +18,9 @@ use crate::sieve::{Fate, Sieve};
 /// The books of the first tier.
 pub(super) struct Ledger<V> {
     order: Sieve,
-    /// By the marks that not every entry has.
+    /// By the mark that an entry has for itself.
+    by_own: HashTable<Place>,
+    /// By the marks that some entries share.
     by_mark: BTreeSet<(Mark, Place)>,
     /// The mark that every entry has.
     everything: Mark,
@@ -38,6 +41,7 @@ impl<V> Ledger<V> {
     pub(super) fn new(journal_max: usize) -> Self {
         Self {
             order: Sieve::default(),
+            by_own: HashTable::new(),
             by_mark: BTreeSet::new(),
             everything: Scope::All.mark(),
             bytes: 0,
@@ -90,6 +94,7 @@ impl<V> Ledger<V> {
             }
             None => {
                 let place = table.add(Arc::clone(&record)).ok_or(NoRoom)?;
+                self.by_own.insert_unique(record.marks.own().bits(), place, |place| own_of(table, *place).bits());
                 self.note_marks(&record.marks, place);
                 self.order.push(place);
             }
@@ -103,7 +108,8 @@ impl<V> Ledger<V> {
         let places: Vec<Place> = if mark == self.everything {
             self.order.iter().collect()
         } else {
-            self.by_mark.range((mark, 0)..=(mark, Place::MAX)).map(|(_, place)| *place).collect()
+            let own = self.by_own.iter_hash(mark.bits()).filter(|place| own_of(table, **place) == mark);
+            own.chain(self.by_mark.range((mark, 0)..=(mark, Place::MAX)).map(|(_, place)| place)).copied().collect()
         };
         places.iter().for_each(|place| self.remove(table, *place));
         places.len() as u64
@@ -156,21 +162,28 @@ impl<V> Ledger<V> {
     fn remove(&mut self, table: &Table<V>, place: Place) {
         let Some(record) = table.remove(place) else { return };
         self.order.remove(place);
+        if let Ok(found) = self.by_own.find_entry(record.marks.own().bits(), |other| *other == place) {
+            found.remove();
+        }
         self.bytes -= record.weight;
         self.forget_marks(&record.marks, place);
         self.gone.push(record);
     }
 
     fn note_marks(&mut self, marks: &Marks, place: Place) {
-        let Self { by_mark, everything, .. } = self;
-        by_mark.extend(marks.all().iter().filter(|mark| *mark != everything).map(|mark| (*mark, place)));
+        let everything = self.everything;
+        self.by_mark.extend(marks.others().filter(|mark| *mark != everything).map(|mark| (mark, place)));
     }
 
     fn forget_marks(&mut self, marks: &Marks, place: Place) {
-        for mark in marks.all() {
-            self.by_mark.remove(&(*mark, place));
+        for mark in marks.others() {
+            self.by_mark.remove(&(mark, place));
         }
     }
+}
+
+fn own_of<V>(table: &Table<V>, place: Place) -> Mark {
+    table.record(place).map_or(Mark::from_bits(0), |record| record.marks.own())
 }
 
 impl<V> fmt::Debug for Ledger<V> {
