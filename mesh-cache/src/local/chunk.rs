@@ -25,33 +25,21 @@ impl<V> Chunk<V> {
         Self { tags: AtomicU64::new(0), lanes: std::array::from_fn(|_| ArcSwap::new(Arc::clone(vacant))) }
     }
 
-    /// What may be the entry that `is_it` knows, and its lane; or whether it may be in a later chunk.
-    pub(super) fn find(&self, tag: Tag, is_it: impl Fn(&Record<V>) -> bool) -> Look<V> {
-        let tags = self.tags.load(Ordering::Acquire);
-        // The bytes that are equal are zero then. What borrows makes of the byte above one is looked at in vain.
-        let unlike = tags ^ (tag.0 * EACH);
-        let mut alike = unlike.wrapping_sub(EACH) & !unlike & HIGHS;
-        while alike != 0 {
-            let lane = (alike.trailing_zeros() / 8) as usize;
-            alike &= alike - 1;
-            if let Some(record) = self.lanes.get(lane).map(ArcSwap::load)
-                && is_it(&record)
-            {
-                return Look::Found(lane, record);
-            }
-        }
-        if tags >> PASSED_AT == 0 { Look::Nowhere } else { Look::Further }
+    /// The tags of now.
+    #[inline]
+    pub(super) fn tags(&self) -> Tags {
+        Tags(self.tags.load(Ordering::Acquire))
     }
 
     /// What is in `lane`.
+    #[inline]
     pub(super) fn record(&self, lane: usize) -> Option<Guard<Arc<Record<V>>>> {
         self.lanes.get(lane).map(ArcSwap::load)
     }
 
     /// A lane in which nothing is.
     pub(super) fn vacancy(&self) -> Option<usize> {
-        let vacant = !self.tags.load(Ordering::Relaxed) & HIGHS;
-        (vacant != 0).then(|| (vacant.trailing_zeros() / 8) as usize)
+        Lanes(!self.tags.load(Ordering::Relaxed) & HIGHS).next()
     }
 
     /// Puts `record` into `lane`, where nothing is, to be found under `tag`.
@@ -101,14 +89,39 @@ impl<V> Chunk<V> {
     }
 }
 
-/// What a look at a chunk comes to.
-pub(super) enum Look<V> {
-    /// It is here, in this lane.
-    Found(usize, Guard<Arc<Record<V>>>),
-    /// It is not here, but may be in a later chunk.
-    Further,
-    /// It is nowhere.
-    Nowhere,
+/// The tags of a chunk as they were at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Tags(u64);
+
+impl Tags {
+    /// The lanes whose tag is `tag`; now and then one more, above such a lane.
+    #[inline]
+    pub(super) fn lanes_of(self, tag: Tag) -> Lanes {
+        // The bytes that are equal are zero then, and the highest bit of a zero byte is one after the subtraction. What
+        // that borrows from the byte above makes of it is looked at in vain.
+        let unlike = self.0 ^ (tag.0 * EACH);
+        Lanes(unlike.wrapping_sub(EACH) & !unlike & HIGHS)
+    }
+
+    /// Whether what is not here may be in a later chunk.
+    #[inline]
+    pub(super) const fn go_on(self) -> bool {
+        self.0 >> PASSED_AT != 0
+    }
+}
+
+/// Some lanes of a chunk, as the highest bits of their bytes.
+pub(super) struct Lanes(u64);
+
+impl Iterator for Lanes {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let lane = (self.0 != 0).then(|| (self.0.trailing_zeros() / 8) as usize)?;
+        self.0 &= self.0 - 1;
+        Some(lane)
+    }
 }
 
 /// Seven bits of a hash, under which an entry is looked for in its chunk.
@@ -138,12 +151,11 @@ mod tests {
     #[test]
     fn of_more_that_went_on_than_can_be_counted_it_is_never_forgotten_that_there_were_some() {
         let chunk: Chunk<()> = Chunk::new(&Arc::new(Record::vacant()));
-        let is_last = || matches!(chunk.find(Tag::of(1), |_| true), Look::Nowhere);
         (0..254).for_each(|_| chunk.pass());
         (0..254).for_each(|_| chunk.unpass());
-        assert!(is_last());
+        assert!(!chunk.tags().go_on());
         (0..300).for_each(|_| chunk.pass());
         (0..300).for_each(|_| chunk.unpass());
-        assert!(!is_last() && chunk.vacancy() == Some(0));
+        assert!(chunk.tags().go_on() && chunk.vacancy() == Some(0));
     }
 }

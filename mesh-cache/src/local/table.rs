@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use foldhash::fast::FixedState;
 
-use super::chunk::{Chunk, LANES, Look, Tag};
+use super::chunk::{Chunk, LANES, Tag};
 use crate::entry::Record;
 
 /// Every entry by its key. Changed by one writer at a time.
@@ -36,22 +36,37 @@ impl<V> Table<V> {
     }
 
     /// The record of `key`, which counts as read.
+    #[inline]
     pub(super) fn read(&self, key: &str) -> Option<Guard<Arc<Record<V>>>> {
-        let (_, record) = self.find(key)?;
-        record.note_read();
-        Some(record)
+        self.find_with(key, |_, _, record| {
+            record.note_read();
+            record
+        })
     }
 
     /// The record of `key`, which does not count as read, and its place.
     pub(super) fn find(&self, key: &str) -> Option<(Place, Guard<Arc<Record<V>>>)> {
+        self.find_with(key, |at, lane, record| (place_of(at, lane), record))
+    }
+
+    /// What `make` makes of the chunk, the lane and the record of `key`. Every hit comes by here.
+    #[inline]
+    fn find_with<T>(&self, key: &str, make: impl FnOnce(usize, usize, Guard<Arc<Record<V>>>) -> T) -> Option<T> {
         let hash = self.hash(key);
         let mut at = self.home(hash);
         for _ in 0..self.chunks.len() {
-            match self.chunks[at].find(Tag::of(hash), |record| record.key().as_str() == key) {
-                Look::Found(lane, record) => return Some(((at * LANES + lane) as Place, record)),
-                Look::Further => at = self.next(at),
-                Look::Nowhere => return None,
+            let chunk = &self.chunks[at];
+            let tags = chunk.tags();
+            for lane in tags.lanes_of(Tag::of(hash)) {
+                let record = chunk.record(lane)?;
+                if record.key().as_str() == key {
+                    return Some(make(at, lane, record));
+                }
             }
+            if !tags.go_on() {
+                return None;
+            }
+            at = self.next(at);
         }
         None
     }
@@ -78,7 +93,7 @@ impl<V> Table<V> {
         // Readers must know that they have to go on before there is something to find.
         self.each_between(home, at, Chunk::pass);
         self.chunks[at].fill(lane, Tag::of(hash), record);
-        Some((at * LANES + lane) as Place)
+        Some(place_of(at, lane))
     }
 
     /// Puts `record` in the place of the record of the same key.
@@ -119,6 +134,10 @@ impl<V> Table<V> {
     const fn next(&self, at: usize) -> usize {
         if at + 1 < self.chunks.len() { at + 1 } else { 0 }
     }
+}
+
+const fn place_of(at: usize, lane: usize) -> Place {
+    (at * LANES + lane) as Place
 }
 
 impl<V> fmt::Debug for Table<V> {
