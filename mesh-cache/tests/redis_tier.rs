@@ -355,8 +355,9 @@ async fn a_failover_that_loses_an_invalidation_is_told_of_it_again() {
     let master = group.master().await;
     let replica = 1 - master;
     until_shared(&group.servers[replica], 1).await;
-    // The replica hears no more of its master, who acknowledges and dies.
+    // The replica hears no more of its master, who acknowledges and dies: not even what the kernel would keep for it.
     group.servers[replica].freeze();
+    group.servers[master].command(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
     process.cache.invalidate(&Scope::Key(Key::new("k").unwrap())).await.unwrap();
     group.servers[master].kill();
     group.servers[replica].thaw();
