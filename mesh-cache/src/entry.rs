@@ -110,6 +110,8 @@ pub(crate) struct Fresh<V> {
     /// How long it was on its way: it may have been read at any time of that. It makes it older, and not stale sooner.
     pub(crate) transit: Duration,
     pub(crate) marks: Arc<Marks>,
+    /// How long it is good, where it is not as the cache says.
+    pub(crate) lifetimes: Option<Arc<Lifetimes>>,
     /// What it counts towards the cap on bytes.
     pub(crate) weight: u64,
     pub(crate) load_time: Option<Duration>,
@@ -119,7 +121,7 @@ pub(crate) struct Fresh<V> {
 
 impl<V> Clone for Fresh<V> {
     fn clone(&self) -> Self {
-        Self { value: self.value.clone(), marks: Arc::clone(&self.marks), ..*self }
+        Self { value: self.value.clone(), marks: Arc::clone(&self.marks), lifetimes: self.lifetimes.clone(), ..*self }
     }
 }
 

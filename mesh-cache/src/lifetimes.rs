@@ -33,6 +33,9 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
+    /// The most that each of them may be: 366 days.
+    pub const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
     /// For lists of instances: fresh for 30 s (as Eureka and Spring's load balancer), kept for 3 days (as Consul).
     #[must_use]
     pub const fn discovery() -> Self {
@@ -76,7 +79,7 @@ impl Lifetimes {
             return Err(ConfigError::new("absent", seconds(self.absent), "must be at most 30 s"));
         }
         for (field, value) in [("fresh", self.fresh), ("stale", self.stale), ("stale_on_error", self.stale_on_error)] {
-            if value > LIFETIME_MAX {
+            if value > Self::LONGEST {
                 return Err(ConfigError::new(field, seconds(value), "must be at most 366 days"));
             }
         }
@@ -101,4 +104,3 @@ impl Default for Lifetimes {
 }
 
 const ABSENT_MAX: Duration = Duration::from_secs(30);
-const LIFETIME_MAX: Duration = Duration::from_secs(366 * 86_400);

@@ -3,10 +3,15 @@
 
 mod support;
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use allocation_counter::measure;
 use mesh_cache::mesh_core::time::Instant;
+use mesh_cache::pattern::ReadThrough;
 use mesh_cache::{Found, Loaded};
 
+use support::shelf::Shelf;
 use support::{cache, key};
 
 #[test]
@@ -26,6 +31,22 @@ fn a_hit_allocates_nothing() {
         assert!(cache.get_at("k/7", Instant::ZERO).is_some());
     });
     assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn a_hit_through_a_loader_allocates_nothing() {
+    let (cache, k) = (cache(), key("k"));
+    cache.insert(&k, Found::new(7));
+    let through = ReadThrough::new(cache.clone(), Shelf::new());
+    let mut served = None;
+    let info = measure(|| {
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(cached)) = pin!(through.get(&k)).poll(&mut context) else { panic!("a hit waits") };
+        let load = || std::future::ready(Ok::<_, std::io::Error>(Found::new(8)));
+        let Poll::Ready(Ok(_)) = pin!(cache.get_or_load(&k, load)).poll(&mut context) else { panic!("a hit waits") };
+        served = Some(cached);
+    });
+    assert_eq!((info.count_total, served.unwrap().value.as_deref()), (0, Some(&7)), "{info:?}");
 }
 
 #[test]

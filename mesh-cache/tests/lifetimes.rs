@@ -3,10 +3,15 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use mesh_cache::{Cached, Found, Freshness, LoadError, Source};
 
 use support::origin::{Origin, Says};
-use support::{Stopwatch, builder, cache, cache_with, config, environment, key, lifetimes, ms, pass, secs, settle};
+use support::{
+    HandClock, Stopwatch, builder, cache, cache_with, config, environment, environment_with, key, lifetimes, ms, pass,
+    secs, settle,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_value_is_fresh_until_its_time_and_its_age_is_told() {
@@ -113,7 +118,6 @@ async fn a_failure_to_renew_what_is_fresh_leaves_it_fresh() {
 #[tokio::test(start_paused = true)]
 async fn what_its_origin_has_known_for_a_while_is_fresh_for_the_rest() {
     let (cache, origin, key) = (cache(), Origin::new(Says::Aged(1, secs(6))), key("k"));
-    // However young the cache and its clock are.
     assert_eq!(shown(&cache.get_or_load(&key, origin.loader()).await.unwrap()), (Some(1), Freshness::Fresh, 6_000));
     pass(ms(3_999)).await;
     assert_eq!(shown(&cache.get("k").unwrap().to_cached()), (Some(1), Freshness::Fresh, 9_999));
@@ -121,6 +125,17 @@ async fn what_its_origin_has_known_for_a_while_is_fresh_for_the_rest() {
     assert_eq!(shown(&cache.get("k").unwrap().to_cached()), (Some(1), Freshness::Stale, 10_000));
     pass(secs(20)).await;
     assert!(cache.get("k").is_none());
+}
+
+#[test]
+fn what_is_older_than_the_clock_keeps_its_age() {
+    let clock = Arc::new(HandClock::default());
+    let cache = builder().environment(environment_with(Arc::clone(&clock) as Arc<_>, 1)).build().unwrap();
+    cache.insert(&key("k"), Found::new(1).age(secs(6)));
+    clock.advance(secs(1));
+    assert_eq!(shown(&cache.get("k").unwrap().to_cached()), (Some(1), Freshness::Fresh, 7_000));
+    clock.advance(secs(3));
+    assert_eq!(shown(&cache.get("k").unwrap().to_cached()), (Some(1), Freshness::Stale, 10_000));
 }
 
 #[tokio::test(start_paused = true)]

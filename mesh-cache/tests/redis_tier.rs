@@ -14,7 +14,7 @@ use mesh_cache::{
     Cache, CacheBuilder, CacheConfig, Cached, Environment, Found, Freshness, Key, Lifetimes, Marks, Prefix, Scope,
     Source, Tag, Version,
 };
-use mesh_testkit::{RedisCluster, RedisServer};
+use mesh_testkit::{RedisCluster, RedisSentinel, RedisServer};
 
 /// One process: its connection and a cache over it.
 struct Process {
@@ -343,4 +343,27 @@ async fn a_cluster_serves_as_well() {
     until("the other hears it", || two.cache.stats().entries == 0).await;
     let cached = two.read("a/1", 100).await;
     assert_eq!((cached.value.as_deref(), cached.source), (Some(&100), Source::Origin));
+}
+
+#[tokio::test]
+async fn a_failover_that_loses_an_invalidation_is_told_of_it_again() {
+    let mut group = RedisSentinel::start().await;
+    let sentinels: Vec<String> = group.sentinels().iter().map(ToString::to_string).collect();
+    let url = format!("redis-sentinel://{}/{}", sentinels.join(","), group.name());
+    let process = Process::start(&url).await;
+    process.read("k", 1).await;
+    let master = group.master().await;
+    let replica = 1 - master;
+    until_shared(&group.servers[replica], 1).await;
+    // The replica hears no more of its master, who acknowledges and dies.
+    group.servers[replica].freeze();
+    process.cache.invalidate(&Scope::Key(Key::new("k").unwrap())).await.unwrap();
+    group.servers[master].kill();
+    group.servers[replica].thaw();
+    until("it is deaf", || !process.cache.is_hearing()).await;
+    let promoted = group.master().await;
+    assert_eq!(promoted, replica);
+    until("it hears again", || process.cache.is_hearing()).await;
+    until_shared(&group.servers[promoted], 0).await;
+    assert_eq!(process.read("k", 2).await.value.as_deref(), Some(&2));
 }

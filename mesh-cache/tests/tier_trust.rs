@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use mesh_cache::codec::JsonCodec;
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
-use mesh_cache::{Cache, Cached, Found, Freshness, MemoryTier, Scope, Source, Tag};
+use mesh_cache::{Cache, Cached, Found, Freshness, Lifetimes, MemoryTier, Scope, Source, Tag};
 
 use support::origin::{Origin, Says};
 use support::tiers::{Ask, Frail};
@@ -223,4 +224,22 @@ fn tag() -> Tag {
 
 fn shown(cached: &Cached<u64>) -> (Option<u64>, Freshness) {
     (cached.value.as_deref().copied(), cached.freshness)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_is_good_for_as_long_as_its_loader_says_in_every_process() {
+    let tier = memory_tier();
+    let (one, two) = (sharing(tier.another(), environment(1)), sharing(tier.another(), environment(2)));
+    settle().await;
+    let brief = || async { Ok::<_, Infallible>(Found::new(1).lifetimes(Lifetimes::ttl(secs(2)))) };
+    one.get_or_load(&key(KEY), brief).await.unwrap();
+    settle().await;
+    let served = two.get_or_load(&key(KEY), Origin::new(Says::Value(9)).loader()).await.unwrap();
+    assert_eq!((served.value.as_deref(), served.source), (Some(&1), Source::SecondTier));
+    tokio::time::advance(secs(2)).await;
+    for cache in [&one, &two] {
+        assert!(cache.get(KEY).is_none(), "it is gone, whatever the cache keeps others for");
+    }
+    let served = two.get_or_load(&key(KEY), Origin::new(Says::Value(9)).loader()).await.unwrap();
+    assert_eq!((served.value.as_deref(), served.source), (Some(&9), Source::Origin));
 }

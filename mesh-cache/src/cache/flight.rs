@@ -235,13 +235,26 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     pub(super) fn fresh(&self, key: &Key, loaded: Loaded<V>, source: Source, load_time: Option<Duration>) -> Fresh<V> {
-        let (value, version, age, tags) = match loaded {
-            Loaded::Found(Found { value, version, age, tags }) => (Some(value), version, age, tags),
-            Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new()),
+        let (value, version, age, tags, lifetimes) = match loaded {
+            Loaded::Found(Found { value, version, age, tags, lifetimes }) => {
+                (Some(value), version, age, tags, lifetimes)
+            }
+            Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new(), None),
         };
         let weight = self.weigh(key, value.as_deref());
         let marks = Arc::new(Marks::new(key, &tags));
-        Fresh { value, version, source, age, transit: Duration::ZERO, marks, weight, load_time, stands_in: false }
+        Fresh {
+            value,
+            version,
+            source,
+            age,
+            transit: Duration::ZERO,
+            marks,
+            weight,
+            load_time,
+            lifetimes,
+            stands_in: false,
+        }
     }
 
     /// What those who waited are served of what a load brought.

@@ -12,6 +12,7 @@ use super::stats::count;
 use crate::codec::{Codec, decode_guarded, encode_guarded};
 use crate::entry::{Fresh, Freshness, Reading, Source, State};
 use crate::key::{Key, Mark, Marks};
+use crate::lifetimes::Lifetimes;
 use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
 use crate::second::{Fetched, SecondTier, Store, TierError, is_current};
 
@@ -109,9 +110,12 @@ impl<V: Send + Sync + 'static> Inner<V> {
             Reading::Earlier => false,
         });
         let is_trusted = trust == Trust::Sealed || tiered.is_some_and(|tiered| tiered.trusts_hints);
+        // Whoever may write hints is not to say how long they are kept.
+        fresh.lifetimes = fresh.lifetimes.filter(|_| is_trusted).map(|own| self.agreed(&own));
         let mut looked = Looked::nothing(None);
         let seen = Seen { fresh, at: now };
-        if is_trusted && is_better && seen.fresh.age < self.config.lifetimes.fresh {
+        let fresh_for = seen.fresh.lifetimes.as_ref().map_or(self.config.lifetimes.fresh, |own| own.fresh);
+        if is_trusted && is_better && seen.fresh.age < fresh_for {
             looked.good = Some(seen);
         } else if is_better && (is_trusted || here.is_none()) {
             // A hint takes the place of nothing.
@@ -119,6 +123,15 @@ impl<V: Send + Sync + 'static> Inner<V> {
             looked.fallback = Some(Seen { fresh: Fresh { stands_in: true, ..fresh }, at });
         }
         looked
+    }
+
+    /// What an entry says of how long it is good, within what is allowed.
+    fn agreed(&self, own: &Lifetimes) -> Arc<Lifetimes> {
+        let mut agreed = self.config.lifetimes.clone();
+        agreed.fresh = own.fresh.min(Lifetimes::LONGEST);
+        agreed.stale = own.stale.min(Lifetimes::LONGEST);
+        agreed.stale_on_error = own.stale_on_error.min(Lifetimes::LONGEST);
+        Arc::new(agreed)
     }
 
     /// The second tier's time, before `key` is put there; `None` where there is no tier, or no answer.
@@ -136,7 +149,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
     pub(crate) async fn share(&self, key: &Key, fresh: &Fresh<V>, begun_micros: u64) {
         let (Some(tiered), Some(value)) = (&self.tiered, &fresh.value) else { return };
-        let lifetimes = &self.config.lifetimes;
+        let lifetimes = fresh.lifetimes.as_deref().unwrap_or(&self.config.lifetimes);
         let keep_for = (lifetimes.fresh + lifetimes.stale + lifetimes.stale_on_error).saturating_sub(fresh.age);
         if keep_for.is_zero() {
             return;
@@ -211,6 +224,8 @@ impl<V> Tiered<V> {
         let value = decode_guarded(&*self.codec, &opened.payload);
         let value = value.map_err(|error| Unusable::Refused(error.to_string()))?;
         let since = Duration::from_micros(fetched.now_micros.saturating_sub(header.written_at_micros));
+        let mut lifetimes = Lifetimes::ttl(header.fresh_for);
+        (lifetimes.stale, lifetimes.stale_on_error) = (header.stale_for, header.stale_on_error_for);
         let fresh = Fresh {
             value: Some(Arc::new(value)),
             version: header.version,
@@ -220,6 +235,7 @@ impl<V> Tiered<V> {
             weight: 0,
             transit: Duration::ZERO,
             load_time: None,
+            lifetimes: Some(Arc::new(lifetimes)),
             stands_in: false,
         };
         Ok(Some(Found { fresh, trust: opened.trust }))

@@ -9,6 +9,7 @@ use mesh_core::time::Instant;
 
 use crate::entry::{Freshness, Record, Source, Version};
 use crate::key::Tag;
+use crate::lifetimes::Lifetimes;
 
 /// What a loader found at the origin.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Found<V> {
     pub(crate) version: Version,
     pub(crate) age: Duration,
     pub(crate) tags: Vec<Tag>,
+    pub(crate) lifetimes: Option<Arc<Lifetimes>>,
 }
 
 impl<V> Clone for Loaded<V> {
@@ -39,7 +41,8 @@ impl<V> Clone for Loaded<V> {
 
 impl<V> Clone for Found<V> {
     fn clone(&self) -> Self {
-        Self { value: Arc::clone(&self.value), tags: self.tags.clone(), ..*self }
+        let (tags, lifetimes) = (self.tags.clone(), self.lifetimes.clone());
+        Self { value: Arc::clone(&self.value), tags, lifetimes, ..*self }
     }
 }
 
@@ -47,7 +50,7 @@ impl<V> Found<V> {
     /// The value, true now, with no version and no tags.
     #[must_use]
     pub fn new(value: impl Into<Arc<V>>) -> Self {
-        Self { value: value.into(), version: Version::NONE, age: Duration::ZERO, tags: Vec::new() }
+        Self { value: value.into(), version: Version::NONE, age: Duration::ZERO, tags: Vec::new(), lifetimes: None }
     }
 
     /// Sets its place in its origin's own count: of two values the one with the larger index wins.
@@ -61,6 +64,13 @@ impl<V> Found<V> {
     #[must_use]
     pub fn age(mut self, age: Duration) -> Self {
         self.age = age;
+        self
+    }
+
+    /// Sets how long this value is good, in place of what its cache says of all of them.
+    #[must_use]
+    pub fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
+        self.lifetimes = Some(Arc::new(lifetimes));
         self
     }
 

@@ -221,7 +221,8 @@ impl<V> Local<V> {
         }
         ledger.stored = ledger.stored.saturating_add(1);
         let stamp = Stamp { now, epoch, generation: ledger.stored, entropy };
-        let record = Record::new(fresh, &self.lifetimes, stamp);
+        let own = fresh.lifetimes.clone();
+        let record = Record::new(fresh, own.as_deref().unwrap_or(&self.lifetimes), stamp);
         if record.dead_at <= now {
             ledger.remove_key(&self.table, key);
             return Kept::Spent;

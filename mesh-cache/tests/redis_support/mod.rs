@@ -14,7 +14,6 @@ pub(crate) use fake::{Connection, FakeDial, FakeRedis, Plan, bulk, push};
 use mesh_cache::redis::{LinkState, RedisConfig, RedisError, RedisLink, Script};
 use mesh_cache::{Environment, TokioClock};
 use mesh_core::port::Clock as _;
-use mesh_core::time::Instant;
 use redis::Value;
 
 /// Measures time, virtual where that is paused.

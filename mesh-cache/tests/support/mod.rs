@@ -50,12 +50,22 @@ impl Clock for HandClock {
 }
 
 /// Tells how long ago it was started.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stopwatch(TokioClock);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch {
+    clock: TokioClock,
+    began: Instant,
+}
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        let clock = TokioClock::new();
+        Self { began: clock.now(), clock }
+    }
+}
 
 impl Stopwatch {
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.now().since(TokioClock::START)
+        self.clock.now().since(self.began)
     }
 }
 

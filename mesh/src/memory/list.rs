@@ -46,7 +46,10 @@ impl List {
             let status = match listed.status {
                 RegistryStatus::Maintenance => RegistryStatus::Maintenance,
                 status if status_counts => status,
-                _ => RegistryStatus::Unknown,
+                RegistryStatus::Unknown
+                | RegistryStatus::Passing
+                | RegistryStatus::Warning
+                | RegistryStatus::Critical => RegistryStatus::Unknown,
             };
             Entry::new(Arc::new(listed.instance.clone()), status, listed.check.clone().map(Arc::new))
         };
