@@ -277,6 +277,8 @@ async fn the_larger_version_stays_whoever_stores_last() {
         (1, 3, Stored::Yes),
         (1, u64::MAX, Stored::Yes),
         (1, 1 << 63, Stored::Older),
+        (0, 7, Stored::Yes),
+        (0, 0, Stored::Yes),
     ] {
         let begun_micros = process.tier.fetch(&marks).await.unwrap().now_micros;
         let version = Version { epoch, index };
