@@ -86,7 +86,14 @@ async fn main() -> Result<ExitCode, Failure> {
     let mut fleet = Fleet::start(processes.clone(), &judge, &mut random);
 
     let time = Duration::from_secs(minutes * 60);
-    let mut chaos = Chaos { server, random: random.fork(), watch, judge: Arc::clone(&judge), faults: 0 };
+    let mut chaos = Chaos {
+        server,
+        processes: processes.clone(),
+        random: random.fork(),
+        watch,
+        judge: Arc::clone(&judge),
+        faults: 0,
+    };
     let mut links = Links { processes, origin, random: random.fork(), watch, faults: 0 };
     tokio::try_join!(chaos.run(time), links.run(time))?;
     let mut server = chaos.server;

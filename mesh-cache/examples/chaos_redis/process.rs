@@ -142,6 +142,12 @@ impl Process {
         writes
     }
 
+    /// Changes a row or two, told or not.
+    pub(crate) async fn change_once(self: Arc<Self>, mut random: Rng) {
+        // What comes of it the readers see.
+        let _ = self.change(Change::draw(&mut random)).await;
+    }
+
     async fn change(&self, change: Change) -> Result<(), NotTold> {
         let origin = &self.origin;
         let (scope, rows): (_, Vec<usize>) = match change {
