@@ -1,7 +1,8 @@
 //! Caches of six processes on a Redis that dies, freezes, forgets and fills up at random, over links that break.
 //!
 //! `scripts/chaos-redis --minutes 2` runs it. Each process has a connection and a cache of its own, four tasks that read
-//! and one that writes: it changes the origin, and then invalidates or publishes. Of every call it is asked:
+//! and, all but one, a task that writes: it changes the origin, and then invalidates or publishes. Of every call it is
+//! asked:
 //!
 //! - what is served as fresh is not older than what the process itself had changed, nor than what another had told so
 //!   long ago that it must have been heard: 50 ms, or 2 s where the link or the server had kept silent;
@@ -42,6 +43,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const PROCESSES: usize = 6;
 const READERS: usize = 4;
+/// The process that changes nothing: it notices by its PINGs alone that its link is silent.
+const QUIET: usize = 4;
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 const USAGE: &str = "usage: chaos_redis [--minutes N] [--seed N]";
 
@@ -151,7 +154,9 @@ impl Fleet {
             for _ in 0..READERS {
                 readers.push(tokio::spawn(Arc::clone(process).reader(Arc::clone(judge), random.fork())));
             }
-            writers.push(tokio::spawn(Arc::clone(process).writer(random.fork())));
+            if process.index != QUIET {
+                writers.push(tokio::spawn(Arc::clone(process).writer(random.fork())));
+            }
         }
         Self { processes, readers, writers }
     }
