@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mesh_core::time::Instant;
 
-use crate::key::Marks;
+use crate::key::{Key, Marks};
 use crate::lifetimes::Lifetimes;
 
 /// How much a cached value can be relied on, from best to worst.
@@ -125,27 +125,34 @@ impl<V> Clone for Fresh<V> {
     }
 }
 
-/// What is kept under a key. Never changed, but for the mark that it could not be renewed.
+/// What is kept under a key. Never changed, but for two flags.
+///
+/// In the order of its fields, so that what a hit looks at is on one or two cache lines.
+#[repr(C)]
 pub(crate) struct Record<V> {
+    key: Key,
     pub(crate) value: Option<Arc<V>>,
-    pub(crate) version: Version,
-    pub(crate) source: Source,
-    pub(crate) epoch: Epoch,
-    /// Which change of the cache brought it.
-    pub(crate) generation: u64,
-    /// How old it was when it came here.
-    age: Duration,
-    /// How long it was on its way here.
-    transit: Duration,
-    /// When it came here.
-    pub(crate) stored_at: Instant,
-    pub(crate) load_time: Duration,
+    pub(crate) dead_at: Instant,
     pub(crate) fresh_until: Instant,
     stale_until: Instant,
-    pub(crate) dead_at: Instant,
+    pub(crate) epoch: Epoch,
+    /// Whether it was read since it was asked last.
+    read: AtomicBool,
+    /// Whether it could not be renewed.
+    failed: AtomicBool,
+    pub(crate) source: Source,
+    /// When it came here.
+    pub(crate) stored_at: Instant,
+    /// How old it was when it came here.
+    age: Duration,
+    pub(crate) version: Version,
+    /// Which change of the cache brought it.
+    pub(crate) generation: u64,
+    pub(crate) load_time: Duration,
+    /// How long it was on its way here.
+    transit: Duration,
     pub(crate) marks: Arc<Marks>,
     pub(crate) weight: u64,
-    failed: AtomicBool,
 }
 
 /// What the time makes of a record.
@@ -160,7 +167,7 @@ pub(crate) enum State {
 }
 
 impl<V> Record<V> {
-    pub(crate) fn new(fresh: Fresh<V>, lifetimes: &Lifetimes, stamp: Stamp) -> Self {
+    pub(crate) fn new(key: Key, fresh: Fresh<V>, lifetimes: &Lifetimes, stamp: Stamp) -> Self {
         let Stamp { now, epoch, generation, entropy } = stamp;
         // Counted from now on: a clock that is younger than the value has no instant at which it was true.
         let until = |age: Duration| now + age.saturating_sub(fresh.age);
@@ -175,22 +182,70 @@ impl<V> Record<V> {
         // However young it says that it is.
         let fresh_until = if fresh.stands_in { now } else { fresh_until };
         Self {
+            key,
             value: fresh.value,
-            version: fresh.version,
-            source: fresh.source,
-            epoch,
-            generation,
-            age: fresh.age,
-            transit: fresh.transit,
-            stored_at: now,
-            load_time: crate::early::load_time(fresh.load_time, lifetimes.fresh),
+            dead_at,
             fresh_until,
             stale_until,
-            dead_at,
+            epoch,
+            read: AtomicBool::new(false),
+            failed: AtomicBool::new(fresh.stands_in),
+            source: fresh.source,
+            stored_at: now,
+            age: fresh.age,
+            version: fresh.version,
+            generation,
+            load_time: crate::early::load_time(fresh.load_time, lifetimes.fresh),
+            transit: fresh.transit,
             marks: fresh.marks,
             weight: fresh.weight,
-            failed: AtomicBool::new(fresh.stands_in),
         }
+    }
+
+    /// What stands where there is nothing: it has the key that no entry has, and is dead at any time.
+    pub(crate) fn vacant() -> Self {
+        Self {
+            key: Key::none(),
+            value: None,
+            dead_at: Instant::ZERO,
+            fresh_until: Instant::ZERO,
+            stale_until: Instant::ZERO,
+            epoch: Epoch::DEAF,
+            read: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            source: Source::Inserted,
+            stored_at: Instant::ZERO,
+            age: Duration::ZERO,
+            version: Version::NONE,
+            generation: 0,
+            load_time: Duration::ZERO,
+            transit: Duration::ZERO,
+            marks: Arc::new(Marks::none()),
+            weight: 0,
+        }
+    }
+
+    /// What it is kept under.
+    pub(crate) const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// It was read.
+    pub(crate) fn note_read(&self) {
+        // A flag that is set already is not written again: the line stays in every reader's cache.
+        if !self.read.load(Ordering::Relaxed) {
+            self.read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// It takes the place of `earlier`, and what is known of how that was used.
+    pub(crate) fn succeed(&self, earlier: &Self) {
+        self.read.store(earlier.read.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether it was read since it was asked last.
+    pub(crate) fn take_read(&self) -> bool {
+        self.read.swap(false, Ordering::Relaxed)
     }
 
     /// What it is worth at `now`, to one who hears over the connection `heard`.

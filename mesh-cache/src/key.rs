@@ -39,6 +39,11 @@ impl Key {
         &self.0
     }
 
+    /// The key that no entry has.
+    pub(crate) fn none() -> Self {
+        Self(Arc::default())
+    }
+
     /// The prefixes that it stands under, from the shortest to the longest.
     fn ancestors(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').filter_map(|(at, _)| self.0.get(..=at))
@@ -226,6 +231,11 @@ impl Marks {
         let branches = key.ancestors().map(|branch| Mark::of(b'p', branch));
         let tags = tags.iter().take(Tag::COUNT_MAX).map(|tag| Mark::of(b't', tag.as_str()));
         Self(own.into_iter().chain(branches).chain(tags).collect())
+    }
+
+    /// Those of nothing.
+    pub(crate) fn none() -> Self {
+        Self(Box::default())
     }
 
     /// These and `others`; of too many the first count.

@@ -35,6 +35,11 @@ impl Sieve {
         self.len
     }
 
+    /// All of them, from the oldest to the newest.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        std::iter::successors(self.oldest, |number| self.link(*number).newer)
+    }
+
     /// The entry `number` came.
     pub(crate) fn push(&mut self, number: u32) {
         let index = number as usize;

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::flight::Flights;
 use super::stats::Counters;
 use super::untold::{Untold, tell_again};
-use super::{Cache, Inner, Tasks, Tiered, Weigher, hearing};
+use super::{Cache, ENTRY_BYTES, Inner, Tasks, Tiered, Weigher, hearing};
 use crate::codec::Codec;
 use crate::config::CacheConfig;
 use crate::early::Early;
@@ -122,7 +122,11 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         self.config.validate()?;
         let mut rng = Rng::from_seed(self.environment.entropy.next_u64());
         let config = &self.config;
-        let caps = Caps { entries_max: config.entries_max.get() as usize, bytes_max: config.bytes_max.get() };
+        let caps = Caps {
+            entries_max: config.entries_max.get() as usize,
+            bytes_max: config.bytes_max.get(),
+            weight_min: ENTRY_BYTES,
+        };
         // Without others there is nothing to miss.
         let heard = if self.second.is_some() { Epoch::DEAF } else { Epoch(1) };
         let failures_max = config.failures_max.get() as usize;

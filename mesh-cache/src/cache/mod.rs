@@ -5,6 +5,7 @@ mod flight;
 mod hearing;
 mod held;
 mod stats;
+mod stripes;
 mod tiered;
 mod untold;
 mod value;
@@ -88,7 +89,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub fn get_at(&self, key: &str, now: Instant) -> Option<Hit<V>> {
         let inner = &*self.inner;
         let Some((record, State::Serve(freshness))) = inner.local.read(key, now) else {
-            count(&inner.counters.misses);
+            inner.counters.missed();
             return None;
         };
         inner.counters.served(freshness, record.value.is_none());
@@ -127,7 +128,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 }
                 return Ok(cached);
             }
-            count(&inner.counters.misses);
+            inner.counters.missed();
             match inner.board(key) {
                 Boarding::Join(landing) => {
                     count(&inner.counters.joined);

@@ -1,7 +1,8 @@
 //! What a cache counts.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::stripes::{Read, Stripes};
 use crate::entry::Freshness;
 use crate::local::Fill;
 
@@ -58,8 +59,7 @@ pub struct CacheStats {
 /// The counters behind [`CacheStats`].
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    served: [Stripe; STRIPES],
-    pub(crate) misses: AtomicU64,
+    reads: Stripes,
     pub(crate) joined: AtomicU64,
     pub(crate) loads: AtomicU64,
     pub(crate) tier_hits: AtomicU64,
@@ -76,33 +76,35 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// A read was served.
+    #[inline]
     pub(crate) fn served(&self, freshness: Freshness, is_absent: bool) {
-        let Stripe([fresh, unheard, stale, stale_on_error, absent]) = &self.served[STRIPE.with(|stripe| *stripe)];
-        count(match freshness {
-            Freshness::Fresh => fresh,
-            Freshness::Unheard => unheard,
-            Freshness::Stale => stale,
-            Freshness::StaleOnError => stale_on_error,
+        self.reads.count(match freshness {
+            Freshness::Fresh => Read::Fresh,
+            Freshness::Unheard => Read::Unheard,
+            Freshness::Stale => Read::Stale,
+            Freshness::StaleOnError => Read::StaleOnError,
         });
         if is_absent {
-            count(absent);
+            self.reads.count(Read::Absent);
         }
+    }
+
+    /// A read found nothing to serve.
+    #[inline]
+    pub(crate) fn missed(&self) {
+        self.reads.count(Read::Missed);
     }
 
     pub(crate) fn stats(&self, fill: Fill) -> CacheStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let mut served = [0_u64; 5];
-        for Stripe(stripe) in &self.served {
-            served.iter_mut().zip(stripe).for_each(|(sum, counter)| *sum += read(counter));
-        }
-        let [fresh, unheard, stale, stale_on_error, absent] = served;
         CacheStats {
-            fresh,
-            unheard,
-            stale,
-            stale_on_error,
-            absent,
-            misses: read(&self.misses),
+            fresh: self.reads.sum(Read::Fresh),
+            unheard: self.reads.sum(Read::Unheard),
+            stale: self.reads.sum(Read::Stale),
+            stale_on_error: self.reads.sum(Read::StaleOnError),
+            absent: self.reads.sum(Read::Absent),
+            misses: self.reads.sum(Read::Missed),
             joined: read(&self.joined),
             loads: read(&self.loads),
             tier_hits: read(&self.tier_hits),
@@ -123,20 +125,7 @@ impl Counters {
     }
 }
 
-/// What some threads were served, on cache lines of their own: hits must not make readers share one.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Stripe([AtomicU64; 5]);
-
-thread_local! {
-    static STRIPE: usize = {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES
-    };
-}
-
-const STRIPES: usize = 16;
-
+/// Counts one of what is rare.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -7,32 +7,27 @@ use std::sync::Arc;
 
 use mesh_core::time::Instant;
 
-use super::table::{Slot, Table};
+use super::table::{Place, Table};
 use super::{Caps, Evictions};
 use crate::entry::Record;
 use crate::fence::Fence;
-use crate::key::{Key, Mark, Marks};
+use crate::key::{Key, Mark, Marks, Scope};
 use crate::sieve::{Fate, Sieve};
 
 /// The books of the first tier.
 pub(super) struct Ledger<V> {
-    slots: Vec<Option<Arc<Slot<V>>>>,
-    free: Vec<u32>,
     order: Sieve,
-    by_mark: BTreeSet<(Mark, u32)>,
+    /// By the marks that not every entry has.
+    by_mark: BTreeSet<(Mark, Place)>,
+    /// The mark that every entry has.
+    everything: Mark,
     bytes: u64,
     /// What went, to be dropped once the lock is open: values are their owners' code then.
-    gone: Vec<Gone<V>>,
+    gone: Vec<Arc<Record<V>>>,
     /// Counts what was stored, for [`Record::generation`].
     pub(super) stored: u64,
     pub(super) fence: Fence,
     pub(super) evictions: Evictions,
-}
-
-/// What is not kept any more.
-pub(super) enum Gone<V> {
-    Record(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Record<V>>),
-    Slot(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Slot<V>>),
 }
 
 /// An entry was not kept: it weighs more than all may together, or nothing may go for it.
@@ -42,10 +37,9 @@ pub(super) struct NoRoom;
 impl<V> Ledger<V> {
     pub(super) fn new(journal_max: usize) -> Self {
         Self {
-            slots: Vec::new(),
-            free: Vec::new(),
             order: Sieve::default(),
             by_mark: BTreeSet::new(),
+            everything: Scope::All.mark(),
             bytes: 0,
             gone: Vec::new(),
             stored: 0,
@@ -71,69 +65,71 @@ impl<V> Ledger<V> {
         key: &Key,
         record: Record<V>,
         now: Instant,
-    ) -> Result<(), NoRoom> {
+    ) -> Result<Arc<Record<V>>, NoRoom> {
         if record.weight > caps.bytes_max {
             self.remove_key(table, key);
             return Err(NoRoom);
         }
-        let present = table.slot(key.as_str());
-        let (before, slots) = present.as_ref().map_or((0, 1), |slot| (slot.record().weight, 0));
-        if let Err(refused) = self.make_room(table, caps, Need { key, slots, before, weight: record.weight }, now) {
+        let present = table.find(key.as_str()).map(|(place, record)| (place, Arc::clone(&record)));
+        let (before, places) = present.as_ref().map_or((0, 1), |(_, record)| (record.weight, 0));
+        let weight = record.weight;
+        let record = Arc::new(record);
+        if let Err(refused) = self.make_room(table, caps, Need { key, places, before, weight }, now) {
             self.remove_key(table, key);
             return Err(refused);
         }
-        self.bytes = self.bytes - before + record.weight;
         match present {
-            Some(slot) => {
-                let earlier = Arc::clone(&slot.record().marks);
-                if earlier != record.marks {
-                    self.forget_marks(&earlier, slot.number());
-                    self.note_marks(&record.marks, slot.number());
+            Some((place, earlier)) => {
+                if earlier.marks != record.marks {
+                    self.forget_marks(&earlier.marks, place);
+                    self.note_marks(&record.marks, place);
                 }
-                self.gone.push(Gone::Record(slot.replace(record)));
+                record.succeed(&earlier);
+                table.replace(place, Arc::clone(&record));
+                self.gone.push(earlier);
             }
             None => {
-                let number = self.free.pop().unwrap_or(self.slots.len() as u32);
-                self.note_marks(&record.marks, number);
-                let slot = table.add(key.clone(), number, record);
-                match self.slots.get_mut(number as usize) {
-                    Some(vacant) => *vacant = Some(slot),
-                    None => self.slots.push(Some(slot)),
-                }
-                self.order.push(number);
+                let place = table.add(Arc::clone(&record)).ok_or(NoRoom)?;
+                self.note_marks(&record.marks, place);
+                self.order.push(place);
             }
         }
-        Ok(())
+        self.bytes = self.bytes - before + weight;
+        Ok(record)
     }
 
     /// Takes away every entry that has `mark`, and returns how many there were.
     pub(super) fn remove_marked(&mut self, table: &Table<V>, mark: Mark) -> u64 {
-        let range = (mark, 0)..=(mark, u32::MAX);
-        let numbers: Vec<u32> = self.by_mark.range(range).map(|(_, number)| *number).collect();
-        numbers.iter().for_each(|number| self.remove(table, *number));
-        numbers.len() as u64
+        let places: Vec<Place> = if mark == self.everything {
+            self.order.iter().collect()
+        } else {
+            self.by_mark.range((mark, 0)..=(mark, Place::MAX)).map(|(_, place)| *place).collect()
+        };
+        places.iter().for_each(|place| self.remove(table, *place));
+        places.len() as u64
     }
 
     /// Takes away what is there under `key`.
     pub(super) fn remove_key(&mut self, table: &Table<V>, key: &Key) {
-        if let Some(slot) = table.slot(key.as_str()) {
-            self.remove(table, slot.number());
+        let place = table.find(key.as_str()).map(|(place, _)| place);
+        if let Some(place) = place {
+            self.remove(table, place);
         }
     }
 
     /// What went since it was asked last, to be dropped without the lock.
-    pub(super) fn take_gone(&mut self) -> Vec<Gone<V>> {
+    pub(super) fn take_gone(&mut self) -> Vec<Arc<Record<V>>> {
         std::mem::take(&mut self.gone)
     }
 
     fn make_room(&mut self, table: &Table<V>, caps: &Caps, need: Need<'_>, now: Instant) -> Result<(), NoRoom> {
-        while self.entries() + need.slots > caps.entries_max {
-            let victim = self.victim(need.key, now, false).ok_or(NoRoom)?;
+        while self.entries() + need.places > caps.entries_max {
+            let victim = self.victim(table, need.key, now, false).ok_or(NoRoom)?;
             self.evict(table, victim, now);
             self.evictions.for_entries += 1;
         }
         while self.bytes - need.before + need.weight > caps.bytes_max {
-            let victim = self.victim(need.key, now, false).or_else(|| self.victim(need.key, now, true));
+            let victim = self.victim(table, need.key, now, false).or_else(|| self.victim(table, need.key, now, true));
             self.evict(table, victim.ok_or(NoRoom)?, now);
             self.evictions.for_bytes += 1;
         }
@@ -141,45 +137,38 @@ impl<V> Ledger<V> {
     }
 
     /// Who goes. What cannot be had again, because its origin fails, goes only `at_any_price`.
-    fn victim(&mut self, but: &Key, now: Instant, at_any_price: bool) -> Option<u32> {
-        let Self { slots, order, .. } = self;
-        order.choose(|number| match slots.get(number as usize).and_then(Option::as_ref) {
-            Some(slot) if slot.key() == but => Fate::Spare,
-            Some(slot) if !at_any_price && slot.record().is_irreplaceable(now) => Fate::Spare,
-            Some(slot) if slot.record().dead_at > now && slot.take_read() => Fate::Spare,
+    fn victim(&mut self, table: &Table<V>, but: &Key, now: Instant, at_any_price: bool) -> Option<Place> {
+        self.order.choose(|place| match table.record(place) {
+            Some(record) if record.key() == but => Fate::Spare,
+            Some(record) if !at_any_price && record.is_irreplaceable(now) => Fate::Spare,
+            Some(record) if record.dead_at > now && record.take_read() => Fate::Spare,
             Some(_) | None => Fate::Take,
         })
     }
 
-    fn evict(&mut self, table: &Table<V>, number: u32, now: Instant) {
-        let slot = self.slots.get(number as usize).and_then(Option::as_ref);
-        if slot.is_some_and(|slot| slot.record().dead_at <= now) {
+    fn evict(&mut self, table: &Table<V>, place: Place, now: Instant) {
+        if table.record(place).is_some_and(|record| record.dead_at <= now) {
             self.evictions.of_dead += 1;
         }
-        self.remove(table, number);
+        self.remove(table, place);
     }
 
-    fn remove(&mut self, table: &Table<V>, number: u32) {
-        let Some(slot) = self.slots.get_mut(number as usize).and_then(Option::take) else { return };
-        table.remove(&slot);
-        self.order.remove(number);
-        self.free.push(number);
-        let (weight, marks) = {
-            let record = slot.record();
-            (record.weight, Arc::clone(&record.marks))
-        };
-        self.bytes -= weight;
-        self.forget_marks(&marks, number);
-        self.gone.push(Gone::Slot(slot));
+    fn remove(&mut self, table: &Table<V>, place: Place) {
+        let Some(record) = table.remove(place) else { return };
+        self.order.remove(place);
+        self.bytes -= record.weight;
+        self.forget_marks(&record.marks, place);
+        self.gone.push(record);
     }
 
-    fn note_marks(&mut self, marks: &Marks, number: u32) {
-        self.by_mark.extend(marks.all().iter().map(|mark| (*mark, number)));
+    fn note_marks(&mut self, marks: &Marks, place: Place) {
+        let Self { by_mark, everything, .. } = self;
+        by_mark.extend(marks.all().iter().filter(|mark| *mark != everything).map(|mark| (*mark, place)));
     }
 
-    fn forget_marks(&mut self, marks: &Marks, number: u32) {
+    fn forget_marks(&mut self, marks: &Marks, place: Place) {
         for mark in marks.all() {
-            self.by_mark.remove(&(*mark, number));
+            self.by_mark.remove(&(*mark, place));
         }
     }
 }
@@ -196,7 +185,7 @@ impl<V> fmt::Debug for Ledger<V> {
 struct Need<'a> {
     key: &'a Key,
     /// One more place, or none.
-    slots: usize,
+    places: usize,
     /// What the entry weighed before, and weighs now.
     before: u64,
     weight: u64,

@@ -5,6 +5,7 @@
 //! interleavings of a load, the news of a change and a broken connection can be explored one by one
 //! (`tests/interleavings.rs`).
 
+mod chunk;
 mod ledger;
 mod table;
 
@@ -27,6 +28,16 @@ use crate::lifetimes::Lifetimes;
 pub(crate) struct Caps {
     pub(crate) entries_max: usize,
     pub(crate) bytes_max: u64,
+    /// What an entry weighs at least.
+    pub(crate) weight_min: u64,
+}
+
+impl Caps {
+    /// How many entries there can be at all.
+    fn entries(&self) -> usize {
+        let by_bytes = self.bytes_max / self.weight_min.max(1);
+        self.entries_max.min(usize::try_from(by_bytes).unwrap_or(usize::MAX))
+    }
 }
 
 /// What had to go, and for what.
@@ -85,7 +96,7 @@ impl<V> Local<V> {
     /// `heard` is the connection that is heard at first.
     pub(crate) fn new(caps: Caps, lifetimes: Lifetimes, heard: Epoch, seed: u64) -> Self {
         Self {
-            table: Table::new(caps.entries_max, seed),
+            table: Table::new(caps.entries(), seed),
             ledger: Mutex::new(Ledger::new(JOURNAL_MAX)),
             heard: AtomicU64::new(heard.0),
             caps,
@@ -179,8 +190,8 @@ impl<V> Local<V> {
 
     /// Notes whether the entry of `key` could be renewed.
     pub(crate) fn set_failed(&self, key: &Key, failed: bool) {
-        if let Some(slot) = self.table.slot(key.as_str()) {
-            slot.record().set_failed(failed);
+        if let Some((_, record)) = self.table.find(key.as_str()) {
+            record.set_failed(failed);
         }
     }
 
@@ -222,24 +233,22 @@ impl<V> Local<V> {
         ledger.stored = ledger.stored.saturating_add(1);
         let stamp = Stamp { now, epoch, generation: ledger.stored, entropy };
         let own = fresh.lifetimes.clone();
-        let record = Record::new(fresh, own.as_deref().unwrap_or(&self.lifetimes), stamp);
+        let record = Record::new(key.clone(), fresh, own.as_deref().unwrap_or(&self.lifetimes), stamp);
         if record.dead_at <= now {
             ledger.remove_key(&self.table, key);
             return Kept::Spent;
         }
         let stored = ledger.store(&self.table, &self.caps, key, record, now);
-        match (stored, self.table.slot(key.as_str())) {
-            (Ok(()), Some(slot)) => Kept::Stored(Arc::clone(&slot.record())),
-            (Ok(()), None) => Kept::Refused,
-            (Err(_), _) => Kept::Refused,
+        match stored {
+            Ok(record) => Kept::Stored(record),
+            Err(ledger::NoRoom) => Kept::Refused,
         }
     }
 
     /// What is kept under `key` and could still be served.
     fn present(&self, key: &Key, now: Instant) -> Option<Arc<Record<V>>> {
-        let slot = self.table.slot(key.as_str())?;
-        let record = Arc::clone(&slot.record());
-        (record.state(now, self.heard()) != State::Dead).then_some(record)
+        let (_, record) = self.table.find(key.as_str())?;
+        (record.state(now, self.heard()) != State::Dead).then(|| Arc::clone(&record))
     }
 
     /// Changes the books with `input`. What is not kept of it, and what goes for it, is dropped once the lock is open.

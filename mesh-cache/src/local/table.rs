@@ -1,137 +1,133 @@
 //! The entries as readers find them: without a lock, without an allocation, and without a write that readers share.
 //!
-//! A few hundred small tables, each replaced as a whole when something in it changes. A reader loads the table of its
-//! key and the record in it under `arc-swap`'s guards, which cost about as much as the clone of an `Arc` that nobody else
-//! touches; readers of one hot key do not slow one another down, as they do where each hit clones or counts. A change
-//! copies the pointers of one small table. `quick_cache` underneath was weighed and left: a hit there takes a lock and
-//! clones (see bench `cache`), its caps are not exact, and the hit would still have to look at our timestamps.
+//! A reader comes by three cache lines that are not in its own core anyway: the [chunk](Chunk) of its key, the record,
+//! and the text of the key. The record is borrowed under `arc-swap`'s guard, which costs two locked instructions on a
+//! line of the reader's own thread; readers of one hot key do not slow one another down, as they do where each hit takes
+//! a lock, clones or counts. An entry stays in its place as long as it is kept, so a reader cannot miss it.
 
 use std::fmt;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::Guard;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
+use super::chunk::{Chunk, LANES, Look, Tag};
 use crate::entry::Record;
-use crate::key::Key;
 
-/// Every entry by its key.
+/// Every entry by its key. Changed by one writer at a time.
 pub(super) struct Table<V> {
-    shards: Box<[Shard<V>]>,
+    chunks: Box<[Chunk<V>]>,
+    /// What is in the places where nothing is.
+    vacant: Arc<Record<V>>,
     hasher: FixedState,
 }
 
-/// Alone on its cache lines: what a writer replaces must not slow down readers of another shard.
-#[repr(align(128))]
-struct Shard<V>(ArcSwap<HashTable<Arc<Slot<V>>>>);
-
-/// The place of an entry, which outlives its records.
-pub(super) struct Slot<V> {
-    key: Key,
-    hash: u64,
-    number: u32,
-    read: AtomicBool,
-    record: ArcSwap<Record<V>>,
-}
+/// Where an entry is, as long as it is kept.
+pub(super) type Place = u32;
 
 impl<V> Table<V> {
-    /// A table for about `entries` entries. `seed` keeps those who choose keys from choosing collisions.
+    /// A table for up to `entries` entries. `seed` keeps those who choose keys from choosing collisions.
     pub(super) fn new(entries: usize, seed: u64) -> Self {
-        let shards = (entries / SHARD_ENTRIES).next_power_of_two().clamp(1, SHARDS_MAX);
-        let shards = (0..shards).map(|_| Shard(ArcSwap::default())).collect();
-        Self { shards, hasher: FixedState::with_seed(seed) }
+        let vacant = Arc::new(Record::vacant());
+        let chunks = entries.div_ceil(CHUNK_ENTRIES).clamp(1, CHUNKS_MAX);
+        let chunks = (0..chunks).map(|_| Chunk::new(&vacant)).collect();
+        Self { chunks, vacant, hasher: FixedState::with_seed(seed) }
     }
 
     /// The record of `key`, which counts as read.
     pub(super) fn read(&self, key: &str) -> Option<Guard<Arc<Record<V>>>> {
+        let (_, record) = self.find(key)?;
+        record.note_read();
+        Some(record)
+    }
+
+    /// The record of `key`, which does not count as read, and its place.
+    pub(super) fn find(&self, key: &str) -> Option<(Place, Guard<Arc<Record<V>>>)> {
         let hash = self.hash(key);
-        let shard = self.shard(hash).0.load();
-        let slot = shard.find(hash, |slot| slot.key.as_str() == key)?;
-        // A flag that is set already is not written again: the line stays in every reader's cache.
-        if !slot.read.load(Ordering::Relaxed) {
-            slot.read.store(true, Ordering::Relaxed);
-        }
-        Some(slot.record.load())
-    }
-
-    /// The place of `key`, which does not count as read.
-    pub(super) fn slot(&self, key: &str) -> Option<Arc<Slot<V>>> {
-        let hash = self.hash(key);
-        self.shard(hash).0.load().find(hash, |slot| slot.key.as_str() == key).cloned()
-    }
-
-    /// Adds a place for `key`, which has none. One writer at a time.
-    pub(super) fn add(&self, key: Key, number: u32, record: Record<V>) -> Arc<Slot<V>> {
-        let hash = self.hash(key.as_str());
-        let record = ArcSwap::from_pointee(record);
-        let slot = Arc::new(Slot { key, hash, number, read: AtomicBool::new(false), record });
-        self.change(hash, |table| {
-            table.insert_unique(hash, Arc::clone(&slot), |slot| slot.hash);
-        });
-        slot
-    }
-
-    /// Takes the place away. One writer at a time.
-    pub(super) fn remove(&self, slot: &Slot<V>) {
-        self.change(slot.hash, |table| {
-            if let Ok(found) = table.find_entry(slot.hash, |other| other.number == slot.number) {
-                found.remove();
+        let mut at = self.home(hash);
+        for _ in 0..self.chunks.len() {
+            match self.chunks[at].find(Tag::of(hash), |record| record.key().as_str() == key) {
+                Look::Found(lane, record) => return Some(((at * LANES + lane) as Place, record)),
+                Look::Further => at = self.next(at),
+                Look::Nowhere => return None,
             }
-        });
+        }
+        None
     }
 
-    fn change(&self, hash: u64, change: impl FnOnce(&mut HashTable<Arc<Slot<V>>>)) {
-        let shard = &self.shard(hash).0;
-        let mut table = HashTable::clone(&shard.load());
-        change(&mut table);
-        shard.store(Arc::new(table));
+    /// The record at `place`.
+    pub(super) fn record(&self, place: Place) -> Option<Guard<Arc<Record<V>>>> {
+        self.chunks.get(place as usize / LANES)?.record(place as usize % LANES)
+    }
+
+    /// Adds `record`, whose key has none, and returns its place; `None` is that there are no more places.
+    pub(super) fn add(&self, record: Arc<Record<V>>) -> Option<Place> {
+        let hash = self.hash(record.key().as_str());
+        let home = self.home(hash);
+        let mut at = home;
+        let mut tried = 0;
+        let lane = loop {
+            match self.chunks[at].vacancy() {
+                Some(lane) => break lane,
+                None if tried + 1 < self.chunks.len() => at = self.next(at),
+                None => return None,
+            }
+            tried += 1;
+        };
+        // Readers must know that they have to go on before there is something to find.
+        self.each_between(home, at, Chunk::pass);
+        self.chunks[at].fill(lane, Tag::of(hash), record);
+        Some((at * LANES + lane) as Place)
+    }
+
+    /// Puts `record` in the place of the record of the same key.
+    pub(super) fn replace(&self, place: Place, record: Arc<Record<V>>) {
+        if let Some(chunk) = self.chunks.get(place as usize / LANES) {
+            chunk.swap(place as usize % LANES, record);
+        }
+    }
+
+    /// Takes away what is at `place`, which is returned.
+    pub(super) fn remove(&self, place: Place) -> Option<Arc<Record<V>>> {
+        let at = place as usize / LANES;
+        let record = self.chunks.get(at)?.vacate(place as usize % LANES, &self.vacant)?;
+        let home = self.home(self.hash(record.key().as_str()));
+        self.each_between(home, at, Chunk::unpass);
+        Some(record)
+    }
+
+    fn each_between(&self, home: usize, end: usize, change: impl Fn(&Chunk<V>)) {
+        let mut at = home;
+        while at != end {
+            change(&self.chunks[at]);
+            at = self.next(at);
+        }
     }
 
     fn hash(&self, key: &str) -> u64 {
-        self.hasher.hash_one(key)
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key.as_bytes());
+        hasher.finish()
     }
 
-    /// By the middle bits: the tables use the lowest and the highest.
-    fn shard(&self, hash: u64) -> &Shard<V> {
-        let index = (hash >> 32) as usize & (self.shards.len() - 1);
-        // The index is below the length, a power of two; `get` would only repeat the check that indexing makes.
-        &self.shards[index]
-    }
-}
-
-impl<V> Slot<V> {
-    pub(super) const fn key(&self) -> &Key {
-        &self.key
+    /// By the upper half; tags are of the lower.
+    fn home(&self, hash: u64) -> usize {
+        (((hash >> 32) * self.chunks.len() as u64) >> 32) as usize
     }
 
-    pub(super) const fn number(&self) -> u32 {
-        self.number
-    }
-
-    pub(super) fn record(&self) -> Guard<Arc<Record<V>>> {
-        self.record.load()
-    }
-
-    /// Puts `record` in the place of the one that is returned.
-    pub(super) fn replace(&self, record: Record<V>) -> Arc<Record<V>> {
-        self.record.swap(Arc::new(record))
-    }
-
-    /// Whether it was read since it was asked last.
-    pub(super) fn take_read(&self) -> bool {
-        self.read.swap(false, Ordering::Relaxed)
+    const fn next(&self, at: usize) -> usize {
+        if at + 1 < self.chunks.len() { at + 1 } else { 0 }
     }
 }
 
 impl<V> fmt::Debug for Table<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("shards", &self.shards.len()).finish_non_exhaustive()
+        f.debug_struct("Table").field("chunks", &self.chunks.len()).finish_non_exhaustive()
     }
 }
 
-/// How many entries a shard is meant to have: few, because a change copies their pointers.
-const SHARD_ENTRIES: usize = 16;
-const SHARDS_MAX: usize = 1 << 16;
+/// How many entries a chunk has when the table is full; of these one in forty is not in its first chunk.
+const CHUNK_ENTRIES: usize = 4;
+/// So that places are numbers of 32 bits.
+const CHUNKS_MAX: usize = 1 << 28;
