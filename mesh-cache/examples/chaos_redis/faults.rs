@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::judge::Judge;
 use crate::origin::Origin;
-use crate::process::Process;
+use crate::process::{Process, QUIET, STRAIGHT};
 use crate::weather::{Silence, Watch};
 use crate::{Failure, timeline};
 
@@ -180,14 +180,21 @@ impl Links {
                 self.origin.set_failing(false);
                 continue;
             }
-            let proxied: Vec<_> = self.processes.iter().filter(|process| process.proxy.is_some()).collect();
-            let chosen = usize::try_from(self.random.below(proxied.len() as u64))?;
-            let Some(process) = proxied.get(chosen).map(|process| Arc::clone(process)) else { continue };
+            let process = self.victim(hitch);
             let Some(proxy) = &process.proxy else { continue };
             timeline(self.watch, format_args!("process {}  {hitch:?}", process.index));
             self.hitch(hitch, proxy, &process.silence).await;
         }
         Ok(())
+    }
+
+    /// A process with a proxy; of silence every other time the one that has nothing but its PINGs to notice it.
+    fn victim(&mut self, hitch: Hitch) -> Arc<Process> {
+        let is_silent = matches!(hitch, Hitch::LinkSwallows | Hitch::LinkStalls);
+        let most = self.processes.len() - STRAIGHT;
+        let drawn = STRAIGHT + usize::try_from(self.random.below(most as u64)).unwrap_or(0);
+        let chosen = if is_silent && self.random.below(2) == 0 { QUIET } else { drawn };
+        Arc::clone(&self.processes[chosen])
     }
 
     async fn hitch(&mut self, hitch: Hitch, proxy: &FaultProxy, silence: &Silence) {

@@ -36,15 +36,13 @@ use aftermath::{Belongings, black_out, settle};
 use faults::{Chaos, Links};
 use judge::{Judge, Rule, Tally};
 use origin::{Origin, ROWS};
-use process::{Process, Writes};
+use process::{Process, QUIET, Writes};
 use weather::{Lateness, Silence, Watch};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const PROCESSES: usize = 6;
 const READERS: usize = 4;
-/// The process that changes nothing: it notices by its PINGs alone that its link is silent.
-const QUIET: usize = 4;
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 const USAGE: &str = "usage: chaos_redis [--minutes N] [--seed N]";
 
