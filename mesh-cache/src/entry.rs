@@ -109,7 +109,7 @@ pub(crate) struct Fresh<V> {
     pub(crate) age: Duration,
     /// How long it was on its way: it may have been read at any time of that. It makes it older, and not stale sooner.
     pub(crate) transit: Duration,
-    pub(crate) marks: Arc<Marks>,
+    pub(crate) marks: Marks,
     /// How long it is good, where it is not as the cache says.
     pub(crate) lifetimes: Option<Arc<Lifetimes>>,
     /// What it counts towards the cap on bytes.
@@ -121,26 +121,25 @@ pub(crate) struct Fresh<V> {
 
 impl<V> Clone for Fresh<V> {
     fn clone(&self) -> Self {
-        Self { value: self.value.clone(), marks: Arc::clone(&self.marks), lifetimes: self.lifetimes.clone(), ..*self }
+        Self { value: self.value.clone(), marks: self.marks.clone(), lifetimes: self.lifetimes.clone(), ..*self }
     }
 }
 
 /// What is kept under a key. Never changed, but for two flags.
 ///
-/// In the order of its fields, so that what a hit looks at is on one or two cache lines.
-#[repr(C)]
+/// In the order of its fields, so that what a hit looks at stands together: 64 bytes, from the key to the value.
+#[repr(C, align(64))]
 pub(crate) struct Record<V> {
     key: Key,
-    pub(crate) value: Option<Arc<V>>,
     pub(crate) dead_at: Instant,
     pub(crate) fresh_until: Instant,
-    stale_until: Instant,
     pub(crate) epoch: Epoch,
     /// Whether it was read since it was asked last.
     read: AtomicBool,
     /// Whether it could not be renewed.
     failed: AtomicBool,
     pub(crate) source: Source,
+    pub(crate) value: Option<Arc<V>>,
     /// When it came here.
     pub(crate) stored_at: Instant,
     /// How old it was when it came here.
@@ -149,9 +148,10 @@ pub(crate) struct Record<V> {
     /// Which change of the cache brought it.
     pub(crate) generation: u64,
     pub(crate) load_time: Duration,
+    stale_until: Instant,
     /// How long it was on its way here.
     transit: Duration,
-    pub(crate) marks: Arc<Marks>,
+    pub(crate) marks: Marks,
     pub(crate) weight: u64,
 }
 
@@ -220,7 +220,7 @@ impl<V> Record<V> {
             generation: 0,
             load_time: Duration::ZERO,
             transit: Duration::ZERO,
-            marks: Arc::new(Marks::none()),
+            marks: Marks::none(),
             weight: 0,
         }
     }

@@ -5,17 +5,19 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::second::Reach;
 use mesh_core::service::ConfigError;
 use sha2::{Digest as _, Sha256};
+use smol_str::SmolStr;
 
 /// The name of an entry: one to eight segments, such as `discovery/dc1/api`.
 ///
-/// Segments are parted by `/` and not empty; at most 256 bytes of UTF-8 without control characters. Cheap to clone.
+/// Segments are parted by `/` and not empty; at most 256 bytes of UTF-8 without control characters. Cheap to clone; up to
+/// 23 bytes nothing is allocated, and a hit finds the text where it finds the entry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Arc<str>);
+pub struct Key(SmolStr);
 
 impl Key {
     /// The most bytes of a key.
@@ -41,7 +43,7 @@ impl Key {
 
     /// The key that no entry has.
     pub(crate) fn none() -> Self {
-        Self(Arc::default())
+        Self(SmolStr::default())
     }
 
     /// The prefixes that it stands under, from the shortest to the longest.
@@ -162,7 +164,7 @@ impl Scope {
             Self::Key(key) => Mark::of(b'k', key.as_str()),
             Self::Prefix(prefix) => Mark::of(b'p', prefix.as_str()),
             Self::Tag(tag) => Mark::of(b't', tag.as_str()),
-            Self::All => Mark::of(b'a', ""),
+            Self::All => *ALL,
         }
     }
 }
@@ -217,8 +219,9 @@ impl fmt::Display for Mark {
 }
 
 /// The marks of the scopes that one entry is in: its own, those of its branches, that of everything, those of its tags.
+/// Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marks(Box<[Mark]>);
+pub struct Marks(Arc<[Mark]>);
 
 impl Marks {
     /// The most marks of an entry.
@@ -235,7 +238,7 @@ impl Marks {
 
     /// Those of nothing.
     pub(crate) fn none() -> Self {
-        Self(Box::default())
+        Self(Arc::default())
     }
 
     /// These and `others`; of too many the first count.
@@ -279,6 +282,9 @@ impl Marks {
         self.0.contains(&mark)
     }
 }
+
+/// The mark of everything, which every entry has.
+static ALL: LazyLock<Mark> = LazyLock::new(|| Mark::of(b'a', ""));
 
 fn check(field: &'static str, text: &str, path: &str) -> Result<(), ConfigError> {
     check_text(field, text)?;

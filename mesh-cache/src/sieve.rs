@@ -4,10 +4,11 @@
 //! came; a hand goes from the oldest to the newest, spares each that was read since it last came by, and takes the first
 //! that was not. A hit costs one flag, which is why hits need no lock.
 
-/// The order of entries, each known by its number. Every operation is O(1), but for a hand that spares many.
+/// The order of entries, each known by its number, which is below `u32::MAX`. Every operation is O(1), but for a hand that spares many.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sieve {
-    links: Vec<Link>,
+    /// The older and the newer neighbour of each number; [`NOBODY`] is none, which takes half of what options take.
+    links: Vec<[u32; 2]>,
     oldest: Option<u32>,
     newest: Option<u32>,
     hand: Option<u32>,
@@ -44,7 +45,7 @@ impl Sieve {
     pub(crate) fn push(&mut self, number: u32) {
         let index = number as usize;
         if self.links.len() <= index {
-            self.links.resize(index + 1, Link::default());
+            self.links.resize(index + 1, [NOBODY; 2]);
         }
         let older = self.newest;
         self.set(number, Link { older, newer: None });
@@ -89,19 +90,25 @@ impl Sieve {
     }
 
     fn link(&self, number: u32) -> Link {
-        self.links.get(number as usize).copied().unwrap_or_default()
+        let [older, newer] = self.links.get(number as usize).copied().unwrap_or([NOBODY; 2]);
+        let somebody = |number| (number != NOBODY).then_some(number);
+        Link { older: somebody(older), newer: somebody(newer) }
     }
 
     fn set(&mut self, number: u32, link: Link) {
-        self.update(number, |old| *old = link);
+        if let Some(packed) = self.links.get_mut(number as usize) {
+            *packed = [link.older, link.newer].map(|number| number.unwrap_or(NOBODY));
+        }
     }
 
     fn update(&mut self, number: u32, change: impl FnOnce(&mut Link)) {
-        if let Some(link) = self.links.get_mut(number as usize) {
-            change(link);
-        }
+        let mut link = self.link(number);
+        change(&mut link);
+        self.set(number, link);
     }
 }
+
+const NOBODY: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {

@@ -63,6 +63,40 @@ fn readers_never_see_what_was_invalidated_before_they_began() {
     assert_eq!((cache.stats().entries, cache.stats().bytes), (0, 0));
 }
 
+#[test]
+fn what_stays_is_found_at_any_moment_whatever_comes_and_goes_around_it() {
+    let cache = cache_with(|config| config.entries_max = NonZeroU32::new(300).unwrap());
+    let is_over = AtomicBool::new(false);
+    let names: Vec<String> = (0..300).map(|at| format!("branch/{at}")).collect();
+    let (staying, others) = names.split_at(100);
+    staying.iter().for_each(|name| assert!(cache.insert(&key(name), Found::new(0))));
+    thread::scope(|scope| {
+        let readers = [5, 6].map(|seed| {
+            let (cache, is_over) = (&cache, &is_over);
+            scope.spawn(move || {
+                let (mut rng, mut reads) = (Rng::from_seed(seed), 0);
+                while !is_over.load(Ordering::Relaxed) || reads < ROUNDS {
+                    let name = &staying[rng.below(100) as usize];
+                    assert!(cache.get(name).is_some(), "{name} was missed");
+                    reads += 1;
+                }
+            })
+        });
+        let mut rng = Rng::from_seed(7);
+        for round in 0..10 * ROUNDS {
+            let name = &others[rng.below(200) as usize];
+            match rng.below(5) {
+                0 => assert!(cache.insert(&key(&staying[rng.below(100) as usize]), Found::new(round))),
+                1..3 => assert!(cache.insert(&key(name), Found::new(round))),
+                3.. => drop(cache.invalidate_here(&Scope::Key(key(name)))),
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+    assert_eq!(cache.stats().evicted, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn loads_bring_nothing_back_that_was_invalidated_before_they_were_asked_for() {
     let (cache, truth) = (cache(), Arc::new(Truth::default()));

@@ -242,7 +242,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
             Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new(), None),
         };
         let weight = self.weigh(key, value.as_deref());
-        let marks = Arc::new(Marks::new(key, &tags));
+        let marks = Marks::new(key, &tags);
         Fresh {
             value,
             version,

@@ -231,7 +231,7 @@ impl<V> Tiered<V> {
             version: header.version,
             source: Source::SecondTier,
             age: header.age + since,
-            marks: Arc::new(all),
+            marks: all,
             weight: 0,
             transit: Duration::ZERO,
             load_time: None,

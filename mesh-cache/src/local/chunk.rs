@@ -88,6 +88,12 @@ impl<V> Chunk<V> {
         }
     }
 
+    /// Whether it is as if nothing had ever been here.
+    #[cfg(test)]
+    pub(super) fn is_untouched(&self) -> bool {
+        self.tags.load(Ordering::Relaxed) == 0
+    }
+
     fn set(&self, lane: usize, tag: u64) {
         let at = lane * 8;
         let others = self.tags.load(Ordering::Relaxed) & !(0xFF << at);
@@ -124,3 +130,20 @@ const PASSED_MAX: u64 = 0xFF;
 /// A one in the byte of each lane.
 const EACH: u64 = 0x0001_0101_0101_0101;
 const HIGHS: u64 = 0x0080_8080_8080_8080;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_more_that_went_on_than_can_be_counted_it_is_never_forgotten_that_there_were_some() {
+        let chunk: Chunk<()> = Chunk::new(&Arc::new(Record::vacant()));
+        let is_last = || matches!(chunk.find(Tag::of(1), |_| true), Look::Nowhere);
+        (0..254).for_each(|_| chunk.pass());
+        (0..254).for_each(|_| chunk.unpass());
+        assert!(is_last());
+        (0..300).for_each(|_| chunk.pass());
+        (0..300).for_each(|_| chunk.unpass());
+        assert!(!is_last() && chunk.vacancy() == Some(0));
+    }
+}

@@ -131,3 +131,81 @@ impl<V> fmt::Debug for Table<V> {
 const CHUNK_ENTRIES: usize = 4;
 /// So that places are numbers of 32 bits.
 const CHUNKS_MAX: usize = 1 << 28;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use mesh_core::rng::Rng;
+    use mesh_core::time::Instant;
+
+    use super::*;
+    use crate::entry::{Epoch, Fresh, Source, Stamp, Version};
+    use crate::key::{Key, Marks};
+    use crate::lifetimes::Lifetimes;
+
+    fn name(number: u64) -> String {
+        // Some are kept beside the entry, and some elsewhere.
+        format!("{number}/{}", "long".repeat(number as usize % 9))
+    }
+
+    fn record(number: u64) -> Arc<Record<u64>> {
+        let fresh = Fresh {
+            value: Some(Arc::new(number)),
+            version: Version::NONE,
+            source: Source::Inserted,
+            age: Duration::ZERO,
+            transit: Duration::ZERO,
+            marks: Marks::none(),
+            lifetimes: None,
+            weight: 1,
+            load_time: None,
+            stands_in: false,
+        };
+        let stamp = Stamp { now: Instant::ZERO, epoch: Epoch::DEAF, generation: 1, entropy: 0 };
+        let key = Key::new(name(number).trim_end_matches('/')).unwrap();
+        Arc::new(Record::new(key, fresh, &Lifetimes::default(), stamp))
+    }
+
+    fn found(table: &Table<u64>, number: u64) -> Option<(Place, u64)> {
+        let (place, record) = table.find(name(number).trim_end_matches('/'))?;
+        Some((place, *record.value.as_deref().unwrap()))
+    }
+
+    #[test]
+    fn a_table_filled_to_its_last_place_has_what_was_added_and_was_not_taken_away() {
+        for seed in 0..8 {
+            let (table, mut rng) = (Table::new(10, seed), Rng::from_seed(seed));
+            let places = table.chunks.len() * LANES;
+            let mut kept = BTreeMap::new();
+            for _ in 0..2_000 {
+                let number = rng.below(60);
+                match kept.get(&number) {
+                    Some(&place) if rng.below(2) == 0 => {
+                        assert_eq!(table.remove(place).map(|record| *record.value.clone().unwrap()), Some(number));
+                        kept.remove(&number);
+                    }
+                    Some(&place) => table.replace(place, record(number)),
+                    None => match table.add(record(number)) {
+                        Some(place) => assert!(kept.insert(number, place).is_none()),
+                        None => assert_eq!(kept.len(), places, "there was a place"),
+                    },
+                }
+                for number in 0..60 {
+                    assert_eq!(found(&table, number), kept.get(&number).map(|place| (*place, number)), "seed {seed}");
+                }
+            }
+            kept.values().for_each(|place| drop(table.remove(*place)));
+            assert!(table.chunks.iter().all(Chunk::is_untouched), "seed {seed}: something is left");
+        }
+    }
+
+    #[test]
+    fn nothing_is_under_the_key_of_what_is_vacant() {
+        let table = Table::new(1, 0);
+        let place = table.add(record(1)).unwrap();
+        table.remove(place);
+        assert!(table.read("").is_none() && table.find("1/long").is_none());
+    }
+}
