@@ -11,6 +11,7 @@ use mesh_cache::{Cache, Cached, Found, Freshness, MemoryTier, Scope, Source};
 use tokio::time::timeout;
 
 use support::shelf::{Shelf, Takes};
+use support::tiers::Frail;
 use support::{Stopwatch, cache, cache_with, environment, key, ms, pass, secs, settle, sharing};
 
 #[tokio::test(start_paused = true)]
@@ -296,6 +297,22 @@ async fn others_see_a_value_when_it_is_written() {
     let none = || async { Err::<Found<u64>, _>("not asked") };
     let served = b.get_or_load(&key("k"), none).await.unwrap();
     assert_eq!((value(&served), served.source), (Some(2), Source::SecondTier));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_while_others_are_told_of_the_value_before_stays() {
+    let tier = Frail::new(MemoryTier::new(Arc::clone(&environment(0).clock)));
+    let cache = sharing(tier.clone(), environment(1));
+    let behind = WriteBehind::new(cache, Shelf::new(), WriteBehindConfig::default()).unwrap();
+    settle().await;
+    tier.answers_after(ms(50));
+    behind.put(&key("k"), Found::new(1)).unwrap();
+    pass(secs(1)).await;
+    pass(ms(20)).await;
+    assert_eq!(behind.stats().written, 1, "others are being told");
+    behind.put(&key("k"), Found::new(2)).unwrap();
+    pass(ms(100)).await;
+    assert_eq!(behind.cache().get("k").unwrap().value(), Some(&2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -277,6 +277,8 @@ async fn the_larger_version_stays_whoever_stores_last() {
         (1, 3, Stored::Yes),
         (1, u64::MAX, Stored::Yes),
         (1, 1 << 63, Stored::Older),
+        (0, 7, Stored::Yes),
+        (0, 0, Stored::Yes),
     ] {
         let begun_micros = process.tier.fetch(&marks).await.unwrap().now_micros;
         let version = Version { epoch, index };
@@ -355,8 +357,9 @@ async fn a_failover_that_loses_an_invalidation_is_told_of_it_again() {
     let master = group.master().await;
     let replica = 1 - master;
     until_shared(&group.servers[replica], 1).await;
-    // The replica hears no more of its master, who acknowledges and dies.
+    // The replica hears no more of its master, who acknowledges and dies: not even what the kernel would keep for it.
     group.servers[replica].freeze();
+    group.servers[master].command(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
     process.cache.invalidate(&Scope::Key(Key::new("k").unwrap())).await.unwrap();
     group.servers[master].kill();
     group.servers[replica].thaw();

@@ -160,6 +160,8 @@ impl Machine for Owned {
             Input::Route(number) => drop(self.0.route(Selector::any().tag(format!("t{number}").as_str()).unwrap())),
             Input::Fail(number) => fail(self.0.view(), number, 5),
         }
+        // The owner's commands carry no time; the machine is told it as all inputs tell it.
+        self.0.handle_input(now, ServiceInput::Sweep);
     }
 
     fn handle_timeout(&mut self, now: Instant) {

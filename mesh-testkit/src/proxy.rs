@@ -103,6 +103,9 @@ async fn relay(client: TcpStream, target: SocketAddr, mut faults: watch::Receive
         return client.set_zero_linger();
     }
     let server = TcpStream::connect(target).await?;
+    // Else small pieces wait for acknowledgements, up to 40 ms, which no fault asked for.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (from_client, mut to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let ended = {

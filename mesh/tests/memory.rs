@@ -54,7 +54,10 @@ async fn a_process_that_starts_without_its_registry_is_served_what_the_fleet_rem
     pass(secs(20)).await;
     lab.registry.everything_is(&Answer::No(unreachable()));
     let second = sharing(&lab, &tier).await;
+    let began = lab.now();
     let served = cached(&second).await;
+    let waited = lab.now().since(began);
+    assert!(waited < Duration::from_millis(100), "who is refused need not wait: {waited:?}");
     assert_eq!((ids(&served), served.source), (vec!["api-1".to_owned(), "api-2".to_owned()], Source::SecondTier));
     assert!(matches!(served.freshness, Freshness::Recalled { .. }), "{served:?}");
     assert!((Duration::from_millis(19_999)..Duration::from_secs(21)).contains(&served.age), "{served:?}");

@@ -6,10 +6,11 @@ use std::time::Duration;
 use mesh_cache::mesh_core::rng::Rng;
 use mesh_cache::mesh_core::time::Instant;
 use mesh_testkit::{Fault, FaultProxy, RedisServer};
+use tokio::task::JoinSet;
 
 use crate::judge::Judge;
 use crate::origin::Origin;
-use crate::process::Process;
+use crate::process::{Process, QUIET, STRAIGHT};
 use crate::weather::{Silence, Watch};
 use crate::{Failure, timeline};
 
@@ -64,6 +65,7 @@ const HITCHES: [Hitch; 6] = [
 /// The server and what happens to it.
 pub(crate) struct Chaos {
     pub(crate) server: RedisServer,
+    pub(crate) processes: Vec<Arc<Process>>,
     pub(crate) random: Rng,
     pub(crate) watch: Watch,
     pub(crate) judge: Arc<Judge>,
@@ -124,7 +126,7 @@ impl Chaos {
                 tokio::time::sleep(time).await;
                 silence.end();
             }
-            Trouble::BusyWithAScript => busy(server, random, silence).await?,
+            Trouble::BusyWithAScript => busy(self).await?,
             Trouble::OutOfMemory => {
                 server.command(&["CONFIG", "SET", "maxmemory", "1"]).await?.accepted()?;
                 pause(random, 200, 2_000).await;
@@ -138,13 +140,19 @@ impl Chaos {
     }
 }
 
-/// Lets a script run that does not end, until it is killed. What comes while the server is frozen it reads in one go: it
-/// makes changes, and begins the script before it tells of them.
-async fn busy(server: &RedisServer, random: &mut Rng, silence: &Silence) -> Result<(), Failure> {
-    silence.begin();
+/// Lets a script run that does not end, until it is killed, amid many changes. What comes while the server is frozen it
+/// reads in one go: it makes changes, acknowledges them, and has begun the script before it could tell of them.
+async fn busy(chaos: &mut Chaos) -> Result<(), Failure> {
+    let Chaos { server, random, judge, processes, .. } = chaos;
+    judge.silence.begin();
     let mut script = server.connect().await?;
+    let mut changes = JoinSet::new();
+    for process in processes.iter().cycle().take(CHANGES_AMID) {
+        changes.spawn(Arc::clone(process).change_once(random.fork()));
+    }
+    tokio::time::sleep(Duration::from_millis(2)).await;
     server.freeze();
-    pause(random, 10, 50).await;
+    pause(random, 5, 20).await;
     script.send(&["EVAL", "while true do end", "0"]).await?;
     server.thaw();
     pause(random, 100, 4_000).await;
@@ -152,7 +160,8 @@ async fn busy(server: &RedisServer, random: &mut Rng, silence: &Silence) -> Resu
     while server.command(&["SCRIPT", "KILL"]).await?.error().is_some() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    silence.end();
+    judge.silence.end();
+    while changes.join_next().await.is_some() {}
     Ok(())
 }
 
@@ -171,14 +180,21 @@ impl Links {
                 self.origin.set_failing(false);
                 continue;
             }
-            let proxied: Vec<_> = self.processes.iter().filter(|process| process.proxy.is_some()).collect();
-            let chosen = usize::try_from(self.random.below(proxied.len() as u64))?;
-            let Some(process) = proxied.get(chosen).map(|process| Arc::clone(process)) else { continue };
+            let process = self.victim(hitch);
             let Some(proxy) = &process.proxy else { continue };
             timeline(self.watch, format_args!("process {}  {hitch:?}", process.index));
             self.hitch(hitch, proxy, &process.silence).await;
         }
         Ok(())
+    }
+
+    /// A process with a proxy; of silence every other time the one that has nothing but its PINGs to notice it.
+    fn victim(&mut self, hitch: Hitch) -> Arc<Process> {
+        let is_silent = matches!(hitch, Hitch::LinkSwallows | Hitch::LinkStalls);
+        let most = self.processes.len() - STRAIGHT;
+        let drawn = STRAIGHT + usize::try_from(self.random.below(most as u64)).unwrap_or(0);
+        let chosen = if is_silent && self.random.below(2) == 0 { QUIET } else { drawn };
+        Arc::clone(&self.processes[chosen])
     }
 
     async fn hitch(&mut self, hitch: Hitch, proxy: &FaultProxy, silence: &Silence) {
@@ -207,6 +223,9 @@ impl Links {
         }
     }
 }
+
+/// How many changes are made at once when a script begins.
+const CHANGES_AMID: usize = 120;
 
 /// One of `left`, which is filled up with `all` where it is empty.
 fn draw<T: Copy>(left: &mut Vec<T>, all: &[T], random: &mut Rng) -> T {

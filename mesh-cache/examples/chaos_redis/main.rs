@@ -1,7 +1,8 @@
 //! Caches of six processes on a Redis that dies, freezes, forgets and fills up at random, over links that break.
 //!
 //! `scripts/chaos-redis --minutes 2` runs it. Each process has a connection and a cache of its own, four tasks that read
-//! and one that writes: it changes the origin, and then invalidates or publishes. Of every call it is asked:
+//! and, all but one, a task that writes: it changes the origin, and then invalidates or publishes. Of every call it is
+//! asked:
 //!
 //! - what is served as fresh is not older than what the process itself had changed, nor than what another had told so
 //!   long ago that it must have been heard: 50 ms, or 2 s where the link or the server had kept silent;
@@ -35,7 +36,7 @@ use aftermath::{Belongings, black_out, settle};
 use faults::{Chaos, Links};
 use judge::{Judge, Rule, Tally};
 use origin::{Origin, ROWS};
-use process::{Process, Writes};
+use process::{Process, QUIET, Writes};
 use weather::{Lateness, Silence, Watch};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -86,7 +87,14 @@ async fn main() -> Result<ExitCode, Failure> {
     let mut fleet = Fleet::start(processes.clone(), &judge, &mut random);
 
     let time = Duration::from_secs(minutes * 60);
-    let mut chaos = Chaos { server, random: random.fork(), watch, judge: Arc::clone(&judge), faults: 0 };
+    let mut chaos = Chaos {
+        server,
+        processes: processes.clone(),
+        random: random.fork(),
+        watch,
+        judge: Arc::clone(&judge),
+        faults: 0,
+    };
     let mut links = Links { processes, origin, random: random.fork(), watch, faults: 0 };
     tokio::try_join!(chaos.run(time), links.run(time))?;
     let mut server = chaos.server;
@@ -144,7 +152,9 @@ impl Fleet {
             for _ in 0..READERS {
                 readers.push(tokio::spawn(Arc::clone(process).reader(Arc::clone(judge), random.fork())));
             }
-            writers.push(tokio::spawn(Arc::clone(process).writer(random.fork())));
+            if process.index != QUIET {
+                writers.push(tokio::spawn(Arc::clone(process).writer(random.fork())));
+            }
         }
         Self { processes, readers, writers }
     }

@@ -96,7 +96,7 @@ impl Process {
     pub(crate) async fn reader(self: Arc<Self>, judge: Arc<Judge>, mut random: Rng) -> Tally {
         let mut tally = Tally::default();
         while !self.stop_reading.load(Ordering::Relaxed) {
-            let row = index(&mut random, ROWS);
+            let row = index(&mut random, if self.index == QUIET { QUIET_ROWS } else { ROWS });
             let reading = self.read(row, random.below(2) == 0).await;
             judge.judge(&self, &reading, &mut tally);
             tokio::time::sleep(Duration::from_micros(random.below(4_000))).await;
@@ -140,6 +140,12 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(20 + random.below(80))).await;
         }
         writes
+    }
+
+    /// Changes a row or two, told or not.
+    pub(crate) async fn change_once(self: Arc<Self>, mut random: Rng) {
+        // What comes of it the readers see.
+        let _ = self.change(Change::draw(&mut random)).await;
     }
 
     async fn change(&self, change: Change) -> Result<(), NotTold> {
@@ -221,7 +227,11 @@ fn index(random: &mut Rng, bound: usize) -> usize {
 
 pub(crate) const FRESH: Duration = Duration::from_secs(10);
 /// How many processes reach the server without a proxy.
-const STRAIGHT: usize = 2;
+pub(crate) const STRAIGHT: usize = 2;
 /// The process whose cache may be no more than two pieces of news behind.
 const HARD_OF_HEARING: usize = 5;
+/// The process that changes nothing and reads next to nothing. It has no call that goes unanswered, and finds out by its
+/// PINGs alone that its link is silent.
+pub(crate) const QUIET: usize = 4;
+const QUIET_ROWS: usize = 2;
 const BUSY_ROWS: usize = 16;

@@ -4,8 +4,8 @@
 /// ARGV: when its load began, its bytes, its version as 16 bytes, both lifetimes in ms.
 ///
 /// A watermark from the future or of another type, which nobody of ours wrote, is put right. The versions are compared
-/// byte by byte: Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. Offsets are those
-/// of `crate::seal`, counted from 0 as GETRANGE does.
+/// byte by byte: Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. One of zeros is
+/// none, and wins over any. Offsets are those of `crate::seal`, counted from 0 as GETRANGE does.
 pub(super) const STORE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -21,7 +21,7 @@ if watermark and (type(watermark) ~= 'number' or watermark > now + 1000000) then
 end
 if watermark and begun <= watermark then return 0 end
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 32)
-if type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
+if ARGV[3] ~= string.rep('\0', 16) and type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
   and string.sub(head, 18, 25) == string.sub(ARGV[3], 1, 8) then
   for at = 1, 8 do
     local there, new = string.byte(head, 25 + at), string.byte(ARGV[3], 8 + at)

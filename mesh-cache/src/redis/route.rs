@@ -110,6 +110,15 @@ impl RedisClient {
         }
     }
 
+    /// Whether the changes of all keys are told while calls are served: see [`RedisCluster::hears_all`].
+    #[must_use]
+    pub fn hears_all(&self) -> bool {
+        match self {
+            Self::Link(_) => true,
+            Self::Cluster(cluster) => cluster.hears_all(),
+        }
+    }
+
     /// Ends all connections and waits until they are closed; calls fail from then on, of every clone.
     pub async fn close(&self) {
         match self {

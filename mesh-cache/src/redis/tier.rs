@@ -268,8 +268,8 @@ impl Listener for RedisListener {
                 }
                 match self.events.next().await {
                     Some(LinkEvent::Up { epoch }) => {
-                        self.begun += 1;
-                        self.pending.push_back(News::Hearing(self.begun));
+                        let news = self.begin();
+                        self.pending.push_back(news);
                         self.tier.repay(epoch).await;
                     }
                     Some(LinkEvent::Down { .. }) => return News::Deaf,
@@ -283,6 +283,15 @@ impl Listener for RedisListener {
 }
 
 impl RedisListener {
+    /// Begins to hear, unless a part of a cluster is out of reach.
+    fn begin(&mut self) -> News {
+        if !self.tier.client.hears_all() {
+            return News::Deaf;
+        }
+        self.begun += 1;
+        News::Hearing(self.begun)
+    }
+
     fn hear(&mut self, keys: Keys) {
         match keys {
             Keys::Some(keys) => {

@@ -35,8 +35,9 @@ pub(crate) fn branch(number: u64) -> Prefix {
     Prefix::new(["a/", "b/", "c/"][number as usize % 3]).unwrap()
 }
 
-pub(crate) fn tag(number: u64) -> Tag {
-    Tag::new(["even", "odd"][number as usize % 2]).unwrap()
+/// The tag of a value.
+pub(crate) fn tag(value: u64) -> Tag {
+    Tag::new(["even", "odd"][value as usize % 2]).unwrap()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +68,7 @@ impl Model {
     /// Whether it is kept.
     pub(crate) fn put(&mut self, number: u64, value: u64, weight: u64) -> bool {
         if weight > self.bytes_max {
-            self.remove(|other| other == number);
+            self.remove(|other, _| other == number);
             return false;
         }
         let place = self.place(number);
@@ -93,9 +94,10 @@ impl Model {
         Some(self.entries[place].value)
     }
 
-    /// How many went.
-    pub(crate) fn remove(&mut self, goes: impl Fn(u64) -> bool) -> u64 {
-        let going: Vec<u64> = self.entries.iter().map(|entry| entry.number).filter(|number| goes(*number)).collect();
+    /// How many went, by number and value.
+    pub(crate) fn remove(&mut self, goes: impl Fn(u64, u64) -> bool) -> u64 {
+        let going = self.entries.iter().filter(|entry| goes(entry.number, entry.value));
+        let going: Vec<u64> = going.map(|entry| entry.number).collect();
         going.iter().for_each(|number| self.take(*number));
         going.len() as u64
     }

@@ -134,14 +134,14 @@ impl Memory {
         &self.config
     }
 
-    /// What is remembered of `service`: the younger of what the fleet and this machine remember.
+    /// What is remembered of `service`: by the fleet, unless this machine's disk knows of something clearly later.
     pub(crate) async fn recall(&self, service: &ServiceName) -> Option<Recalled> {
         let key = self.key(service)?;
         let shared = self.recall_shared(&key).await;
         let disk = self.disk.as_ref().and_then(|disk| disk.recall(key.as_str()));
         let disk = disk.map(|(list, age)| (list, age, Source::Disk));
         let (list, age, source) = match (shared, disk) {
-            (Some(shared), Some(disk)) => Some(if disk.1 < shared.1 { disk } else { shared }),
+            (Some(shared), Some(disk)) => Some(if disk.1 + CLEARLY < shared.1 { disk } else { shared }),
             (shared, disk) => shared.or(disk),
         }?;
         let status_counts = age < self.config.health_for();
@@ -151,7 +151,16 @@ impl Memory {
     async fn recall_shared(&self, key: &Key) -> Option<(Arc<List>, Duration, Source)> {
         // There is no origin but the registry, which is what does not answer.
         let nowhere = || async { Err::<Found<List>, _>("the registry does not answer") };
-        let cached = self.lists.as_ref()?.get_or_load(key, nowhere).await;
+        let lists = self.lists.as_ref()?;
+        // A process that has just started may still be connecting.
+        let connected = async {
+            while !lists.is_hearing() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        // Whoever is not connected by then answers at once that it is not.
+        let _ = tokio::time::timeout(self.config.recall_after, connected).await;
+        let cached = lists.get_or_load(key, nowhere).await;
         match cached {
             Ok(cached) => Some((cached.value?, cached.age, Source::SecondTier)),
             Err(LoadError::Failed(_)) => None,
@@ -202,3 +211,8 @@ impl Memory {
         key.inspect_err(|error| tracing::warn!(%service, %error, "the registry's identity is no key")).ok()
     }
 }
+
+/// How much younger a list on disk must be to be taken for a later one: both are kept a moment after one another.
+const CLEARLY: Duration = Duration::from_secs(5);
+/// How soon it is looked again whether the second tier is connected.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);

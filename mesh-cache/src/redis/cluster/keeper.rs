@@ -102,6 +102,7 @@ impl Keeper {
         };
         let links = topology.nodes().iter().map(|node| (node.clone(), link_to(node))).collect();
         self.state.set(Map { topology: Some(topology.clone()), links });
+        self.merge.want(topology.nodes().len());
     }
 }
 

@@ -1,7 +1,8 @@
 //! Makes one stream of events of those of several links.
 //!
 //! Decides the epoch of the whole: it ends with the loss of any link, and whenever one joins, since what was kept from
-//! before may then be out of date. An event passes through before the reply that follows it, as on one link.
+//! before may then be out of date. An event passes through before the reply that follows it, as on one link. It is whole
+//! while there is a link to every primary: else changes are told that nobody here is told of.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,12 +26,14 @@ pub(crate) struct Merge {
 struct MergeState {
     epoch: Epoch,
     links_up: usize,
+    /// How many primaries there are, as far as is known.
+    links_wanted: usize,
     down_since: Instant,
 }
 
 impl Merge {
     pub(crate) fn new(events_max: usize, clock: Arc<dyn Clock>) -> Self {
-        let state = MergeState { epoch: Epoch::default(), links_up: 0, down_since: clock.now() };
+        let state = MergeState { epoch: Epoch::default(), links_up: 0, links_wanted: 0, down_since: clock.now() };
         Self { state: Mutex::new(state), hub: Hub::new(events_max, None), lost: Notify::new(), clock }
     }
 
@@ -38,6 +41,31 @@ impl Merge {
     pub(crate) fn up(&self) -> Result<Epoch, Instant> {
         let state = self.lock();
         if state.links_up > 0 { Ok(state.epoch) } else { Err(state.down_since) }
+    }
+
+    /// Whether the changes of all keys are told.
+    pub(crate) fn is_whole(&self) -> bool {
+        let state = self.lock();
+        state.links_wanted > 0 && state.links_up >= state.links_wanted
+    }
+
+    /// There are `links` primaries.
+    pub(crate) fn want(&self, links: usize) {
+        let mut state = self.lock();
+        if state.links_wanted != links {
+            state.links_wanted = links;
+            self.begin_anew(&mut state);
+        }
+    }
+
+    fn begin_anew(&self, state: &mut MergeState) {
+        self.hub.down(state.epoch);
+        if state.links_up > 0 {
+            state.epoch = state.epoch.next();
+            self.hub.up(state.epoch);
+        } else {
+            state.down_since = self.clock.now();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, MergeState> {
@@ -56,12 +84,6 @@ impl Relay for Merge {
                 self.lost.notify_one();
             }
         }
-        self.hub.down(state.epoch);
-        if state.links_up > 0 {
-            state.epoch = state.epoch.next();
-            self.hub.up(state.epoch);
-        } else {
-            state.down_since = self.clock.now();
-        }
+        self.begin_anew(&mut state);
     }
 }

@@ -190,10 +190,16 @@ impl RedisCluster {
     /// Reads what happens from now on, beginning with whether calls are served.
     ///
     /// The loss of any node is a [`LinkEvent::Down`](super::event::LinkEvent::Down) of the whole, with an `Up` of a new
-    /// epoch behind it where others serve calls.
+    /// epoch behind it where others serve calls. Not all is heard then: see [`RedisCluster::hears_all`].
     #[must_use]
     pub fn events(&self) -> LinkEvents {
         self.inner.merge.hub.subscribe()
+    }
+
+    /// Whether the changes of all keys are told: not while a primary is not connected, though others serve calls.
+    #[must_use]
+    pub fn hears_all(&self) -> bool {
+        self.inner.merge.is_whole()
     }
 
     /// What happened on each of the links so far.
