@@ -60,6 +60,7 @@ pub struct CacheStats {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     reads: Stripes,
+    fresh_shown: AtomicU64,
     pub(crate) joined: AtomicU64,
     pub(crate) loads: AtomicU64,
     pub(crate) tier_hits: AtomicU64,
@@ -76,21 +77,28 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// A read was served.
+    /// A read begins. Counted before anything is known of it, while the processor waits for the entry; what came of it is
+    /// counted where it is not the most likely.
+    #[inline]
+    pub(crate) fn asked(&self) {
+        self.reads.count(Read::Asked);
+    }
+
+    /// It was served.
     #[inline]
     pub(crate) fn served(&self, freshness: Freshness, is_absent: bool) {
-        self.reads.count(match freshness {
-            Freshness::Fresh => Read::Fresh,
-            Freshness::Unheard => Read::Unheard,
-            Freshness::Stale => Read::Stale,
-            Freshness::StaleOnError => Read::StaleOnError,
-        });
+        match freshness {
+            Freshness::Fresh => {}
+            Freshness::Unheard => self.reads.count(Read::Unheard),
+            Freshness::Stale => self.reads.count(Read::Stale),
+            Freshness::StaleOnError => self.reads.count(Read::StaleOnError),
+        }
         if is_absent {
             self.reads.count(Read::Absent);
         }
     }
 
-    /// A read found nothing to serve.
+    /// It found nothing to serve.
     #[inline]
     pub(crate) fn missed(&self) {
         self.reads.count(Read::Missed);
@@ -98,13 +106,19 @@ impl Counters {
 
     pub(crate) fn stats(&self, fill: Fill) -> CacheStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let asked = self.reads.sum(Read::Asked);
+        let [unheard, stale, stale_on_error, misses] =
+            [Read::Unheard, Read::Stale, Read::StaleOnError, Read::Missed].map(|read| self.reads.sum(read));
+        let fresh = asked.saturating_sub(unheard + stale + stale_on_error + misses);
+        // One that is under way counts as fresh; what it turns out to be must not make the count go back.
+        let fresh = self.fresh_shown.fetch_max(fresh, Ordering::Relaxed).max(fresh);
         CacheStats {
-            fresh: self.reads.sum(Read::Fresh),
-            unheard: self.reads.sum(Read::Unheard),
-            stale: self.reads.sum(Read::Stale),
-            stale_on_error: self.reads.sum(Read::StaleOnError),
+            fresh,
+            unheard,
+            stale,
+            stale_on_error,
             absent: self.reads.sum(Read::Absent),
-            misses: self.reads.sum(Read::Missed),
+            misses,
             joined: read(&self.joined),
             loads: read(&self.loads),
             tier_hits: read(&self.tier_hits),

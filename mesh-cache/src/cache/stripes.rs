@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    Fresh,
+    /// Any.
+    Asked,
     Unheard,
     Stale,
     StaleOnError,
@@ -110,14 +111,14 @@ mod tests {
             thread::scope(|scope| {
                 for _ in 0..threads {
                     scope.spawn(|| {
-                        stripes.count(Read::Fresh);
+                        stripes.count(Read::Asked);
                         all.wait();
-                        (0..999).for_each(|_| stripes.count(Read::Fresh));
+                        (0..999).for_each(|_| stripes.count(Read::Asked));
                     });
                 }
             });
         }
-        assert_eq!(stripes.sum(Read::Fresh), rounds * threads as u64 * 1_000);
+        assert_eq!(stripes.sum(Read::Asked), rounds * threads as u64 * 1_000);
         assert_eq!(stripes.sum(Read::Missed), 0);
     }
 
