@@ -88,6 +88,26 @@ fn simulators_are_set_against_ours_where_both_were_measured() {
     }
 }
 
+#[test]
+fn caches_are_set_against_ours_by_the_number_of_their_keys() {
+    let all = [
+        row("cache", "mesh/get-at", 1, 2, 10.0),
+        row("cache", "mesh/get-at", 10_000, 2, 20.0),
+        row("cache", "quick_cache/get", 1, 2, 30.0),
+        row("cache", "quick_cache/get", 10_000, 2, 30.0),
+    ];
+    let shown = table(&all);
+    let expected = [
+        "cache, 2 threads together: ns an operation, median",
+        "  keys                                       1   10000",
+        "  of the cost of mesh/get-at:",
+        "    quick_cache/get                      3.00x   1.50x",
+    ];
+    for line in expected {
+        assert!(shown.lines().any(|shown| shown.trim_end() == line), "`{line}` is missing:\n{shown}");
+    }
+}
+
 fn row(bench: &str, subject: &str, size: u32, threads: u32, ns: f64) -> Row {
     Row { bench: bench.to_owned(), subject: subject.to_owned(), size, threads, ns }
 }

@@ -8,11 +8,12 @@ use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
 use mesh_benches::timing::WyRand;
+use mesh_cache::mesh_core::port::Clock as _;
 use mesh_cache::mesh_core::rng::scale;
 use mesh_cache::mesh_core::time::Instant;
 use mesh_cache::{Found, Key};
 
-use crate::subjects::{self, MokaFuture, Value, at_once, keys, value};
+use crate::subjects::{self, MachineClock, MokaFuture, Value, at_once, keys, value};
 use crate::{Bench, Group};
 
 /// One hot key, and as many as the cache of a process has by default.
@@ -20,6 +21,8 @@ const KEYS: [usize; 2] = [1, 10_000];
 /// Room for twice as many: caches in parts of fixed sizes would lose some of them otherwise.
 const ROOM: usize = 20_000;
 const THREADS: [usize; 2] = [1, 2];
+/// A time at which all is fresh.
+const NOW: Instant = Instant::from_millis(60_000);
 
 pub(crate) fn measure(group: &mut Group<'_>) {
     for size in KEYS {
@@ -30,6 +33,7 @@ pub(crate) fn measure(group: &mut Group<'_>) {
             quick_cache(&mut bench, &keys);
             moka(&mut bench, &keys);
             foyer(&mut bench, &keys);
+            long_keys(&mut bench, &keys);
             dashmap(&mut bench, &keys);
             floor_rwlock(&mut bench, &keys);
             floor_arc_swap(&mut bench, &keys);
@@ -49,14 +53,13 @@ fn mesh(bench: &mut Bench<'_, '_>, keys: &[String]) {
     let cache = subjects::mesh(ROOM);
     let own: Vec<Key> = keys.iter().map(|key| Key::new(key).expect("a key")).collect();
     own.iter().for_each(|key| assert!(cache.insert(key, Found::new(value())), "there is room"));
-    let now = Instant::from_millis(60_000);
     bench.run("mesh/get-at", |thread| {
         reads(keys, thread, |key| {
-            black_box(cache.get_at(key, now).expect("kept").value());
+            black_box(cache.get_at(key, NOW).expect("kept").value());
         })
     });
     bench.run("mesh/get-at/owned", |thread| {
-        reads(keys, thread, |key| drop(black_box(cache.get_at(key, now).expect("kept").to_cached().value)))
+        reads(keys, thread, |key| drop(black_box(cache.get_at(key, NOW).expect("kept").to_cached().value)))
     });
     bench.run("mesh/get", |thread| {
         reads(keys, thread, |key| {
@@ -71,17 +74,42 @@ fn mesh(bench: &mut Bench<'_, '_>, keys: &[String]) {
     });
 }
 
+/// As it is, with the clock read as those do who keep the time of an entry in its value, and through the call that would
+/// load.
 fn quick_cache(bench: &mut Bench<'_, '_>, keys: &[String]) {
     let cache = subjects::quick_cache(ROOM);
     keys.iter().for_each(|key| cache.insert(key.clone(), value()));
     bench.run("quick_cache/get", |thread| {
         reads(keys, thread, |key| drop(black_box(cache.get(key.as_str()).expect("kept"))))
     });
+    let clock = MachineClock::new();
+    bench.run("quick_cache/get-and-clock", |thread| {
+        reads(keys, thread, |key| {
+            black_box(clock.now());
+            drop(black_box(cache.get(key.as_str()).expect("kept")));
+        })
+    });
     bench.run("quick_cache/get-or-insert-async", |thread| {
         reads(keys, thread, |key| {
             let hit = pin!(cache.get_or_insert_async(key.as_str(), async { Err::<Value, ()>(()) }));
             assert!(black_box(at_once(hit)).is_ok(), "kept");
         })
+    });
+}
+
+/// Keys of 40 bytes, which ours does not keep within an entry.
+fn long_keys(bench: &mut Bench<'_, '_>, keys: &[String]) {
+    let keys: Vec<String> = keys.iter().map(|key| format!("{key}/that-is-longer/x")).collect();
+    let (mesh, quick_cache) = (subjects::mesh(ROOM), subjects::quick_cache(ROOM));
+    keys.iter().for_each(|key| subjects::insert(&mesh, key, value()));
+    keys.iter().for_each(|key| quick_cache.insert(key.clone(), value()));
+    bench.run("mesh/get-at/40-byte-keys", |thread| {
+        reads(&keys, thread, |key| {
+            black_box(mesh.get_at(key, NOW).expect("kept").value());
+        })
+    });
+    bench.run("quick_cache/get/40-byte-keys", |thread| {
+        reads(&keys, thread, |key| drop(black_box(quick_cache.get(key.as_str()).expect("kept"))))
     });
 }
 

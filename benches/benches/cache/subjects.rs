@@ -65,11 +65,11 @@ pub(crate) fn foyer(capacity: usize) -> Foyer {
 /// The clock of ours as it is in a program: one of the peers switches tokio's `test-util` on for all that is built with
 /// it, and tokio's clock costs more then.
 #[derive(Debug)]
-struct MachineClock(std::time::Instant);
+pub(crate) struct MachineClock(std::time::Instant);
 
 impl MachineClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(std::time::Instant::now())
     }
 }

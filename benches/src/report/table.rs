@@ -15,7 +15,7 @@ pub fn table(rows: &[Row]) -> String {
     }
     let shown = blocks.iter().map(|((bench, threads), block)| {
         let threads = if *threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads together") };
-        format!("{bench}, {threads}: ns an operation, median\n{}", lines(block))
+        format!("{bench}, {threads}: ns an operation, median\n{}", lines(bench, block))
     });
     shown.collect::<Vec<_>>().join("\n")
 }
@@ -23,9 +23,9 @@ pub fn table(rows: &[Row]) -> String {
 /// The figures of one bench at one number of threads, by subject and number of instances.
 type Block<'a> = BTreeMap<&'a str, BTreeMap<u32, f64>>;
 
-fn lines(block: &Block<'_>) -> String {
+fn lines(bench: &str, block: &Block<'_>) -> String {
     let sizes: BTreeSet<u32> = block.values().flat_map(|figures| figures.keys().copied()).collect();
-    let mut text = line("instances", sizes.iter().map(u32::to_string));
+    let mut text = line(if bench == "cache" { "keys" } else { "instances" }, sizes.iter().map(u32::to_string));
     for (subject, figures) in block {
         text += &line(subject, sizes.iter().map(|size| figures.get(size).copied().map(figure).unwrap_or_default()));
     }
@@ -65,6 +65,20 @@ const COUNTERPARTS: &[(&str, &[&str])] = &[
     ("mesh/p2c-least-loaded/owned", &["tower/p2c-pending-requests", "floor/p2c"]),
     ("mesh/peak-ewma", &["tower/p2c-peak-ewma"]),
     ("mesh/round-robin", &["pingora-load-balancing/RoundRobin", "floor/round-robin"]),
+    (
+        "mesh/get-at",
+        &["quick_cache/get", "moka/get", "foyer/get", "dashmap/get", "floor/arc-swap-map", "floor/rwlock-map"],
+    ),
+    ("mesh/get-at/owned", &["quick_cache/get", "moka/get", "foyer/get", "dashmap/get"]),
+    ("mesh/get-at/40-byte-keys", &["quick_cache/get/40-byte-keys"]),
+    ("mesh/get", &["quick_cache/get-and-clock", "quick_cache/get", "moka/get", "foyer/get"]),
+    ("mesh/get-or-load", &["quick_cache/get-or-insert-async", "moka/get-with"]),
+    ("mesh/insert-new", &["quick_cache/insert-new", "moka/insert-new", "foyer/insert-new"]),
+    ("mesh/overwrite", &["quick_cache/overwrite", "moka/overwrite", "foyer/overwrite"]),
+    ("mesh/invalidate-key", &["quick_cache/invalidate-key", "moka/invalidate-key", "foyer/invalidate-key"]),
+    ("mesh/invalidate-prefix", &["quick_cache/invalidate-prefix"]),
+    ("mesh/invalidate-all", &["quick_cache/invalidate-all", "moka/invalidate-all"]),
+    ("mesh/load", &["quick_cache/guard-load", "moka/get-with-load"]),
     ("mesh/one-changed", &["tower/p2c-pending-requests", "pingora-load-balancing/RoundRobin"]),
     ("mesh-sim/steady", &["nexosim/steady", "heap-loop/steady"]),
 ];
