@@ -6,19 +6,19 @@ mod hearing;
 mod held;
 mod stats;
 mod stripes;
+mod tasks;
 mod tiered;
 mod untold;
 mod value;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_core::rng::mix;
 use mesh_core::time::Instant;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 pub use builder::CacheBuilder;
 use flight::{Boarding, Flights};
@@ -27,6 +27,7 @@ pub(crate) use held::Held;
 pub use stats::CacheStats;
 use stats::Counters;
 pub(crate) use stats::count;
+use tasks::Tasks;
 pub(crate) use tiered::{Seen, Tiered};
 use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
@@ -46,10 +47,6 @@ pub struct Cache<V> {
     pub(crate) inner: Arc<Inner<V>>,
     tasks: Arc<Tasks>,
 }
-
-/// Tasks of a cache, aborted when it is dropped. They hold what they work on, and not these.
-#[derive(Debug)]
-struct Tasks(Mutex<Option<JoinSet<()>>>);
 
 pub(crate) struct Inner<V> {
     pub(crate) local: Local<V>,
@@ -298,10 +295,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// Ends its tasks, loads under way included, and waits until they have ended. Entries are served on as they are.
     pub async fn shut_down(&self) {
         self.inner.flights.shut_down();
-        let tasks = self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut tasks) = tasks {
-            tasks.shutdown().await;
-        }
+        self.tasks.shut_down().await;
     }
 }
 
@@ -362,25 +356,6 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 }
 
-impl Default for Tasks {
-    fn default() -> Self {
-        Self(Mutex::new(Some(JoinSet::new())))
-    }
-}
-
-impl Tasks {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tasks) = &mut *tasks else {
-            // Shut down. It is dropped without having begun, once the lock is open again.
-            return;
-        };
-        // What a task that panicked has to say, those who waited for it were told.
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
-    }
-}
-
 impl<V> Clone for Cache<V> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), tasks: Arc::clone(&self.tasks) }
@@ -396,6 +371,6 @@ impl<V> fmt::Debug for Cache<V> {
 /// The count in which versions of what was offered stand: the tier's time, in microseconds.
 const OFFERED: u64 = u64::MAX;
 
-/// What an entry takes besides its key and its value: its record, its place in the table, and what is kept in the books of
-/// it; measured on x86-64 by the bench `cache`, where 10,000 are kept of 10,000.
+/// What an entry takes besides its key and its value: its record, its place in the table, and its part of the books; as
+/// the bench `cache` measures it on x86-64.
 const ENTRY_BYTES: u64 = 480;
