@@ -54,14 +54,15 @@ impl Chaos {
     #[expect(clippy::print_stdout, reason = "whoever waits sees what happens")]
     pub(crate) async fn run(&mut self, time: Duration) -> Result<(), Failure> {
         let clock = TokioClock::new();
+        let start = clock.now();
         let mut left = Vec::new();
-        while clock.now().since(mesh::mesh_core::time::Instant::ZERO) < time {
+        while clock.now().since(start) < time {
             if left.is_empty() {
                 left = TROUBLES.to_vec();
             }
             let trouble = left.swap_remove(self.below(left.len()));
             let began = clock.now();
-            println!("{:>6.1} s  {trouble:?}", began.since(mesh::mesh_core::time::Instant::ZERO).as_secs_f64());
+            println!("{:>6.1} s  {trouble:?}", began.since(start).as_secs_f64());
             self.faults += 1;
             self.trouble(trouble).await?;
             self.operate().await?;
