@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Starts servers of its own (`scripts/install-servers` installs them). Prints a line a second: who is up, calls and
-//! errors, and for each process where its list of instances came from and how old it is. Exits with 1 if a call failed,
-//! if a newcomer was not served from memory, or if in the end anything is not as it was.
+//! errors, and for each process where its list of instances came from and how old it is: `live` from Consul, `kept` from
+//! before it died, from `Redis`, or from `disk`. Exits with 1 if a call failed, if a newcomer was not served from memory,
+//! or if in the end anything is not as it was.
 
 mod process;
 
@@ -34,7 +35,7 @@ async fn main() -> Result<ExitCode, Failure> {
     }
     let directory = tempfile::tempdir()?;
     let mut stage = Stage::set(directory.path().join("mesh.snapshot")).await?;
-    println!("  s  what happens                 calls errors  first process     | newcomers");
+    println!(" s what happens          calls errors  first process  newcomers");
 
     stage.run(3, "all is well").await?;
     stage.consul.kill();
@@ -127,12 +128,9 @@ impl Stage {
             let (calls, errors) = self.totals();
             let sights = self.look().await;
             let shown: Vec<String> = sights.iter().map(ToString::to_string).collect();
-            let (first, newcomers) = shown
-                .split_first()
-                .map_or((String::new(), String::new()), |(first, rest)| (first.clone(), rest.join(" | ")));
             let what = if index == 0 { what } else { "" };
             let (calls, errors) = (calls - before.0, errors - before.1);
-            println!("{:>3}  {what:<27} {calls:>6} {errors:>6}  {first:<17} | {newcomers}", self.second);
+            println!("{:>2} {what:<21} {calls:>5} {errors:>6}  {}", self.second, shown.join("   "));
         }
         Ok(())
     }

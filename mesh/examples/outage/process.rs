@@ -141,13 +141,13 @@ impl fmt::Display for Sight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match self.source {
             Some(Source::Watch) => "live",
-            Some(Source::LastKnownGood) => "last good",
+            Some(Source::LastKnownGood) => "kept",
             Some(Source::SecondTier) => "Redis",
             Some(Source::Disk) => "disk",
             Some(_) => "other",
-            None => "NOTHING",
+            None => "NONE!",
         };
-        write!(f, "{source:<9} {:>4.1} s", self.age.as_secs_f64())
+        write!(f, "{source:<5} {:>4.1} s", self.age.as_secs_f64())
     }
 }
 
