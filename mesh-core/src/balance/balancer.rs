@@ -8,9 +8,11 @@ use arc_swap::ArcSwap;
 
 use super::context::PickContext;
 use super::error::PickError;
+use super::explain::Explanation;
 use super::lease::{Lease, LeaseRef};
 use super::policy::Cursor;
 use super::shortcut::Shortcut;
+use super::stats::BalancerStats;
 use super::view::View;
 use crate::time::Instant;
 
@@ -45,13 +47,15 @@ pub struct Balancer {
 struct Core {
     view: ArcSwap<View>,
     version: AtomicU64,
+    picks_uninformed: AtomicU64,
 }
 
 impl Balancer {
     /// A balancer whose service nothing is known of yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { core: Arc::new(Core { view: ArcSwap::new(View::pending()), version: AtomicU64::new(0) }) }
+        let view = ArcSwap::new(View::pending());
+        Self { core: Arc::new(Core { view, version: AtomicU64::new(0), picks_uninformed: AtomicU64::new(0) }) }
     }
 
     /// Publishes `view`, unless a later one of the same builder is published already.
@@ -78,6 +82,13 @@ impl Balancer {
         self.core.version.load(Ordering::Acquire)
     }
 
+    /// What is counted, with what still counts as load at `now`. O(n).
+    #[must_use]
+    pub fn stats(&self, now: Instant) -> BalancerStats {
+        let picks_uninformed = self.core.picks_uninformed.load(Ordering::Relaxed);
+        BalancerStats { picks_uninformed, ..self.view().stats(now) }
+    }
+
     /// A handle to pick with, for one thread or task.
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -85,7 +96,8 @@ impl Balancer {
         let version = view.version();
         let pin = Arc::new(Pin { view: Arc::clone(&view) });
         let shortcut = view.shortcut.clone();
-        Handle { core: Arc::clone(&self.core), shortcut, view, pin, version, cursor: Cursor::default() }
+        let core = Arc::clone(&self.core);
+        Handle { core, shortcut, view, pin, version, cursor: Cursor::default(), uninformed: 0 }
     }
 }
 
@@ -120,6 +132,8 @@ pub struct Handle {
     pin: Arc<Pin>,
     version: u64,
     cursor: Cursor,
+    /// Picks without anything to compare that the core has not been told of.
+    uninformed: u32,
 }
 
 /// A view as one handle holds it. Owned leases clone this reference count, which other threads write only when
@@ -141,6 +155,10 @@ impl Handle {
     pub fn pick(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<LeaseRef<'_>, PickError> {
         self.refresh();
         let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor)?;
+        self.uninformed += u32::from(!placed.informed);
+        if self.uninformed >= UNINFORMED_MAX {
+            report_uninformed(&self.core, &mut self.uninformed);
+        }
         Ok(LeaseRef::start(&self.view, placed, now))
     }
 
@@ -152,7 +170,27 @@ impl Handle {
     pub fn pick_owned(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<Lease, PickError> {
         self.refresh();
         let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor)?;
+        self.uninformed += u32::from(!placed.informed);
+        if self.uninformed >= UNINFORMED_MAX {
+            report_uninformed(&self.core, &mut self.uninformed);
+        }
         Ok(Lease::start(&self.pin, placed, now))
+    }
+
+    /// Picks as [`Handle::pick_owned`] does, the same instance, and says why. It allocates.
+    ///
+    /// # Errors
+    /// As [`Handle::pick`].
+    pub fn pick_explained(
+        &mut self,
+        now: Instant,
+        context: &PickContext<'_>,
+        entropy: u64,
+    ) -> Result<(Lease, Explanation), PickError> {
+        self.refresh();
+        let (placed, explanation) = self.view.place_explained(now, context, entropy, &mut self.cursor)?;
+        self.uninformed += u32::from(!placed.informed);
+        Ok((Lease::start(&self.pin, placed, now), explanation))
     }
 
     /// The view that the next pick reads.
@@ -177,3 +215,16 @@ impl Handle {
         self.view = view;
     }
 }
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        report_uninformed(&self.core, &mut self.uninformed);
+    }
+}
+
+#[cold]
+fn report_uninformed(core: &Core, uninformed: &mut u32) {
+    core.picks_uninformed.fetch_add(u64::from(core::mem::take(uninformed)), Ordering::Relaxed);
+}
+
+const UNINFORMED_MAX: u32 = 64;

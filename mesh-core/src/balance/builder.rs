@@ -25,6 +25,8 @@ pub struct ViewBuilder {
     knowledge: Knowledge,
     endpoints: BTreeMap<InstanceKey, Arc<Endpoint>>,
     endpoints_made: u64,
+    picks_departed: u64,
+    seed: u64,
     last: Arc<View>,
 }
 
@@ -77,6 +79,8 @@ impl ViewBuilder {
             knowledge: Knowledge::Known,
             endpoints: BTreeMap::new(),
             endpoints_made: 0,
+            picks_departed: 0,
+            seed: 0,
             last: View::pending(),
         }
     }
@@ -85,6 +89,12 @@ impl ViewBuilder {
     /// `consecutive_5xx`). In force from the next view on.
     pub fn set_wake_after(&mut self, failures: NonZeroU32) {
         self.wake_after = failures;
+    }
+
+    /// Sets the random number by which policies differ between the processes of one fleet. Default 0. In force from the
+    /// next view on.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
     }
 
     /// Sets what the registry has said of the service. In force from the next view on.
@@ -123,6 +133,7 @@ impl ViewBuilder {
         self.enrol(&members);
         let table = self.table(&members);
         let census = census(members.values());
+        let eligibility = members.values().map(Member::effective).collect();
         let usable = members.values().enumerate().filter(|(_, member)| member.effective() == Eligibility::Usable);
         let usable: Vec<u32> = usable.map(|(row, _)| row as u32).collect();
         let (all, routes) = self.parts(&table, &usable);
@@ -131,7 +142,11 @@ impl ViewBuilder {
             knowledge: self.knowledge,
             census,
             shortcut: self.shortcut(&table, &all),
-            hears_of_success: all.picker.hears_of_success(),
+            hears_of_success: all.picker.picker().learns_from_success(),
+            strategy: self.strategy.clone(),
+            eligibility,
+            picks_departed: self.picks_departed,
+            seed: self.seed,
             table,
             all,
             routes,
@@ -143,14 +158,20 @@ impl ViewBuilder {
 
     /// Gives every member an endpoint and forgets those of instances that left.
     fn enrol(&mut self, members: &BTreeMap<InstanceKey, Member>) {
-        self.endpoints.retain(|key, _| members.contains_key(key));
+        let departed = &mut self.picks_departed;
+        self.endpoints.retain(|key, endpoint| {
+            let stays = members.contains_key(key);
+            *departed += if stays { 0 } else { endpoint.picks() };
+            stays
+        });
         for (key, member) in members {
             if self.endpoints.contains_key(key) && !self.moved(key, &member.instance) {
                 continue;
             }
             self.endpoints_made += 1;
             let endpoint = Endpoint::new(EndpointId(self.endpoints_made), key.clone());
-            self.endpoints.insert(key.clone(), endpoint);
+            let moved = self.endpoints.insert(key.clone(), endpoint);
+            self.picks_departed += moved.map_or(0, |old| old.picks());
         }
     }
 
@@ -214,7 +235,7 @@ impl ViewBuilder {
 
     fn part(&self, table: &Table, index: usize, rows: Rows) -> Part {
         let previous = self.last.part(index as u32).map(|part| &part.picker);
-        let picker = BuiltPicker::build(&self.strategy, &Lineup { table, rows: &rows }, previous);
+        let picker = BuiltPicker::build(&self.strategy, &Lineup { table, rows: &rows, seed: self.seed }, previous);
         Part { rows, picker }
     }
 }

@@ -26,7 +26,8 @@ use crate::time::Instant;
 pub struct Endpoint {
     id: EndpointId,
     held_until: AtomicU64,
-    in_flight: AtomicU32,
+    picked: AtomicU64,
+    ended: AtomicU64,
     failures_in_row: AtomicU32,
     rest: Box<Rest>,
 }
@@ -43,7 +44,8 @@ impl Endpoint {
         Arc::new(Self {
             id,
             held_until: AtomicU64::new(0),
-            in_flight: AtomicU32::new(0),
+            picked: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             failures_in_row: AtomicU32::new(0),
             rest: Box::new(Rest { key, hold: OnceLock::new() }),
         })
@@ -66,7 +68,16 @@ impl Endpoint {
     #[must_use]
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        // Ends are read first: what ended was picked before, so the difference is never negative.
+        let ended = self.ended.load(Ordering::Acquire);
+        let in_flight = self.picked.load(Ordering::Relaxed).wrapping_sub(ended);
+        u32::try_from(in_flight).unwrap_or(u32::MAX)
+    }
+
+    /// Requests picked for it since it joined.
+    #[must_use]
+    pub fn picks(&self) -> u64 {
+        self.picked.load(Ordering::Relaxed)
     }
 
     /// Failures since its last success.
@@ -122,12 +133,12 @@ impl Endpoint {
 
     #[inline]
     pub(crate) fn start(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.picked.fetch_add(1, Ordering::Relaxed);
     }
 
     #[inline]
     pub(crate) fn stop(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Release);
     }
 
     /// Ends the run of failures.

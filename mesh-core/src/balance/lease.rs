@@ -27,7 +27,7 @@ pub struct LeaseRef<'h> {
 impl<'h> LeaseRef<'h> {
     #[inline]
     pub(super) fn start(view: &'h View, placed: Placed<'h>, now: Instant) -> Self {
-        let Placed { part, position, endpoint } = placed;
+        let Placed { part, position, endpoint, .. } = placed;
         endpoint.start();
         Self { view, endpoint, part, position, started: now, open: true }
     }
@@ -87,7 +87,7 @@ pub struct Lease {
 impl Lease {
     #[inline]
     pub(super) fn start(pin: &Arc<Pin>, placed: Placed<'_>, now: Instant) -> Self {
-        let Placed { part, position, endpoint } = placed;
+        let Placed { part, position, endpoint, .. } = placed;
         endpoint.start();
         Self { pin: Arc::clone(pin), part, position, started: now, open: true }
     }

@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use super::error::PickError;
 use super::policy::{Cursor, distinct};
 use super::view::{Placed, View};
-use crate::rng::{mix, scale};
+use crate::rng::{Draws, scale};
 use crate::time::Instant;
 
 /// The usable endpoints of a view, and how one of them is chosen.
@@ -34,7 +34,7 @@ pub(super) enum Way {
 }
 
 impl Shortcut {
-    /// Places a request in `view`, whose shortcut this is; it is not counted yet.
+    /// Places a request in `view`, whose shortcut this is; it is not counted yet. It goes where the policy would send it.
     #[inline]
     pub(super) fn place<'a>(
         &'a self,
@@ -45,23 +45,27 @@ impl Shortcut {
         cursor: &mut Cursor,
     ) -> Result<Placed<'a>, PickError> {
         match self.choose(now, context, entropy) {
-            Some((position, endpoint)) => Ok(Placed { part: 0, position: position as u32, endpoint }),
+            Some((position, endpoint, informed)) => {
+                Ok(Placed { part: 0, position: position as u32, endpoint, informed })
+            }
             None => view.place(now, context, entropy, cursor),
         }
     }
 
     #[inline]
-    fn choose(&self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Option<(usize, &Endpoint)> {
+    fn choose(&self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Option<(usize, &Endpoint, bool)> {
         if self.way == Way::None || !context.is_plain() {
             return None;
         }
-        let (endpoints, bits) = (&*self.endpoints, mix(entropy));
+        let (endpoints, bits) = (&*self.endpoints, Draws::new(entropy).next_u64());
         if self.way == Way::Any {
             let position = scale(bits, endpoints.len() as u64) as usize;
-            return Some((position, endpoints.get(position)?));
+            return Some((position, endpoints.get(position)?, true));
         }
         let (first, second) = distinct(bits, endpoints.len());
         let (one, other) = (&**endpoints.get(first)?, &**endpoints.get(second)?);
-        Some(if other.load(now) < one.load(now) { (second, other) } else { (first, one) })
+        let loads = (one.load(now), other.load(now));
+        let (position, endpoint) = if loads.1 < loads.0 { (second, other) } else { (first, one) };
+        Some((position, endpoint, loads != (0, 0)))
     }
 }

@@ -1,8 +1,15 @@
 //! Which policy balances, as configuration.
 
+#[cfg(feature = "serde")]
+mod text;
+
 use alloc::sync::Arc;
 
-use super::policy::{LeastLoadedConfig, P2cConfig, Policy};
+use super::policy::{
+    AdaptiveConfig, BoundedLoadConfig, LeastLoadedConfig, MaglevConfig, P2cConfig, PeakEwmaConfig, Policy,
+    RingHashConfig, WeightedRoundRobinConfig,
+};
+use crate::service::{ConfigError, Problems};
 
 /// The policy of a balancer and its parameters. The default is [`Strategy::P2cLeastLoaded`].
 ///
@@ -13,12 +20,28 @@ use super::policy::{LeastLoadedConfig, P2cConfig, Policy};
 pub enum Strategy {
     /// Every instance in turn; weights do not count. For instances and requests that are all alike.
     RoundRobin,
+    /// Every instance as often as its weight says, evenly spread; O(1). For unequal instances whose requests are alike.
+    WeightedRoundRobin(WeightedRoundRobinConfig),
     /// Any instance alike; weights do not count. For comparison.
     Random,
+    /// Any instance, as often as its weight says; O(1). Where many clients send little each.
+    WeightedRandom,
     /// The least (load + 1) / weight of all; O(n). For small services with expensive requests.
     LeastLoaded(LeastLoadedConfig),
     /// The less loaded of two drawn by weight; O(1). For nearly everything.
     P2cLeastLoaded(P2cConfig),
+    /// The one of two with the lower latency × (load + 1) / weight; O(1). Where instances differ in speed, or fail fast.
+    PeakEwma(PeakEwmaConfig),
+    /// The instance that owns the key on a ring of points; O(log points). For caches, and to agree with peers' rings.
+    RingHash(RingHashConfig),
+    /// The instance that owns the key in Maglev's table; O(1). For caches whose instances seldom change.
+    Maglev(MaglevConfig),
+    /// The instance that scores highest for the key; O(n). For small services, with the least movement there is.
+    Rendezvous,
+    /// One of the three above, where an instance above its share of the load passes keys on.
+    BoundedLoad(BoundedLoadConfig),
+    /// Changes between weighted round robin, two choices and least loaded, as the load asks for it.
+    Adaptive(AdaptiveConfig),
     /// A policy of the user's own.
     Custom(Arc<dyn Policy>),
 }
@@ -29,9 +52,17 @@ impl Strategy {
     pub fn name(&self) -> &str {
         match self {
             Self::RoundRobin => "round-robin",
+            Self::WeightedRoundRobin(_) => "weighted-round-robin",
             Self::Random => "random",
+            Self::WeightedRandom => "weighted-random",
             Self::LeastLoaded(_) => "least-loaded",
             Self::P2cLeastLoaded(_) => "p2c-least-loaded",
+            Self::PeakEwma(_) => "peak-ewma",
+            Self::RingHash(_) => "ring-hash",
+            Self::Maglev(_) => "maglev",
+            Self::Rendezvous => "rendezvous",
+            Self::BoundedLoad(_) => "bounded-load",
+            Self::Adaptive(_) => "adaptive",
             Self::Custom(policy) => policy.name(),
         }
     }
@@ -47,10 +78,48 @@ impl Strategy {
     pub fn built_in() -> Vec<Self> {
         vec![
             Self::RoundRobin,
+            Self::WeightedRoundRobin(WeightedRoundRobinConfig::default()),
             Self::Random,
+            Self::WeightedRandom,
             Self::LeastLoaded(LeastLoadedConfig::default()),
             Self::P2cLeastLoaded(P2cConfig::default()),
+            Self::PeakEwma(PeakEwmaConfig::default()),
+            Self::RingHash(RingHashConfig::default()),
+            Self::Maglev(MaglevConfig::default()),
+            Self::Rendezvous,
+            Self::BoundedLoad(BoundedLoadConfig::default()),
+            Self::Adaptive(AdaptiveConfig::default()),
         ]
+    }
+
+    /// Checks its parameters.
+    ///
+    /// # Errors
+    /// Every parameter that breaks its rule, with its value.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems = Problems::default();
+        self.check(&mut problems);
+        if problems.is_empty() { Ok(()) } else { Err(problems.into_error()) }
+    }
+
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        match self {
+            Self::P2cLeastLoaded(config) => {
+                problems.require((2..=10).contains(&config.choices), "choices", config.choices, "must be 2 to 10");
+            }
+            Self::PeakEwma(config) => config.check(problems),
+            Self::RingHash(config) => config.check(problems),
+            Self::Maglev(config) => config.check(problems),
+            Self::BoundedLoad(config) => config.check(problems),
+            Self::Adaptive(config) => config.check(problems),
+            Self::RoundRobin
+            | Self::WeightedRoundRobin(_)
+            | Self::Random
+            | Self::WeightedRandom
+            | Self::LeastLoaded(_)
+            | Self::Rendezvous
+            | Self::Custom(_) => {}
+        }
     }
 }
 
@@ -63,89 +132,20 @@ impl Default for Strategy {
 impl PartialEq for Strategy {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::RoundRobin, Self::RoundRobin) | (Self::Random, Self::Random) => true,
+            (Self::RoundRobin, Self::RoundRobin)
+            | (Self::Random, Self::Random)
+            | (Self::WeightedRandom, Self::WeightedRandom)
+            | (Self::Rendezvous, Self::Rendezvous) => true,
+            (Self::WeightedRoundRobin(a), Self::WeightedRoundRobin(b)) => a == b,
             (Self::LeastLoaded(a), Self::LeastLoaded(b)) => a == b,
             (Self::P2cLeastLoaded(a), Self::P2cLeastLoaded(b)) => a == b,
+            (Self::PeakEwma(a), Self::PeakEwma(b)) => a == b,
+            (Self::RingHash(a), Self::RingHash(b)) => a == b,
+            (Self::Maglev(a), Self::Maglev(b)) => a == b,
+            (Self::BoundedLoad(a), Self::BoundedLoad(b)) => a == b,
+            (Self::Adaptive(a), Self::Adaptive(b)) => a == b,
             (Self::Custom(a), Self::Custom(b)) => Arc::ptr_eq(a, b),
             _ => false,
-        }
-    }
-}
-
-#[cfg(feature = "serde")]
-mod text {
-    use core::fmt;
-
-    use serde::de::value::MapAccessDeserializer;
-    use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::{LeastLoadedConfig, P2cConfig, Strategy};
-
-    /// A strategy with its parameters spelt out.
-    #[derive(Serialize, Deserialize)]
-    #[serde(rename_all = "kebab-case")]
-    enum Table {
-        RoundRobin(Nothing),
-        Random(Nothing),
-        LeastLoaded(LeastLoadedConfig),
-        P2cLeastLoaded(P2cConfig),
-    }
-
-    /// The parameters of a strategy that has none.
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-
-    impl<'de> Deserialize<'de> for Strategy {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_any(StrategyVisitor)
-        }
-    }
-
-    impl Serialize for Strategy {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            match self {
-                Self::RoundRobin | Self::Random => serializer.serialize_str(self.name()),
-                Self::LeastLoaded(config) => Table::LeastLoaded(config.clone()).serialize(serializer),
-                Self::P2cLeastLoaded(config) => Table::P2cLeastLoaded(config.clone()).serialize(serializer),
-                Self::Custom(_) => Err(serde::ser::Error::custom("a custom strategy has no text")),
-            }
-        }
-    }
-
-    struct StrategyVisitor;
-
-    impl<'de> Visitor<'de> for StrategyVisitor {
-        type Value = Strategy;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the name of a strategy, or a table of one name and its parameters")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Strategy, E> {
-            Strategy::from_name(name).ok_or_else(|| {
-                let known = Strategy::built_in();
-                let known: Vec<&str> = known.iter().map(Strategy::name).collect();
-                E::custom(format_args!(
-                    "unknown strategy `{}`, expected one of {}",
-                    crate::service::escape(name),
-                    known.join(", ")
-                ))
-            })
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strategy, A::Error> {
-            let table = Table::deserialize(MapAccessDeserializer::new(&mut map))?;
-            if map.next_key::<IgnoredAny>()?.is_some() {
-                return Err(A::Error::custom("a strategy is a table of one name and its parameters"));
-            }
-            Ok(match table {
-                Table::RoundRobin(_) => Strategy::RoundRobin,
-                Table::Random(_) => Strategy::Random,
-                Table::LeastLoaded(config) => Strategy::LeastLoaded(config),
-                Table::P2cLeastLoaded(config) => Strategy::P2cLeastLoaded(config),
-            })
         }
     }
 }

@@ -3,12 +3,16 @@
 use alloc::sync::Arc;
 use core::num::NonZeroU32;
 
+use super::builder::Eligibility;
 use super::context::{PickContext, Route};
 use super::endpoint::Endpoint;
 use super::error::PickError;
+use super::explain::{Considered, Explanation, Notes};
 use super::outcome::{Outcome, Wake};
-use super::policy::{BuiltPicker, Completion, Cursor, Draw, LoadReport, Picker as _};
+use super::policy::{BuiltPicker, Completion, Cursor, Draw, LoadReport};
 use super::shortcut::Shortcut;
+use super::stats::{BalancerStats, EndpointStats};
+use super::strategy::Strategy;
 use crate::rng::Draws;
 use crate::route::RouteId;
 use crate::service::{Instance, InstanceKey, Weight};
@@ -30,6 +34,12 @@ pub struct View {
     pub(super) wake_after: NonZeroU32,
     /// Whether the policy learns from attempts that succeeded.
     pub(super) hears_of_success: bool,
+    pub(super) strategy: Strategy,
+    /// Whether the instance of each row may be picked.
+    pub(super) eligibility: Box<[Eligibility]>,
+    /// Picks of instances that have left.
+    pub(super) picks_departed: u64,
+    pub(super) seed: u64,
 }
 
 /// What the registry has said of the service so far.
@@ -73,6 +83,8 @@ pub(super) struct Placed<'a> {
     pub(super) part: u32,
     pub(super) position: u32,
     pub(super) endpoint: &'a Endpoint,
+    /// Whether there was anything to compare.
+    pub(super) informed: bool,
 }
 
 /// The instances of one route and the picker built for them.
@@ -119,6 +131,7 @@ impl Rows {
 pub struct Lineup<'a> {
     pub(super) table: &'a Table,
     pub(super) rows: &'a Rows,
+    pub(super) seed: u64,
 }
 
 impl<'a> Lineup<'a> {
@@ -148,6 +161,13 @@ impl<'a> Lineup<'a> {
         &self.table.instances[self.rows.row(position)]
     }
 
+    /// A random number that is the same for every lineup of a balancer and differs between balancers, so that
+    /// processes of one fleet need not all begin with the same instance.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The weight in force of the candidate at `position`, never 0.
     #[must_use]
     #[inline]
@@ -170,6 +190,10 @@ impl View {
             shortcut: Shortcut::default(),
             wake_after: NonZeroU32::MAX,
             hears_of_success: false,
+            strategy: Strategy::default(),
+            eligibility: Box::default(),
+            picks_departed: 0,
+            seed: 0,
         })
     }
 
@@ -216,11 +240,38 @@ impl View {
         !self.all.rows.contains(row as u32)
     }
 
+    /// What is counted, but for what only a balancer knows.
+    pub(super) fn stats(&self, now: Instant) -> BalancerStats {
+        let rows = self.table.endpoints.iter().zip(self.table.instances.iter());
+        let rows = rows.zip(self.table.weights.iter()).zip(self.eligibility.iter());
+        let endpoints = rows.map(|(((endpoint, instance), weight), eligibility)| EndpointStats {
+            instance: Arc::clone(instance),
+            endpoint: endpoint.id(),
+            picks: endpoint.picks(),
+            in_flight: endpoint.in_flight(),
+            held: endpoint.held(now),
+            failures_in_row: endpoint.failures_in_row(),
+            latency: None,
+            weight: *weight,
+            eligibility: *eligibility,
+        });
+        let endpoints: Vec<EndpointStats> = endpoints.collect();
+        BalancerStats {
+            version: self.version,
+            strategy: self.strategy.name().to_owned(),
+            in_force: self.all.picker.picker().in_force(),
+            census: self.census,
+            picks: self.picks_departed + endpoints.iter().map(|endpoint| endpoint.picks).sum::<u64>(),
+            picks_uninformed: 0,
+            endpoints,
+        }
+    }
+
     /// Hands the policy what the instance `key` said of its own load; unknown instances are ignored.
     pub fn report(&self, now: Instant, key: &InstanceKey, report: &LoadReport) {
         let Ok(row) = self.table.endpoints.binary_search_by(|endpoint| endpoint.key().cmp(key)) else { return };
         for part in core::iter::once(&self.all).chain(&self.routes) {
-            part.picker.report(&self.table.endpoints[row], now, report);
+            part.picker.picker().report(&self.table.endpoints[row], now, report);
         }
     }
 
@@ -233,6 +284,48 @@ impl View {
         entropy: u64,
         cursor: &mut Cursor,
     ) -> Result<Placed<'_>, PickError> {
+        self.place_noting(now, context, entropy, cursor, None)
+    }
+
+    /// Places a request and says why it goes where it does.
+    pub(super) fn place_explained(
+        &self,
+        now: Instant,
+        context: &PickContext<'_>,
+        entropy: u64,
+        cursor: &mut Cursor,
+    ) -> Result<(Placed<'_>, Explanation), PickError> {
+        let mut notes = Notes::default();
+        let placed = self.place_noting(now, context, entropy, cursor, Some(&mut notes))?;
+        let part = self.part(placed.part).unwrap_or(&self.all);
+        let lineup = self.lineup(part);
+        let considered = notes.considered.iter().map(|&(position, score)| Considered {
+            instance: Arc::clone(lineup.instance(position)),
+            endpoint: lineup.endpoint(position).id(),
+            weight: lineup.weight(position),
+            load: lineup.endpoint(position).load(now),
+            score,
+        });
+        let explanation = Explanation {
+            strategy: self.strategy.name().to_owned(),
+            in_force: part.picker.picker().in_force(),
+            reason: notes.reason,
+            informed: placed.informed,
+            candidates: lineup.len(),
+            considered: considered.collect(),
+        };
+        Ok((placed, explanation))
+    }
+
+    #[inline]
+    fn place_noting(
+        &self,
+        now: Instant,
+        context: &PickContext<'_>,
+        entropy: u64,
+        cursor: &mut Cursor,
+        notes: Option<&mut Notes>,
+    ) -> Result<Placed<'_>, PickError> {
         let (route, selector) = match context.route {
             Route::All => (RouteId::ALL, None),
             Route::Registered(route) => (route, None),
@@ -242,10 +335,12 @@ impl View {
         let part = self.part(index).ok_or_else(|| self.why_no_part(route))?;
         cursor.enter(index);
         let lineup = self.lineup(part);
-        let mut draw = Draw { lineup, now, context, selector, draws: Draws::new(entropy), cursor };
+        let draws = Draws::new(entropy);
+        let mut draw = Draw { lineup, now, context, selector, draws, cursor, informed: true, notes };
         let picked = part.picker.pick(&mut draw).filter(|&position| position < lineup.len());
         let position = picked.ok_or_else(|| self.why_nothing(part, &draw))?;
-        Ok(Placed { part: index, position: position as u32, endpoint: lineup.endpoint(position) })
+        let (endpoint, informed) = (lineup.endpoint(position), draw.informed);
+        Ok(Placed { part: index, position: position as u32, endpoint, informed })
     }
 
     /// Who is at `position` of the lineup of `part`, both of which this view must have.
@@ -304,7 +399,7 @@ impl View {
 
     #[inline]
     pub(super) fn lineup<'a>(&'a self, part: &'a Part) -> Lineup<'a> {
-        Lineup { table: &self.table, rows: &part.rows }
+        Lineup { table: &self.table, rows: &part.rows, seed: self.seed }
     }
 
     /// Writes the end of an attempt into its counters and tells the policy.
@@ -325,7 +420,7 @@ impl View {
         }
         let failures = endpoint.learn(ended.outcome);
         if let Some(part) = self.part(part) {
-            part.picker.finish(endpoint, ended);
+            part.picker.picker().finish(endpoint, ended);
         }
         if failures == self.wake_after.get() { Wake::Sweep } else { Wake::No }
     }

@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::balance::context::PickContext;
+use crate::balance::explain::{Notes, Reason};
 use crate::balance::tried::EndpointId;
 use crate::balance::view::Lineup;
 use crate::rng::Draws;
@@ -18,6 +19,10 @@ pub struct Draw<'a> {
     pub(in crate::balance) selector: Option<&'a Selector>,
     pub(in crate::balance) draws: Draws,
     pub(in crate::balance) cursor: &'a mut Cursor,
+    /// Whether there was anything to compare.
+    pub(in crate::balance) informed: bool,
+    /// What is noted for whoever asked why.
+    pub(in crate::balance) notes: Option<&'a mut Notes>,
 }
 
 impl<'a> Draw<'a> {
@@ -64,9 +69,33 @@ impl<'a> Draw<'a> {
     /// The first admitted candidate from a random place on: what policies fall back on when their own draws
     /// hit excluded candidates. O(n).
     pub fn scan(&mut self) -> Option<usize> {
+        self.because(Reason::FirstAdmitted);
         let len = self.lineup.len();
         let start = self.index(len);
         (start..len).chain(0..start).find(|&at| self.admits(at))
+    }
+
+    /// Notes what decided, where the caller asked for reasons; what is noted last counts.
+    #[inline]
+    pub fn because(&mut self, reason: Reason) {
+        if let Some(notes) = &mut self.notes {
+            notes.reason = reason;
+        }
+    }
+
+    /// Notes that the candidate at `position` is compared by the score that `score` works out, where the caller asked
+    /// for reasons.
+    #[inline]
+    pub fn consider(&mut self, position: usize, score: impl FnOnce() -> f64) {
+        if let Some(notes) = &mut self.notes {
+            notes.considered.push((position, score()));
+        }
+    }
+
+    /// Counts the pick as one for which there was nothing to compare, as between two idle candidates.
+    #[inline]
+    pub const fn uninformed(&mut self) {
+        self.informed = false;
     }
 
     /// The next number of a rotation that all handles share, taken in blocks so that the shared counter is

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::{Completion, Draw, Picker};
 use crate::balance::endpoint::Endpoint;
+use crate::balance::explain::Reason;
 use crate::balance::view::Lineup;
 use crate::time::Instant;
 
@@ -47,9 +48,11 @@ impl LeastLoaded {
     fn lowest(draw: &mut Draw<'_>, score: impl Fn(&Draw<'_>, usize) -> Option<Score>) -> Option<usize> {
         let len = draw.lineup().len();
         let mut best: Option<(usize, Score)> = None;
-        let mut ties = 0;
+        let (mut ties, mut idle) = (0, true);
         for position in 0..len {
             let Some(score) = score(draw, position) else { continue };
+            draw.consider(position, || score.value());
+            idle &= score.is_idle();
             match &best {
                 Some((_, least)) if least.below(&score) => {}
                 Some((_, least)) if !score.below(least) => ties += 1,
@@ -60,6 +63,9 @@ impl LeastLoaded {
             }
         }
         let (first, least) = best?;
+        if idle {
+            draw.uninformed();
+        }
         let chosen = if ties > 1 { draw.index(ties) } else { 0 };
         let equal = |&at: &usize| score(draw, at).is_some_and(|score| !least.below(&score));
         (first..len).filter(equal).nth(chosen).or(Some(first))
@@ -68,6 +74,7 @@ impl LeastLoaded {
 
 impl Picker for LeastLoaded {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
+        draw.because(Reason::Lowest);
         let now = draw.now();
         if draw.admits_all() && !self.weighted {
             return Self::lowest(draw, |draw, at| Some(Score::of(&draw.lineup(), at, now, false)));
@@ -78,6 +85,10 @@ impl Picker for LeastLoaded {
 
     fn finish(&self, endpoint: &Endpoint, completion: &Completion) {
         hold_failure(endpoint, completion, self.failure_hold);
+    }
+
+    fn learns_from_success(&self) -> bool {
+        false
     }
 }
 
@@ -93,6 +104,16 @@ impl Score {
     pub(super) fn of(lineup: &Lineup<'_>, position: usize, now: Instant, weighted: bool) -> Self {
         let weight = if weighted { u64::from(lineup.weight(position)) } else { 1 };
         Self { load: lineup.endpoint(position).load(now) + 1, weight }
+    }
+
+    /// Whether it says nothing but the weight.
+    #[inline]
+    pub(super) const fn is_idle(&self) -> bool {
+        self.load == 1
+    }
+
+    pub(super) fn value(&self) -> f64 {
+        self.load as f64 / self.weight as f64
     }
 
     /// Whether it is strictly lower. Loads stay below 2^33 and weights below 2^16, so nothing overflows.

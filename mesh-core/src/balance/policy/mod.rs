@@ -4,12 +4,17 @@
 //! from any number of threads. State that must outlive a change of candidates is taken over from the
 //! previous picker, or kept in the endpoints, which survive.
 
+mod adaptive;
 mod draw;
+mod hash;
 mod least_loaded;
 mod load;
 mod p2c;
+mod peak_ewma;
 mod random;
 mod round_robin;
+mod weighted_random;
+mod weighted_round_robin;
 mod weighting;
 
 use alloc::sync::Arc;
@@ -24,17 +29,26 @@ use super::strategy::Strategy;
 use super::view::Lineup;
 use crate::time::Instant;
 
+pub use adaptive::AdaptiveConfig;
 pub(super) use draw::Cursor;
 pub use draw::Draw;
+pub use hash::{BoundedLoadConfig, HashStrategy, MaglevConfig, RingHashConfig, RingKind};
 pub use least_loaded::LeastLoadedConfig;
 pub use load::{InvalidLoad, LoadReport};
 pub use p2c::P2cConfig;
 pub(super) use p2c::distinct;
+pub use peak_ewma::PeakEwmaConfig;
+pub use weighted_round_robin::{Sequence, WeightedRoundRobinConfig};
 
+use adaptive::Adaptive;
+use hash::{BoundedLoad, Maglev, Rendezvous, RingHash};
 use least_loaded::LeastLoaded;
 use p2c::P2c;
+use peak_ewma::PeakEwma;
 use random::Random;
 use round_robin::RoundRobin;
+use weighted_random::WeightedRandom;
+use weighted_round_robin::WeightedRoundRobin;
 
 /// A way of choosing, as configured: it builds pickers.
 pub trait Policy: Debug + Send + Sync {
@@ -62,6 +76,17 @@ pub trait Picker: Any + Debug + Send + Sync {
         let _ = (endpoint, completion);
     }
 
+    /// Whether [`Picker::finish`] is to be called for attempts that succeeded too; of others it always hears.
+    /// Asked once for each view.
+    fn learns_from_success(&self) -> bool {
+        true
+    }
+
+    /// The name of the policy in force, for a picker that changes between several.
+    fn in_force(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Takes note of what an instance said of its own load.
     fn report(&self, endpoint: &Endpoint, now: Instant, report: &LoadReport) {
         let _ = (endpoint, now, report);
@@ -87,87 +112,71 @@ impl Completion {
     }
 }
 
-/// A picker in force. The built-in ones are called directly, a user's through its trait.
-#[derive(Debug)]
-pub(super) enum BuiltPicker {
-    RoundRobin(RoundRobin),
-    Random(Random),
-    LeastLoaded(LeastLoaded),
-    P2c(P2c),
-    Custom(Arc<dyn Picker>),
+/// A picker in force.
+#[derive(Clone, Debug)]
+pub(super) struct BuiltPicker {
+    picker: Arc<dyn Picker>,
+    /// One of a user's own is not trusted to honour what a call excludes.
+    is_custom: bool,
 }
 
 impl BuiltPicker {
     /// Builds the picker of `strategy` for `lineup`, taking over what `previous` can hand on.
     pub(super) fn build(strategy: &Strategy, lineup: &Lineup<'_>, previous: Option<&Self>) -> Self {
-        match strategy {
-            Strategy::RoundRobin => Self::RoundRobin(RoundRobin::build(previous.map(Self::as_picker))),
-            Strategy::Random => Self::Random(Random),
-            Strategy::LeastLoaded(config) => Self::LeastLoaded(LeastLoaded::build(config, lineup)),
-            Strategy::P2cLeastLoaded(config) => Self::P2c(P2c::build(config, lineup)),
-            Strategy::Custom(policy) => Self::Custom(policy.build(lineup, previous.map(Self::as_picker))),
+        let previous = previous.map(|previous| &*previous.picker);
+        if let Strategy::Custom(policy) = strategy {
+            return Self { picker: policy.build(lineup, previous), is_custom: true };
         }
+        Self { picker: built_in(strategy, lineup, previous), is_custom: false }
     }
 
-    fn as_picker(&self) -> &dyn Picker {
-        match self {
-            Self::RoundRobin(picker) => picker,
-            Self::Random(picker) => picker,
-            Self::LeastLoaded(picker) => picker,
-            Self::P2c(picker) => picker,
-            Self::Custom(picker) => &**picker,
-        }
-    }
-}
-
-impl BuiltPicker {
     /// The picker of nobody.
-    pub(super) const fn none() -> Self {
-        Self::Random(Random)
-    }
-
-    /// Whether it learns from attempts that succeeded; of others it is always told.
-    pub(super) const fn hears_of_success(&self) -> bool {
-        match self {
-            Self::RoundRobin(_) | Self::Random(_) | Self::LeastLoaded(_) | Self::P2c(_) => false,
-            Self::Custom(_) => true,
-        }
+    pub(super) fn none() -> Self {
+        Self { picker: Arc::new(Random), is_custom: false }
     }
 
     /// The shortcut that chooses among `candidates` candidates as it does.
-    pub(super) const fn way(&self, candidates: usize) -> Way {
-        match self {
-            Self::Random(_) if candidates > 0 => Way::Any,
-            Self::P2c(picker) if candidates > 1 && picker.is_plain() => Way::LessLoadedOfTwo,
-            Self::RoundRobin(_) | Self::Random(_) | Self::LeastLoaded(_) | Self::P2c(_) | Self::Custom(_) => Way::None,
+    pub(super) fn way(&self, candidates: usize) -> Way {
+        let picker = &*self.picker as &dyn Any;
+        if picker.is::<Random>() && candidates > 0 {
+            return Way::Any;
         }
+        match picker.downcast_ref::<P2c>() {
+            Some(picker) if candidates > 1 && picker.is_plain() => Way::LessLoadedOfTwo,
+            _ => Way::None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
+        if self.is_custom {
+            return pick_checked(&*self.picker, draw);
+        }
+        self.picker.pick(draw)
+    }
+
+    /// What it does besides choosing.
+    pub(super) fn picker(&self) -> &dyn Picker {
+        &*self.picker
     }
 }
 
-impl Picker for BuiltPicker {
-    #[inline]
-    fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
-        match self {
-            Self::RoundRobin(picker) => picker.pick(draw),
-            Self::Random(picker) => picker.pick(draw),
-            Self::LeastLoaded(picker) => picker.pick(draw),
-            Self::P2c(picker) => picker.pick(draw),
-            Self::Custom(picker) => pick_checked(&**picker, draw),
-        }
-    }
-
-    #[inline]
-    fn finish(&self, endpoint: &Endpoint, completion: &Completion) {
-        match self {
-            Self::RoundRobin(_) | Self::Random(_) => {}
-            Self::LeastLoaded(picker) => picker.finish(endpoint, completion),
-            Self::P2c(picker) => picker.finish(endpoint, completion),
-            Self::Custom(picker) => picker.finish(endpoint, completion),
-        }
-    }
-
-    fn report(&self, endpoint: &Endpoint, now: Instant, report: &LoadReport) {
-        self.as_picker().report(endpoint, now, report);
+/// The picker of a built-in strategy.
+fn built_in(strategy: &Strategy, lineup: &Lineup<'_>, previous: Option<&dyn Picker>) -> Arc<dyn Picker> {
+    match strategy {
+        Strategy::RoundRobin => Arc::new(RoundRobin::build(lineup, previous)),
+        Strategy::WeightedRoundRobin(config) => Arc::new(WeightedRoundRobin::build(config, lineup, previous)),
+        Strategy::Random => Arc::new(Random),
+        Strategy::WeightedRandom => Arc::new(WeightedRandom::build(lineup)),
+        Strategy::LeastLoaded(config) => Arc::new(LeastLoaded::build(config, lineup)),
+        Strategy::P2cLeastLoaded(config) => Arc::new(P2c::build(config, lineup)),
+        Strategy::PeakEwma(config) => Arc::new(PeakEwma::build(config, lineup)),
+        Strategy::RingHash(config) => Arc::new(RingHash::build(config, lineup, previous)),
+        Strategy::Maglev(config) => Arc::new(Maglev::build(config, lineup)),
+        Strategy::Rendezvous => Arc::new(Rendezvous::build(lineup)),
+        Strategy::BoundedLoad(config) => Arc::new(BoundedLoad::build(config, lineup, previous)),
+        Strategy::Adaptive(config) => Arc::new(Adaptive::build(config, lineup, previous)),
+        Strategy::Custom(policy) => policy.build(lineup, previous),
     }
 }
 

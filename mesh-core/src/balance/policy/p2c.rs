@@ -10,6 +10,7 @@ use super::least_loaded::{Score, hold_failure, weights_differ};
 use super::weighting::Weighting;
 use super::{Completion, Draw, Picker};
 use crate::balance::endpoint::Endpoint;
+use crate::balance::explain::Reason;
 use crate::balance::view::Lineup;
 
 /// The parameters of the power of two choices over loads.
@@ -64,11 +65,16 @@ impl P2c {
     }
 
     #[inline]
-    fn better(&self, draw: &Draw<'_>, first: usize, second: usize) -> usize {
-        let lineup = draw.lineup();
+    fn better(&self, draw: &mut Draw<'_>, first: usize, second: usize) -> usize {
+        let (lineup, now) = (draw.lineup(), draw.now());
         let weighted = self.weighting.is_some();
-        let score = |position| Score::of(&lineup, position, draw.now(), weighted);
-        if score(second).below(&score(first)) { second } else { first }
+        let (one, other) = (Score::of(&lineup, first, now, weighted), Score::of(&lineup, second, now, weighted));
+        draw.consider(first, || one.value());
+        draw.consider(second, || other.value());
+        if one.is_idle() && other.is_idle() {
+            draw.uninformed();
+        }
+        if other.below(&one) { second } else { first }
     }
 
     /// The best of more than two distinct candidates, drawn without replacement.
@@ -116,6 +122,7 @@ impl P2c {
 impl Picker for P2c {
     #[inline]
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
+        draw.because(Reason::Lowest);
         let len = draw.lineup().len();
         if len > 1 && draw.admits_all() {
             if self.choices > 2 {
@@ -138,6 +145,10 @@ impl Picker for P2c {
     #[inline]
     fn finish(&self, endpoint: &Endpoint, completion: &Completion) {
         hold_failure(endpoint, completion, self.failure_hold);
+    }
+
+    fn learns_from_success(&self) -> bool {
+        false
     }
 }
 

@@ -1,12 +1,14 @@
 //! Random: every candidate alike, whatever its weight.
 
 use super::{Draw, Picker};
+use crate::balance::explain::Reason;
 
 #[derive(Debug)]
 pub(in crate::balance) struct Random;
 
 impl Picker for Random {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
+        draw.because(Reason::Drawn);
         let len = draw.lineup().len();
         if len == 0 {
             return None;
@@ -21,6 +23,10 @@ impl Picker for Random {
         let admitted = (0..len).filter(|&at| draw.admits(at)).count();
         let chosen = draw.index(admitted);
         (0..len).filter(|&at| draw.admits(at)).nth(chosen)
+    }
+
+    fn learns_from_success(&self) -> bool {
+        false
     }
 }
 

@@ -5,6 +5,8 @@ use core::any::Any;
 use core::sync::atomic::AtomicU64;
 
 use super::{Draw, Picker};
+use crate::balance::explain::Reason;
+use crate::balance::view::Lineup;
 
 /// The turn goes on where it was when the candidates change, so that frequent changes favour nobody.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub(in crate::balance) struct RoundRobin {
 }
 
 impl RoundRobin {
-    pub(super) fn build(previous: Option<&dyn Picker>) -> Self {
+    pub(super) fn build(_lineup: &Lineup<'_>, previous: Option<&dyn Picker>) -> Self {
         let previous = previous.and_then(|picker| (picker as &dyn Any).downcast_ref::<Self>());
         Self { turn: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.turn)) }
     }
@@ -21,6 +23,7 @@ impl RoundRobin {
 
 impl Picker for RoundRobin {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
+        draw.because(Reason::Turn);
         let len = draw.lineup().len();
         for _ in 0..len {
             let position = (draw.ticket(&self.turn) % len as u64) as usize;
@@ -29,5 +32,9 @@ impl Picker for RoundRobin {
             }
         }
         draw.scan()
+    }
+
+    fn learns_from_success(&self) -> bool {
+        false
     }
 }

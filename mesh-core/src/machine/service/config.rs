@@ -34,9 +34,7 @@ impl ServiceMachineConfig {
     /// Every field that breaks its rule, with its value.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut problems = Problems::default();
-        if let Strategy::P2cLeastLoaded(config) = &self.strategy {
-            problems.require((2..=10).contains(&config.choices), "choices", config.choices, "must be 2 to 10");
-        }
+        self.strategy.check(&mut problems);
         let jitter = self.checks.jitter_percent;
         problems.require(jitter <= 100, "jitter_percent", jitter, "must be 0 to 100");
         if problems.is_empty() { Ok(()) } else { Err(problems.into_error()) }

@@ -60,11 +60,12 @@ impl ServiceMachine {
     /// How many events wait to be fetched; of more, the oldest are forgotten.
     pub const EVENTS_MAX: usize = 4096;
 
-    /// A machine that knows nothing yet. `seed` spreads its checks.
+    /// A machine that knows nothing yet. `seed` spreads its checks and sets its policy apart from other processes'.
     #[must_use]
     pub fn new(config: ServiceMachineConfig, seed: u64) -> Self {
         let mut views = ViewBuilder::new(config.strategy.clone());
         views.set_wake_after(config.wake_after);
+        views.set_seed(seed);
         Self {
             clock: Monotonic::default(),
             discovery: Discovery::new(config.discovery.clone()),
