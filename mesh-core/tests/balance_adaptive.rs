@@ -130,7 +130,7 @@ impl Run {
     fn pass(&mut self, millis: u64, rate: u64) {
         for now in self.now..self.now + millis {
             while let Some(entry) = self.running.first_entry().filter(|entry| *entry.key() <= now) {
-                entry.remove().into_iter().for_each(|lease| drop(lease.finish(at(now), Outcome::Success)));
+                entry.remove().into_iter().for_each(|lease| _ = lease.finish(at(now), Outcome::Success));
             }
             let arrivals = self.arrivals(rate);
             (0..arrivals).for_each(|_| self.call(now));

@@ -55,11 +55,27 @@ fn a_trace_says_what_an_event_is_about_and_nothing_else() {
     let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     let first = |event: &str| lines.iter().find(|line| line["event"] == event).unwrap();
     assert_eq!(sorted(&keys(first("arrived"))), "client event request run t_ns");
-    assert_eq!(sorted(&keys(first("picked"))), "attempt client event request run server t_ns");
+    assert_eq!(sorted(&keys(first("picked"))), "attempt client event request run server t_ns why");
     assert_eq!(sorted(&keys(first("fault-began"))), "event fault run server t_ns");
     assert!(lines.iter().all(|line| line["run"] == "round-robin"));
     let times: Vec<_> = lines.iter().map(|line| line["t_ns"].as_u64().unwrap()).collect();
     assert!(times.is_sorted() && *times.last().unwrap() > 900_000_000);
+}
+
+#[test]
+fn a_trace_says_why_each_pick_went_where_it_did() {
+    let lines = traced(&scenario(), 0);
+    assert!(lines.iter().filter(|line| line["event"] == "picked").all(|line| line["why"] == "turn"));
+    let lines = traced(&scenario(), 1);
+    let picked = || lines.iter().filter(|line| line["event"] == "picked");
+    for line in picked() {
+        let considered = line["considered"].as_array().unwrap();
+        let score = |one: &Value| one["score"].as_f64().unwrap();
+        let mine = considered.iter().find(|one| one["server"] == line["server"]).unwrap();
+        assert!(considered.len() == 2 && considered.iter().all(|one| score(mine) <= score(one)), "{line}");
+        assert!(line["why"] == "lowest" && score(mine) >= mine["load"].as_f64().unwrap() / 3.0, "{line}");
+    }
+    assert!(picked().any(|line| line["considered"][0]["load"] != 0), "some had load");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+#[path = "../../examples/custom_policy/policy.rs"]
+pub(crate) mod custom_policy;
 pub(crate) mod rig;
 
 use std::sync::Arc;
@@ -106,7 +108,18 @@ pub(crate) fn certain(entries: Vec<Entry>) -> Resolution {
     Resolution::certain(Arc::new(Snapshot::new(entries)), true)
 }
 
-/// Every built-in strategy.
+/// Every built-in strategy, their variants, and the one that an example adds.
 pub(crate) fn strategies() -> Vec<Strategy> {
-    Strategy::built_in()
+    let mut all = Strategy::built_in();
+    let text = [
+        r#"{ "weighted-round-robin": { "sequence": "smooth" } }"#,
+        r#"{ "p2c-least-loaded": { "choices": 3 } }"#,
+        r#"{ "ring-hash": { "kind": "ketama" } }"#,
+        r#"{ "ring-hash": { "kind": "xds" } }"#,
+        r#"{ "bounded-load": { "of": { "maglev": { "size": 251 } } } }"#,
+        r#"{ "bounded-load": { "factor": 1.0, "of": "rendezvous" } }"#,
+    ];
+    all.extend(text.map(|text| serde_json::from_str::<Strategy>(text).unwrap()));
+    all.push(Strategy::Custom(Arc::new(custom_policy::FewestFailures)));
+    all
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mesh_core::balance::{EndpointId, Explanation};
 use mesh_core::time::Instant;
 
 use super::{
@@ -193,6 +194,14 @@ struct Traced<'w, W> {
 impl<W: std::io::Write> Observer for Traced<'_, Tracer<'_, W>> {
     fn occurred(&mut self, at: Instant, event: &Event) {
         self.tracer.occurred(at, event);
+    }
+
+    fn wants_reasons(&self) -> bool {
+        self.tracer.wants_reasons()
+    }
+
+    fn picked(&mut self, at: Instant, event: &Event, why: &Explanation, server: &dyn Fn(EndpointId) -> u32) {
+        self.tracer.picked(at, event, why, server);
     }
 
     fn progress(&mut self, at: Instant) -> ControlFlow<()> {

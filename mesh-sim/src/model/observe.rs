@@ -2,6 +2,7 @@
 
 use core::ops::ControlFlow;
 
+use mesh_core::balance::{EndpointId, Explanation};
 use mesh_core::time::Instant;
 
 /// Looks on while a simulation runs; it can end it, and change nothing else.
@@ -10,6 +11,19 @@ pub trait Observer {
     #[inline]
     fn occurred(&mut self, at: Instant, event: &Event) {
         let _ = (at, event);
+    }
+
+    /// Whether it wants to be told why each pick went where it did, which costs time.
+    #[inline]
+    fn wants_reasons(&self) -> bool {
+        false
+    }
+
+    /// Takes note of a pick and its reasons, in the place of [`Observer::occurred`], where it
+    /// [wants](Observer::wants_reasons) them. `server` knows the number of an endpoint's server.
+    fn picked(&mut self, at: Instant, event: &Event, why: &Explanation, server: &dyn Fn(EndpointId) -> u32) {
+        let _ = (why, server);
+        self.occurred(at, event);
     }
 
     /// Is told now and then how far it is; may interrupt it.

@@ -30,18 +30,7 @@ const NAMES: &[(&str, &str, &[&str])] = &[
 
 const JITTERS: &[&str] = &["equal", "decorrelated"];
 const FAULTS: &[&str] = &["store-outage"];
-const STRATEGIES: &[&str] = &[
-    "weighted-round-robin",
-    "weighted-random",
-    "peak-ewma",
-    "ring-hash",
-    "maglev",
-    "rendezvous",
-    "bounded-load",
-    "client-wrr",
-    "prequal",
-    "adaptive",
-];
+const STRATEGIES: &[&str] = &["client-wrr", "prequal"];
 
 /// Everything in a file that is not supported yet, in the order of its places, and strategies that nobody knows.
 pub(super) fn find(tree: &Tree<'_>) -> Vec<(Range<usize>, Said)> {

@@ -11,6 +11,7 @@ use mesh_retry::classify::Class;
 use slotmap::Key as _;
 
 use super::agenda::Lane;
+use super::client::Picked;
 use super::metrics::Failing;
 use super::{Answer, Attempt, AttemptKey, Call, CallKey, Coming, Course, Due, Engine, NOBODY, Place};
 use crate::model::observe::{Event, EventKind, Observer};
@@ -131,8 +132,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Coming { request, client, intended, .. } = call.coming;
         let hash_key = self.keys.as_ref().map(|keys| keys.draw(request));
-        match self.clients[client as usize].pick(local, C::tried(&call.machine), hash_key) {
-            Ok((lease, server)) => {
+        let explained = self.observer.wants_reasons();
+        match self.clients[client as usize].pick(local, C::tried(&call.machine), hash_key, explained) {
+            Ok(Picked { lease, server, why }) => {
                 call.machine.handle_input(local, CallInput::Picked { attempt: id, endpoint: lease.endpoint().id() });
                 let attempt = Attempt {
                     call: key,
@@ -156,7 +158,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                 self.metrics.attempts += measured;
                 self.metrics.retries += if number > 1 { measured } else { 0 };
                 self.servers[server as usize].attempts += measured;
-                self.note(Event { kind: EventKind::Picked, request, attempt: number, client, server });
+                self.note_pick(Event { kind: EventKind::Picked, request, attempt: number, client, server }, why);
                 self.limit(placed, intended, timeout);
                 self.send(placed);
             }

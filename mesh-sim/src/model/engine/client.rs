@@ -3,7 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
-use mesh_core::balance::{Balancer, EndpointId, Handle, Lease, PickContext, PickError, Strategy, Tried, View};
+use mesh_core::balance::{
+    Balancer, EndpointId, Explanation, Handle, Lease, PickContext, PickError, Strategy, Tried, View,
+};
 use mesh_core::machine::{ServiceMachine, ServiceMachineConfig};
 use mesh_core::rng::Rng;
 use mesh_core::service::{InstanceKey, Zone};
@@ -26,6 +28,15 @@ pub(super) struct Client {
     /// The server of each endpoint, by the endpoint's number.
     servers: Vec<u32>,
     zone: Option<Zone>,
+}
+
+/// Where an attempt goes.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) lease: Lease,
+    pub(super) server: u32,
+    /// Why, where it was asked.
+    pub(super) why: Option<Explanation>,
 }
 
 /// What all clients of a run are made from.
@@ -68,19 +79,31 @@ impl Template {
 }
 
 impl Client {
-    /// Picks a server for an attempt.
+    /// Picks a server for an attempt, and says why if that is wanted.
     #[inline]
     pub(super) fn pick(
         &mut self,
         now: Instant,
         excluded: &Tried,
         hash_key: Option<u64>,
-    ) -> Result<(Lease, u32), PickError> {
+        explained: bool,
+    ) -> Result<Picked, PickError> {
         let word = self.rng.next_u64();
         let context = PickContext { hash_key, zone: self.zone.as_ref(), excluded, ..PickContext::default() };
-        let lease = self.handle.pick_owned(now, &context, word)?;
-        let server = self.servers[place(lease.endpoint().id())];
-        Ok((lease, server))
+        let (lease, why) = if explained {
+            let (lease, why) = self.handle.pick_explained(now, &context, word)?;
+            (lease, Some(why))
+        } else {
+            (self.handle.pick_owned(now, &context, word)?, None)
+        };
+        let server = self.server(lease.endpoint().id());
+        Ok(Picked { lease, server, why })
+    }
+
+    /// The number of an endpoint's server.
+    #[inline]
+    pub(super) fn server(&self, endpoint: EndpointId) -> u32 {
+        self.servers[place(endpoint)]
     }
 
     /// Publishes a view, and takes note of which endpoint is which server.

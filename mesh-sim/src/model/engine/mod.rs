@@ -34,7 +34,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use core::hint::black_box;
 use core::time::Duration;
 
-use mesh_core::balance::{Lease, Strategy};
+use mesh_core::balance::{Explanation, Lease, Strategy};
 use mesh_core::health::{ProbeId, ProbeVerdict};
 use mesh_core::rng::Rng;
 use mesh_core::service::InstanceKey;
@@ -342,6 +342,15 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     fn note(&mut self, event: Event) {
         self.digest.take(self.now, &event);
         self.observer.occurred(self.now, &event);
+    }
+
+    /// Takes note of a pick, and why it went where it did.
+    #[inline]
+    fn note_pick(&mut self, event: Event, why: Option<Explanation>) {
+        let Some(why) = why else { return self.note(event) };
+        self.digest.take(self.now, &event);
+        let client = &self.clients[event.client as usize];
+        self.observer.picked(self.now, &event, &why, &|endpoint| client.server(endpoint));
     }
 
     /// Takes note of what became of an attempt.

@@ -54,9 +54,19 @@ pub(super) fn strategies(generator: &mut SchemaGenerator) -> Schema {
 
 fn table(name: &str, about: &str, params: &[Param], span: &Value) -> Value {
     let param = |param: &Param| {
-        let mut schema = match param.range {
-            None => span.clone(),
-            Some((least, most)) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        let mut schema = match param.kind {
+            Kind::Span => span.clone(),
+            Kind::Whole(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+            Kind::Number(least, most) => json!({ "type": "number", "minimum": least, "maximum": most }),
+            Kind::Word(words) => json!({ "enum": words }),
+            Kind::Strategy(names) => {
+                let known = || STRATEGIES.iter().filter(|(name, ..)| names.contains(name));
+                let bare = known().filter(|(.., params)| params.is_empty());
+                let bare = bare.map(|(name, about, _)| json!({ "const": name, "description": about }));
+                let tables = known().filter(|(.., params)| !params.is_empty());
+                let tables = tables.map(|(name, about, params)| table(name, about, params, span));
+                json!({ "oneOf": bare.chain(tables).collect::<Vec<_>>() })
+            }
         };
         schema["description"] = param.about.into();
         (param.name.to_owned(), schema)
@@ -71,28 +81,82 @@ fn table(name: &str, about: &str, params: &[Param], span: &Value) -> Value {
     })
 }
 
-/// A parameter of a strategy: a duration, or a whole number within a range.
+/// A parameter of a strategy.
 #[derive(Debug)]
 struct Param {
     name: &'static str,
     about: &'static str,
-    range: Option<(u32, u32)>,
+    kind: Kind,
 }
 
-const FAILURE_HOLD: Param = Param {
-    name: "failure_hold",
-    about: "For how long after its end a failed attempt still adds one to the load compared; 0s holds nothing.",
-    range: None,
-};
-const CHOICES: Param =
-    Param { name: "choices", about: "How many distinct instances are drawn and compared.", range: Some((2, 10)) };
+/// What a parameter's value is.
+#[derive(Debug)]
+enum Kind {
+    /// A duration.
+    Span,
+    /// A whole number within a range.
+    Whole(u32, u32),
+    /// A number within a range.
+    Number(f64, f64),
+    /// One of a few words.
+    Word(&'static [&'static str]),
+    /// One of these strategies: a table where it has parameters, a name where it has none.
+    Strategy(&'static [&'static str]),
+}
+
+const fn param(name: &'static str, about: &'static str, kind: Kind) -> Param {
+    Param { name, about, kind }
+}
+
+const FAILURE_HOLD: Param = param(
+    "failure_hold",
+    "For how long after its end a failed attempt still adds one to the load compared; 0s holds nothing.",
+    Kind::Span,
+);
+const CHOICES: Param = param("choices", "How many distinct instances are drawn and compared.", Kind::Whole(2, 10));
+const SEQUENCE: Param = param(
+    "sequence",
+    "The order in which instances come: gRPC's static stride scheduler, or nginx's smooth sequence.",
+    Kind::Word(&["stride", "smooth"]),
+);
+const PEAK_EWMA: &[Param] = &[
+    param("decay", "The time after which what was observed weighs 1/e of what it did.", Kind::Span),
+    param("initial_rtt", "The latency taken for an instance that has not answered yet.", Kind::Span),
+    param("failure_penalty", "The latency that a failed attempt is learnt as, where it took less.", Kind::Span),
+    param("retry_after_max", "The most that an overloaded instance's Retry-After is learnt as.", Kind::Span),
+];
+const RING: &[Param] = &[
+    param("kind", "Whose ring it is: ours, nginx's, or Envoy's.", Kind::Word(&["fixed", "ketama", "xds"])),
+    param("points", "Points for each unit of weight, of the rings `fixed` and `ketama`.", Kind::Whole(1, 1_000)),
+    param("ring_min", "The fewest points of the ring `xds`.", Kind::Whole(1, 8_388_608)),
+    param("ring_max", "The most points of a ring.", Kind::Whole(1, 8_388_608)),
+];
+const SIZE: Param = param("size", "How many entries the table has: a prime.", Kind::Whole(2, 5_000_011));
+const BOUNDED: &[Param] = &[
+    param("factor", "How many times its share of the load an instance takes at most.", Kind::Number(1.0, 100.0)),
+    param("of", "How keys find their owner.", Kind::Strategy(&["ring-hash", "maglev", "rendezvous"])),
+];
+const ADAPTIVE: &[Param] = &[
+    param("variation_percent", "Above this variation of the load it turns to least loaded.", Kind::Whole(1, 1_000)),
+    param("connections", "Above this many requests an instance it turns to two choices.", Kind::Whole(1, u32::MAX)),
+    param("hysteresis_percent", "How far below its threshold a signal has to fall again.", Kind::Whole(0, 100)),
+    param("interval", "How often the signals are looked at.", Kind::Span),
+];
 
 /// The strategies by their names, with what they do and their parameters.
 const STRATEGIES: &[(&str, &str, &[Param])] = &[
     ("round-robin", "Every instance in turn; weights do not count.", &[]),
+    ("weighted-round-robin", "Every instance as often as its weight says, evenly spread.", &[SEQUENCE]),
     ("random", "Any instance alike; weights do not count.", &[]),
+    ("weighted-random", "Any instance, as often as its weight says.", &[]),
     ("least-loaded", "The least (load + 1) / weight of all instances.", &[FAILURE_HOLD]),
     ("p2c-least-loaded", "The less loaded of two instances drawn by weight.", &[CHOICES, FAILURE_HOLD]),
+    ("peak-ewma", "Of two instances the one with the lower latency × (load + 1) / weight.", PEAK_EWMA),
+    ("ring-hash", "The instance that owns the request's key on a ring of points.", RING),
+    ("maglev", "The instance that owns the request's key in Maglev's table.", &[SIZE]),
+    ("rendezvous", "The instance that scores highest for the request's key.", &[]),
+    ("bounded-load", "The owner of the request's key, or whoever comes next and is not overloaded.", BOUNDED),
+    ("adaptive", "Changes between weighted round robin, two choices and least loaded.", ADAPTIVE),
 ];
 
 /// What humantime takes: a number, which may have a fraction, and a unit, any number of times; or 0 alone.

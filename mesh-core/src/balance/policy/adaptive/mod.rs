@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Completion, Draw, LeastLoaded, LeastLoadedConfig, P2c, P2cConfig, Picker, WeightedRoundRobin};
 use crate::balance::endpoint::Endpoint;
@@ -66,16 +66,16 @@ pub(in crate::balance) struct Adaptive {
     two_choices: P2c,
     least_loaded: LeastLoaded,
     state: Arc<State>,
+    /// Held by the one pick an interval that looks at the signals, and never waited for by any.
+    watch: Mutex<Watch>,
 }
 
-/// What outlives a change of the candidates.
-#[derive(Debug)]
+/// What the pickers of one balancer share.
+#[derive(Debug, Default)]
 struct State {
     mode: AtomicU8,
     /// When the signals are looked at next; 0 before the first pick.
     due: AtomicU64,
-    /// Held by the one pick an interval that looks at the signals, and never waited for.
-    watch: Mutex<Watch>,
 }
 
 /// Which policy serves.
@@ -90,13 +90,14 @@ impl Adaptive {
     pub(super) fn build(config: &AdaptiveConfig, lineup: &Lineup<'_>, previous: Option<&dyn Picker>) -> Self {
         let previous = previous.and_then(|picker| (picker as &dyn Any).downcast_ref::<Self>());
         let turn = previous.map(|previous| &previous.round_robin as &dyn Picker);
-        let fresh = || State { mode: AtomicU8::new(0), due: AtomicU64::new(0), watch: Mutex::default() };
+        let known = previous.map(|previous| previous.watch.lock().unwrap_or_else(PoisonError::into_inner));
         Self {
             config: config.clone(),
             round_robin: WeightedRoundRobin::build(&super::WeightedRoundRobinConfig::default(), lineup, turn),
             two_choices: P2c::build(&P2cConfig::default(), lineup),
             least_loaded: LeastLoaded::build(&LeastLoadedConfig::default(), lineup),
-            state: previous.map_or_else(|| Arc::new(fresh()), |previous| Arc::clone(&previous.state)),
+            state: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.state)),
+            watch: Mutex::new(Watch::over(lineup, known.as_deref())),
         }
     }
 
@@ -115,8 +116,8 @@ impl Adaptive {
         if self.state.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
-        // Poisoned only if a look panicked, which none does; and what it holds are estimates.
-        let Ok(mut watch) = self.state.watch.try_lock() else { return };
+        // Held when another look takes longer than an interval, or a new picker takes over: this one is left out then.
+        let Ok(mut watch) = self.watch.try_lock() else { return };
         let signals = watch.look(now, lineup);
         self.state.mode.store(self.decide(self.mode(), signals) as u8, Ordering::Relaxed);
     }

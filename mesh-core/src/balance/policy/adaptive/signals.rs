@@ -21,16 +21,17 @@ pub(super) struct Signals {
     pub(super) variation: f64,
 }
 
-/// The averages of every candidate.
+/// The averages of every candidate, by their positions.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    candidates: BTreeMap<EndpointId, Candidate>,
+    candidates: Vec<Candidate>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
-    /// All picks up to the last look.
-    picks: u64,
+    id: EndpointId,
+    /// All picks up to the last look; none before the first, when it is not known since when they were made.
+    picks: Option<u64>,
     /// Picks between two looks.
     picked: Average,
     load: Average,
@@ -45,57 +46,54 @@ struct Average {
 }
 
 impl Watch {
-    /// Takes in how the candidates of `lineup` stand at `now`; those that are not among them any more are forgotten.
+    /// A watch over the candidates of `lineup`, with what `previous` knows of them.
+    pub(super) fn over(lineup: &Lineup<'_>, previous: Option<&Self>) -> Self {
+        let known = previous.map_or(&[][..], |previous| &previous.candidates);
+        let known: BTreeMap<EndpointId, &Candidate> = known.iter().map(|candidate| (candidate.id, candidate)).collect();
+        let candidate = |position| {
+            let id = lineup.endpoint(position).id();
+            let new = Candidate { id, picks: None, picked: Average::default(), load: Average::default() };
+            known.get(&id).map_or(new, |known| **known)
+        };
+        Self { candidates: (0..lineup.len()).map(candidate).collect() }
+    }
+
+    /// Takes in how the candidates stand at `now`. `lineup` is the one that it watches over.
     pub(super) fn look(&mut self, now: Instant, lineup: &Lineup<'_>) -> Signals {
-        let mut seen = BTreeMap::new();
-        for position in 0..lineup.len() {
+        for (position, candidate) in self.candidates.iter_mut().enumerate() {
             let endpoint = lineup.endpoint(position);
-            let (picks, load) = (endpoint.picks(), endpoint.load(now));
-            let known = self.candidates.get(&endpoint.id()).copied();
-            // Of one that is new nothing is known but its load: its picks began at no known time.
-            let mut candidate =
-                known.unwrap_or(Candidate { picks, picked: Average::default(), load: Average::default() });
-            if known.is_some() {
-                candidate.picked.add(picks.wrapping_sub(candidate.picks) as f64);
+            let picks = endpoint.picks();
+            if let Some(before) = candidate.picks.replace(picks) {
+                candidate.picked.add(picks.saturating_sub(before) as f64);
             }
-            candidate.picks = picks;
-            candidate.load.add(load as f64);
-            seen.insert(endpoint.id(), candidate);
+            candidate.load.add(endpoint.load(now) as f64);
         }
-        self.candidates = seen;
         self.signals(lineup)
     }
 
     fn signals(&self, lineup: &Lineup<'_>) -> Signals {
-        let candidates = || {
-            (0..lineup.len()).filter_map(|at| {
-                let candidate = self.candidates.get(&lineup.endpoint(at).id())?;
-                Some((candidate, f64::from(lineup.weight(at))))
-            })
-        };
-        let (mut load, mut count, mut picked, mut weights) = (0.0, 0.0, 0.0, 0.0);
-        for (candidate, weight) in candidates() {
-            load += candidate.load.value;
-            count += 1.0;
-            picked += candidate.picked.value;
-            weights += weight;
+        let count = self.candidates.len() as f64;
+        if self.candidates.is_empty() {
+            return Signals::default();
         }
-        if count == 0.0 || picked <= 0.0 {
-            return Signals { load: if count == 0.0 { 0.0 } else { load / count }, variation: 0.0 };
-        }
-        // Per weight: the load that the picks of the weight would make, of those who were picked often enough to tell.
-        let fair = picked / weights;
-        let told = candidates().filter(|(candidate, _)| candidate.picked.value >= PICKED_MIN);
-        let projected = told.map(|(candidate, _)| {
-            let Candidate { picked, load, .. } = candidate;
-            let projected = load.value * fair / picked.value;
-            // Both of what it is made of are counts, and a count's variance over its square is its inverse.
-            let requests = load.value / load.noise();
-            let chance = projected * projected * (1.0 / requests + picked.noise() / picked.value);
-            Projected { load: projected, chance: if requests > 0.0 { chance } else { 0.0 }, requests }
-        });
-        let projected: Vec<Projected> = projected.collect();
-        Signals { load: load / count, variation: variation(&projected) }
+        let load = self.candidates.iter().map(|candidate| candidate.load.value).sum::<f64>() / count;
+        let picked = self.candidates.iter().map(|candidate| candidate.picked.value).sum::<f64>();
+        let weights = (0..self.candidates.len()).map(|position| f64::from(lineup.weight(position))).sum::<f64>();
+        // Of those who were picked too seldom nothing can be told.
+        let told = self.candidates.iter().filter(|candidate| candidate.picked.value >= PICKED_MIN);
+        Signals { load, variation: variation(told.map(|candidate| candidate.projected(picked / weights))) }
+    }
+}
+
+impl Candidate {
+    /// Its load per weight, had it been picked `fair` times for each unit of weight.
+    fn projected(&self, fair: f64) -> Projected {
+        let Self { picked, load, .. } = self;
+        let projected = load.value * fair / picked.value;
+        // Both of what it is made of are counts, and a count's variance over its square is its inverse.
+        let requests = load.value / load.noise();
+        let chance = projected * projected * (1.0 / requests + picked.noise() / picked.value);
+        Projected { load: projected, chance: if requests > 0.0 { chance } else { 0.0 }, requests }
     }
 }
 
@@ -113,16 +111,20 @@ struct Projected {
 ///
 /// The variance of a sample of n has itself a standard deviation, of √(2/(n-1) + k/n) times the true one, where k is the
 /// kurtosis beyond the normal's: the inverse of a Poisson mean. [`DOUBT`] of those count as chance.
-fn variation(projected: &[Projected]) -> f64 {
-    let count = projected.len() as f64;
-    let mean = projected.iter().map(|one| one.load).sum::<f64>() / count;
-    if projected.len() < 2 || mean <= 0.0 {
+fn variation(projected: impl Iterator<Item = Projected> + Clone) -> f64 {
+    let (mut count, mut sum, mut chance, mut requests) = (0.0, 0.0, 0.0, 0.0);
+    for one in projected.clone() {
+        count += 1.0;
+        sum += one.load;
+        chance += one.chance;
+        requests += one.requests;
+    }
+    if count < 2.0 || sum <= 0.0 {
         return 0.0;
     }
-    let variance = projected.iter().map(|one| (one.load - mean) * (one.load - mean)).sum::<f64>() / (count - 1.0);
-    let chance = projected.iter().map(|one| one.chance).sum::<f64>() / count;
-    let requests = projected.iter().map(|one| one.requests).sum::<f64>() / count;
-    let doubt = DOUBT * (2.0 / (count - 1.0) + 1.0 / (requests * count)).sqrt();
+    let (mean, chance) = (sum / count, chance / count);
+    let variance = projected.map(|one| (one.load - mean) * (one.load - mean)).sum::<f64>() / (count - 1.0);
+    let doubt = DOUBT * (2.0 / (count - 1.0) + 1.0 / requests).sqrt();
     if variance <= chance * (1.0 + doubt) { 0.0 } else { (variance - chance).sqrt() / mean }
 }
 
@@ -180,7 +182,7 @@ mod tests {
                     requests: load.value / load.noise(),
                 };
                 let projected: Vec<_> = averages.iter().map(one).collect();
-                sum += if look < 10 { 0.0 } else { variation(&projected) };
+                sum += if look < 10 { 0.0 } else { variation(projected.iter().copied()) };
             }
             assert!(sum / 50.0 < 0.1, "mean {mean}: {}", sum / 50.0);
         }
@@ -191,8 +193,9 @@ mod tests {
         // Half of them hold twice as much as the others: the deviation is a third of the mean.
         let one = |at| Projected { load: if at % 2 == 0 { 10.0 } else { 20.0 }, chance: 0.0, requests: 100.0 };
         let projected: Vec<_> = (0..1_000).map(one).collect();
-        assert!((variation(&projected) - 1.0 / 3.0).abs() < 1e-3);
-        assert_eq!((variation(&projected[..1]), variation(&[])), (0.0, 0.0));
+        let all = || projected.iter().copied();
+        assert!((variation(all()) - 1.0 / 3.0).abs() < 1e-3);
+        assert_eq!((variation(all().take(1)), variation(all().take(0))), (0.0, 0.0));
     }
 
     /// Knuth's way, for small means.
