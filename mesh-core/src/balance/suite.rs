@@ -12,11 +12,15 @@ use alloc::sync::Arc;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::policy::{Completion, Draw, LeastLoadedConfig, LoadReport, P2cConfig, Picker, Policy};
+use super::policy::{
+    AdaptiveConfig, BoundedLoadConfig, Completion, Draw, HashStrategy, LeastLoadedConfig, LoadReport, MaglevConfig,
+    P2cConfig, PeakEwmaConfig, Picker, Policy, RingHashConfig, RingKind, Sequence, WeightedRoundRobinConfig,
+};
 use super::{
     Balancer, Endpoint, Handle, Knowledge, Lease, Lineup, Outcome, PickContext, PickError, Route, Strategy, Tried,
 };
 use super::{View, ViewBuilder};
+use crate::rng::mix;
 use crate::route::RouteId;
 use crate::time::Instant;
 use model::{Ending, Model, Picture, Want};
@@ -161,9 +165,12 @@ impl World {
             (None, Some(id)) => Route::Registered(id),
             (None, None) => Route::All,
         };
-        let context = PickContext { route, excluded: &tried, ..PickContext::default() };
         let handle = script.below(self.handles.len());
-        let placed = pick(&mut self.handles[handle], self.now, &context, script.entropy());
+        let entropy = script.entropy();
+        // One of a few keys, or none.
+        let hash_key = Some(mix(entropy % 64)).filter(|_| !entropy.is_multiple_of(8));
+        let context = PickContext { route, hash_key, excluded: &tried, ..PickContext::default() };
+        let placed = pick(&mut self.handles[handle], self.now, &context, entropy);
         match placed {
             Ok((id, lease)) => {
                 self.tally.picks += 1;
@@ -276,12 +283,32 @@ impl World {
 /// The policy number `choice` and for how long it holds failures.
 fn strategy(choice: usize) -> (Strategy, Duration) {
     let p2c = |choices| P2cConfig { choices, ..P2cConfig::default() };
+    let hold = LeastLoadedConfig::default().failure_hold;
+    let ring = |kind| RingHashConfig { kind, ring_min: 64, points: 8, ..RingHashConfig::default() };
+    let small = MaglevConfig { size: 251 };
+    let bounded = |of| Strategy::BoundedLoad(BoundedLoadConfig { of, ..BoundedLoadConfig::default() });
     match choice {
         0 => (Strategy::RoundRobin, Duration::ZERO),
         1 => (Strategy::Random, Duration::ZERO),
-        2 => (Strategy::LeastLoaded(LeastLoadedConfig::default()), LeastLoadedConfig::default().failure_hold),
-        3 => (Strategy::P2cLeastLoaded(p2c(2)), p2c(2).failure_hold),
-        4 => (Strategy::P2cLeastLoaded(p2c(4)), p2c(4).failure_hold),
+        2 => (Strategy::LeastLoaded(LeastLoadedConfig::default()), hold),
+        3 => (Strategy::P2cLeastLoaded(p2c(2)), hold),
+        4 => (Strategy::P2cLeastLoaded(p2c(4)), hold),
+        5 => (Strategy::WeightedRoundRobin(WeightedRoundRobinConfig::default()), Duration::ZERO),
+        6 => {
+            let smooth = WeightedRoundRobinConfig { sequence: Sequence::Smooth };
+            (Strategy::WeightedRoundRobin(smooth), Duration::ZERO)
+        }
+        7 => (Strategy::WeightedRandom, Duration::ZERO),
+        8 => (Strategy::PeakEwma(PeakEwmaConfig::default()), Duration::ZERO),
+        9 => (Strategy::RingHash(ring(RingKind::Fixed)), Duration::ZERO),
+        10 => (Strategy::RingHash(ring(RingKind::Ketama)), Duration::ZERO),
+        11 => (Strategy::RingHash(ring(RingKind::Xds)), Duration::ZERO),
+        12 => (Strategy::Maglev(small), Duration::ZERO),
+        13 => (Strategy::Rendezvous, Duration::ZERO),
+        14 => (bounded(HashStrategy::RingHash(ring(RingKind::Fixed))), Duration::ZERO),
+        15 => (bounded(HashStrategy::Maglev(small)), Duration::ZERO),
+        16 => (bounded(HashStrategy::Rendezvous), Duration::ZERO),
+        17 => (Strategy::Adaptive(AdaptiveConfig::default()), hold),
         _ => (Strategy::Custom(Arc::new(Careless)), Duration::ZERO),
     }
 }
@@ -311,6 +338,6 @@ impl Picker for Careless {
     }
 }
 
-const STRATEGIES: usize = 6;
+const STRATEGIES: usize = 19;
 const HANDLES_MAX: usize = 4;
 const LEASES_MAX: usize = 128;
