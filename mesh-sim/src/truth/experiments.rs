@@ -22,6 +22,7 @@ pub(super) fn tasks() -> Vec<Task> {
         linkerd(Strategy::RoundRobin, Claim::Is(1.0 - 0.5 / 11.0), 0.002),
         linkerd(Strategy::default(), Claim::AtLeast(0.988), 0.0),
         linkerd(Strategy::from_name("least-loaded").unwrap_or_default(), Claim::AtLeast(0.99), 0.0),
+        linkerd(Strategy::from_name("peak-ewma").unwrap_or_default(), Claim::AtLeast(0.998), 0.0),
     ];
     tasks.extend(Strategy::built_in().into_iter().map(black_hole));
     tasks.push(collapse(

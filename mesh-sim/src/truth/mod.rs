@@ -8,6 +8,7 @@ mod bins;
 mod contention;
 mod experiments;
 mod formulas;
+mod hashing;
 mod queues;
 mod retrial;
 mod row;
@@ -93,6 +94,7 @@ fn tasks(full: bool) -> Vec<Task> {
     tasks.extend(bins::tasks());
     tasks.extend(queues::retrial_tasks());
     tasks.extend(experiments::tasks());
+    tasks.extend(hashing::tasks());
     tasks
 }
 
