@@ -19,7 +19,7 @@ pub(super) use rotation::{Rotation, Turn, print};
 ///
 /// A pick that excludes what it has tried takes no turn: it draws, so that retries leave the rotation of first
 /// attempts as it is. If they took turns, two instances of which one fails would see every first attempt go to the one
-/// that fails and every retry take the other's turn. A pick with a selector takes turns and passes over up to seven
+/// that fails and every retry take the other's turn. A pick with a selector takes turns and passes over up to eight
 /// that do not match before it draws.
 #[derive(Debug)]
 pub(in crate::balance) struct RoundRobin {

@@ -30,8 +30,8 @@ pub(in crate::balance::policy) struct Rotation {
     reciprocal: u64,
 }
 
-/// A turn: how many cycles are complete, the place on the cycle, and a shift of whatever depends on the former, in
-/// 2^-32, that every change moves on as it does the place.
+/// A turn: how many cycles are complete, the place on the cycle, and 32 bits for what depends on the former, which are 0
+/// at first and random for each change: a second irrational step would now and then be in step with the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::balance::policy) struct Turn {
     pub(in crate::balance::policy) lap: u32,
@@ -62,7 +62,7 @@ impl Rotation {
         let len = len as u32;
         let reciprocal = if len > 1 { u64::MAX / u64::from(len) + 1 } else { 0 };
         let start = (u64::from(changes.wrapping_mul(START_STEP)) * u64::from(len)) >> 32;
-        let shift = changes.wrapping_mul(SHIFT_STEP);
+        let shift = mix(u64::from(changes)) as u32;
         Self { turn, first, print, changes, start: start as u32, shift, len, reciprocal }
     }
 
@@ -95,10 +95,8 @@ pub(in crate::balance::policy) fn print(lineup: &Lineup<'_>, weight: impl Fn(usi
     })
 }
 
-/// √2 − 1 and √3 − 1 in units of 2^-32: no sum of multiples of both is a whole number, so that places and shifts are
-/// spread evenly together.
+/// √2 − 1 in units of 2^-32.
 const START_STEP: u32 = 0x6A09_E667;
-const SHIFT_STEP: u32 = 0xBB67_AE85;
 
 #[cfg(test)]
 mod tests {
