@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use super::least_loaded::{Score, hold_failure, weights_differ};
-use super::weighting::Weighting;
+use super::weighting::{Weighting, by_weight};
 use super::{Completion, Draw, Picker};
 use crate::balance::endpoint::Endpoint;
 use crate::balance::explain::Reason;
@@ -164,18 +164,6 @@ pub(in crate::balance) const fn distinct(bits: u64, len: usize) -> (usize, usize
 #[inline]
 const fn scale32(bits: u64, len: usize) -> usize {
     ((bits * len as u64) >> 32) as usize
-}
-
-/// A position below `len`, each as likely as its weight, found by adding the weights up; none when all are 0.
-fn by_weight(len: usize, weight: impl Fn(usize) -> u64, bits: u64) -> Option<usize> {
-    let total: u64 = (0..len).map(&weight).sum();
-    let mut left = crate::rng::scale(bits, total);
-    (0..len).find(|&at| {
-        let weight = weight(at);
-        let here = left < weight;
-        left = left.saturating_sub(weight);
-        here
-    })
 }
 
 const CHOICES_MIN: u32 = 2;

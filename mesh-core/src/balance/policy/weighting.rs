@@ -5,6 +5,7 @@
 //! of the threshold's resolution only.
 
 use super::Draw;
+use crate::balance::explain::Reason;
 use crate::balance::view::Lineup;
 use crate::rng::scale;
 
@@ -64,6 +65,40 @@ impl Weighting {
     }
 }
 
+/// A candidate that the call admits, each as likely as its weight. `sample` draws by weight from all of them; where it
+/// keeps hitting others, the weights of those admitted are added up: O(n). None when nobody is admitted.
+pub(super) fn draw_admitted(
+    draw: &mut Draw<'_>,
+    sample: impl Fn(u64) -> usize,
+    weight: impl Fn(usize) -> u32,
+) -> Option<usize> {
+    draw.because(Reason::Drawn);
+    let len = draw.lineup().len();
+    if len == 0 {
+        return None;
+    }
+    for _ in 0..DRAWS_MAX {
+        let position = sample(draw.random());
+        if draw.admits(position) {
+            return Some(position);
+        }
+    }
+    let bits = draw.random();
+    by_weight(len, |at| if draw.admits(at) { u64::from(weight(at)) } else { 0 }, bits)
+}
+
+/// A position below `len`, each as likely as its weight, found by adding the weights up; none when all are 0.
+pub(super) fn by_weight(len: usize, weight: impl Fn(usize) -> u64, bits: u64) -> Option<usize> {
+    let total: u64 = (0..len).map(&weight).sum();
+    let mut left = scale(bits, total);
+    (0..len).find(|&at| {
+        let weight = weight(at);
+        let here = left < weight;
+        left = left.saturating_sub(weight);
+        here
+    })
+}
+
 fn columns(weights: &[u64]) -> Box<[Column]> {
     let total: u64 = weights.iter().sum();
     let count = weights.len() as u64;
@@ -84,6 +119,7 @@ fn columns(weights: &[u64]) -> Box<[Column]> {
 }
 
 const REDRAWS_MAX: usize = 4;
+const DRAWS_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
