@@ -6,7 +6,8 @@
 //! done.
 //!
 //! *Failures.* An error that comes in a millisecond is no fast answer. A failed attempt is learnt as the penalty, or as
-//! what it took or what was known already where that is more, as linkerd's load biaser does. The penalty fades like any
+//! what it took where that is more, as linkerd's load biaser does; no sample takes off more than time does, so that it
+//! never makes an instance look better than it was known to be. The penalty fades like any
 //! latency: an instance that costs `c` when idle next to others that cost `d` is tried again after
 //! `decay × ln(c / d)`, 39 s for 5 s against 100 ms. A check that finds it well forgets the penalty at once.
 //!
@@ -30,7 +31,7 @@ use crate::balance::view::Lineup;
 use crate::service::Problems;
 use crate::time::Instant;
 use decay::Decay;
-use word::{Estimate, Nanos, SHORTEST, Sample};
+use word::{Estimate, Nanos, SHORTEST, learn};
 
 pub(in crate::balance) use word::UNMEASURED;
 
@@ -95,16 +96,15 @@ impl PeakEwma {
         }
     }
 
-    /// What the end of an attempt says of the instance's latency.
-    fn sample(&self, completion: &Completion) -> Option<Sample> {
-        let took = completion.latency();
+    /// The latency that the end of an attempt is learnt as.
+    fn sample(&self, completion: &Completion) -> Option<Nanos> {
         let penalty = match completion.outcome {
             Outcome::Cancelled => return None,
-            Outcome::Success => return Some(Sample { latency: Nanos::of(took), at_least_current: false }),
+            Outcome::Success => Duration::ZERO,
             Outcome::Failure | Outcome::TimedOut | Outcome::Overloaded { retry_after: None } => self.failure_penalty,
             Outcome::Overloaded { retry_after: Some(wait) } => self.failure_penalty.max(wait.min(self.retry_after_max)),
         };
-        Some(Sample { latency: Nanos::of(took.max(penalty)), at_least_current: !penalty.is_zero() })
+        Some(Nanos::of(completion.latency().max(penalty)))
     }
 
     #[inline]
@@ -132,7 +132,7 @@ impl Picker for PeakEwma {
 
     fn finish(&self, endpoint: &Endpoint, completion: &Completion) {
         if let Some(sample) = self.sample(completion) {
-            sample.teach(endpoint.latency_cell(), completion.now, &self.decay);
+            learn(endpoint.latency_cell(), sample, completion.now, &self.decay);
         }
     }
 

@@ -55,43 +55,37 @@ impl Estimate {
     }
 }
 
-/// One latency that an instance is learnt to have shown.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sample {
-    pub(super) latency: Nanos,
-    /// Whether it counts as the estimate in force, where that is higher: bad news never makes an instance look better.
-    pub(super) at_least_current: bool,
+/// Folds `sample` into `cell` at `now`. One compare-and-swap where it changes anything.
+#[inline]
+pub(super) fn learn(cell: &AtomicU64, sample: Nanos, now: Instant, decay: &Decay) {
+    let now = Tick::of(now);
+    // The word is independent of all else that the endpoint counts, so no order is needed. An error says only that the
+    // sample changed nothing.
+    let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| folded(word, sample, now, decay));
 }
 
-impl Sample {
-    /// Learns it at `now`. One compare-and-swap where it changes anything.
-    #[inline]
-    pub(super) fn teach(self, cell: &AtomicU64, now: Instant, decay: &Decay) {
-        let now = Tick::of(now);
-        // Words are independent of all else that the endpoint counts, so no order is needed. An error says only
-        // that the sample changed nothing.
-        let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| self.folded(word, now, decay));
+/// `word` with `sample` in it; none when it teaches nothing.
+///
+/// Finagle's rule: `ema = rtt × (1 - w) + ema × w` with w = e^(-age / decay), and the sample itself where that is
+/// higher, which is when it exceeds the estimate as it was stamped. So an estimate is never below the last sample, never
+/// falls faster than time lets it, and a slower answer never leaves a lower one. (linkerd replaces what exceeds the
+/// estimate as decayed, so that an answer slightly faster than that leaves up to twice as much.)
+///
+/// A sample that comes within 1/1024 of the decay after the one before, and does not exceed what is left, would move the
+/// estimate by less than that share of itself: it is passed over, and the next one weighs for the time of both.
+/// Summed up one by one such steps could be too small for the 24 bits of the latency.
+fn folded(word: u64, sample: Nanos, now: Tick, decay: &Decay) -> Option<u64> {
+    let Some((estimate, stamp)) = unpack(word) else { return Some(pack(sample, now)) };
+    let age = stamp.age(now);
+    let kept = decay.left(age);
+    let (sample, left) = (sample.value(), estimate.value() * kept);
+    if sample <= left && !decay.is_settled(age) {
+        return None;
     }
-
-    /// `word` with the sample in it; none when it teaches nothing.
-    ///
-    /// Finagle's rule: `ema = rtt × (1 - w) + ema × w` with w = e^(-age / decay), and the sample itself where that
-    /// is higher, which is when it exceeds the estimate as it was stamped. So an estimate is never below the last
-    /// sample, never falls faster than time lets it, and a slower answer never leaves a lower one.
-    fn folded(self, word: u64, now: Tick, decay: &Decay) -> Option<u64> {
-        let Some((estimate, stamp)) = unpack(word) else { return Some(pack(self.latency, now)) };
-        let age = stamp.age(now);
-        let kept = decay.left(age);
-        let left = estimate.value() * kept;
-        let sample = if self.at_least_current { self.latency.value().max(left) } else { self.latency.value() };
-        if sample <= left && !decay.is_settled(age) {
-            return None;
-        }
-        let blend = sample * (1.0 - kept) + left;
-        // The clock went back, or another thread's later completion came first: the stamp stays.
-        let stamp = if age == Age::Ticks(0) { stamp } else { now };
-        Some(pack(Nanos::rounded(blend.max(sample)), stamp))
-    }
+    let blend = sample * (1.0 - kept) + left;
+    // The clock went back, or another thread's later completion came first: the stamp stays.
+    let stamp = if age == Age::Ticks(0) { stamp } else { now };
+    Some(pack(Nanos::rounded(blend.max(sample)), stamp))
 }
 
 /// The word of an instance that was not measured.
@@ -116,6 +110,7 @@ pub(super) const SHORTEST: f64 = 1.0;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     use super::*;
 
@@ -139,7 +134,7 @@ mod tests {
     fn a_sample_that_changes_nothing_is_not_written() {
         let decay = Decay::over(Duration::from_secs(10));
         let word = taught(UNMEASURED, 1_000_000, 0, &decay);
-        let fold = |nanos: u64, at: Instant| success(nanos).folded(word, Tick::of(at), &decay);
+        let fold = |nanos: u64, at: Instant| folded(word, latency(nanos), Tick::of(at), &decay);
         assert_eq!(fold(1_000_000, Instant::from_millis(1)), None, "the same tick");
         assert_eq!(fold(900_000, Instant::from_millis(9)), None, "nothing in a thousand of the decay");
         assert!(fold(1_000_000, Instant::from_millis(9)).is_some(), "above what is left of it");
@@ -161,57 +156,53 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+        #![proptest_config(ProptestConfig { cases: 2_000, rng_seed: RngSeed::Fixed(2), failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn in_whatever_order_samples_arrive_no_peak_is_lost(
-            samples in proptest::collection::vec((1_u64..10_000_000_000, 0_u64..60_000_000_000, any::<bool>()), 1..8),
+            samples in proptest::collection::vec((1_u64..10_000_000_000, 0_u64..60_000_000_000), 1..8),
             later in 0_u64..60_000_000_000,
         ) {
             let decay = Decay::over(Duration::from_secs(10));
             let mut word = UNMEASURED;
             let end = samples.iter().map(|sample| sample.1).max().unwrap() + later;
-            for &(nanos, at, at_least_current) in &samples {
+            for &(nanos, at) in &samples {
                 let before = left(word, end, &decay);
-                let sample = Sample { at_least_current, ..success(nanos) };
-                word = sample.folded(word, Tick::of(Instant::from_nanos(at)), &decay).unwrap_or(word);
+                word = taught(word, nanos, at, &decay);
                 let after = left(word, end, &decay);
                 prop_assert!(after >= before * SLACK, "{after} after {before}");
             }
             let elapsed = |at: u64| Decay::left(&decay, Age::Ticks(((end >> 20) - (at >> 20)) as u32));
-            for (nanos, at, _) in samples {
+            for (nanos, at) in samples {
                 prop_assert!(left(word, end, &decay) >= nanos as f64 * elapsed(at) * SLACK, "a peak was lost");
             }
         }
 
         #[test]
-        fn a_slower_answer_never_leaves_a_lower_estimate_nor_a_failure_than_a_success(
+        fn a_slower_answer_never_leaves_a_lower_estimate(
             first in 1_u64..10_000_000_000,
             samples in (1_u64..10_000_000_000, 1_u64..10_000_000_000),
             after in 0_u64..60_000_000_000,
         ) {
             let decay = Decay::over(Duration::from_secs(10));
             let word = taught(UNMEASURED, first, 0, &decay);
-            let now = Tick::of(Instant::from_nanos(after));
-            let learnt = |sample: Sample| left(sample.folded(word, now, &decay).unwrap_or(word), after, &decay);
+            let learnt = |nanos| left(taught(word, nanos, after, &decay), after, &decay);
             let (fast, slow) = (samples.0.min(samples.1), samples.0.max(samples.1));
-            prop_assert!(learnt(success(fast)) <= learnt(success(slow)) / SLACK);
-            let failed = learnt(Sample { at_least_current: true, ..success(fast) });
-            prop_assert!(learnt(success(fast)) <= failed / SLACK);
-            prop_assert!(learnt(success(fast)) >= fast as f64 * SLACK, "never below the sample");
+            prop_assert!(learnt(fast) <= learnt(slow) / SLACK);
+            prop_assert!(learnt(fast) >= fast as f64 * SLACK, "never below the sample");
         }
     }
 
     /// Room for the rounding to 24 bits, eight times over, and for the polynomial.
     const SLACK: f64 = 1.0 - 1e-6;
 
-    fn success(nanos: u64) -> Sample {
-        Sample { latency: Nanos::of(Duration::from_nanos(nanos)), at_least_current: false }
+    fn latency(nanos: u64) -> Nanos {
+        Nanos::of(Duration::from_nanos(nanos))
     }
 
     fn taught(word: u64, nanos: u64, at: u64, decay: &Decay) -> u64 {
         let cell = AtomicU64::new(word);
-        success(nanos).teach(&cell, Instant::from_nanos(at), decay);
+        learn(&cell, latency(nanos), Instant::from_nanos(at), decay);
         cell.into_inner()
     }
 
