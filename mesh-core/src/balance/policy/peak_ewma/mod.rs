@@ -50,7 +50,8 @@ pub struct PeakEwmaConfig {
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub initial_rtt: Duration,
     /// The latency that a failed attempt is learnt as, where it took less. Default 5 s, as linkerd; 0 learns what
-    /// it took, as tower and Finagle do, and lets an instance that fails fast attract 2/n of all requests.
+    /// it took, as tower and Finagle do, and lets an instance that fails fast attract 2/n of all requests. So does
+    /// a penalty below what the others cost, their latency × (requests in flight + 1).
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub failure_penalty: Duration,
     /// The most that an overloaded instance's `Retry-After` is learnt as. Default 300 s, as linkerd; 0 ignores it.
