@@ -1,4 +1,4 @@
-//! One instance as the balancer counts it: its requests in flight, its run of failures, its held failures.
+//! One instance as the balancer counts it: its requests in flight, its run of failures, its held failures, its latency.
 //!
 //! An endpoint is shared by every view that names it and by every lease on it. It decides nothing; pickers
 //! read it and leases write it.
@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use super::hold::HoldRing;
 use super::outcome::Outcome;
+use super::policy::UNMEASURED;
 use super::tried::EndpointId;
 use crate::service::InstanceKey;
 use crate::time::Instant;
@@ -28,9 +29,12 @@ pub struct Endpoint {
     held_until: AtomicU64,
     picked: AtomicU64,
     ended: AtomicU64,
+    latency: AtomicU64,
     failures_in_row: AtomicU32,
     rest: Box<Rest>,
 }
+
+const _: () = assert!(size_of::<Endpoint>() == 64, "one cache line");
 
 /// What is seldom looked at.
 #[derive(Debug)]
@@ -46,6 +50,7 @@ impl Endpoint {
             held_until: AtomicU64::new(0),
             picked: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            latency: AtomicU64::new(UNMEASURED),
             failures_in_row: AtomicU32::new(0),
             rest: Box::new(Rest { key, hold: OnceLock::new() }),
         })
@@ -116,16 +121,29 @@ impl Endpoint {
         self.held_until.fetch_max(until.as_nanos(), Ordering::Relaxed);
     }
 
+    /// The latency as the policy that measures it has packed it.
+    #[inline]
+    pub(super) fn latency_word(&self) -> u64 {
+        self.latency.load(Ordering::Relaxed)
+    }
+
+    /// The cell of the packed latency, for the policy that measures it.
+    #[inline]
+    pub(super) const fn latency_cell(&self) -> &AtomicU64 {
+        &self.latency
+    }
+
     #[cold]
     fn count_held(&self, now: Instant) -> u32 {
         self.rest.hold.get().map_or(0, |ring| ring.count(now))
     }
 
-    /// Forgets the failures that are held and the run they are part of: checks have found the instance well
-    /// again, which is newer evidence.
+    /// Forgets the failures that are held, the run they are part of, and the latency with the penalties in it: checks
+    /// have found the instance well again, which is newer evidence.
     pub(crate) fn forgive(&self) {
         self.failures_in_row.store(0, Ordering::Relaxed);
         self.held_until.store(0, Ordering::Relaxed);
+        self.latency.store(UNMEASURED, Ordering::Relaxed);
         if let Some(ring) = self.rest.hold.get() {
             ring.clear();
         }

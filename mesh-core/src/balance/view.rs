@@ -251,7 +251,7 @@ impl View {
             in_flight: endpoint.in_flight(),
             held: endpoint.held(now),
             failures_in_row: endpoint.failures_in_row(),
-            latency: None,
+            latency: self.all.picker.picker().latency(endpoint, now),
             weight: *weight,
             eligibility: *eligibility,
         });

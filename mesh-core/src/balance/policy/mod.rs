@@ -5,6 +5,7 @@
 //! previous picker, or kept in the endpoints, which survive.
 
 mod adaptive;
+mod choices;
 mod draw;
 mod hash;
 mod least_loaded;
@@ -30,14 +31,15 @@ use super::view::Lineup;
 use crate::time::Instant;
 
 pub use adaptive::AdaptiveConfig;
+pub(super) use choices::distinct;
 pub(super) use draw::Cursor;
 pub use draw::Draw;
 pub use hash::{BoundedLoadConfig, HashStrategy, MaglevConfig, RingHashConfig, RingKind};
 pub use least_loaded::LeastLoadedConfig;
 pub use load::{InvalidLoad, LoadReport};
 pub use p2c::P2cConfig;
-pub(super) use p2c::distinct;
 pub use peak_ewma::PeakEwmaConfig;
+pub(super) use peak_ewma::UNMEASURED;
 pub use weighted_round_robin::{Sequence, WeightedRoundRobinConfig};
 
 use adaptive::Adaptive;
@@ -84,6 +86,12 @@ pub trait Picker: Any + Debug + Send + Sync {
 
     /// The name of the policy in force, for a picker that changes between several.
     fn in_force(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The latency that it takes `endpoint` to have at `now`; none where it measures none, or has seen none yet.
+    fn latency(&self, endpoint: &Endpoint, now: Instant) -> Option<Duration> {
+        let _ = (endpoint, now);
         None
     }
 

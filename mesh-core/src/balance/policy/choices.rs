@@ -1,0 +1,169 @@
+//! The best of a few distinct candidates, drawn at random by weight without replacement.
+//!
+//! What makes one better than another is for the policy to say: it gives every candidate drawn a [`Cost`]. With
+//! two choices by load the longest queue of n servers grows as log log n (Mitzenmacher, "The power of two choices
+//! in randomized load balancing", 2001), at a cost that does not depend on n; and no candidate wins more than
+//! 2/n of the picks among equal weights, whatever it claims.
+
+use super::Draw;
+use super::least_loaded::weights_differ;
+use super::weighting::{Weighting, by_weight};
+use crate::balance::view::Lineup;
+
+/// What a candidate is compared by; the lowest is picked.
+pub(super) trait Cost: Copy {
+    /// Whether it is strictly lower: of two equal candidates, the one drawn first is picked.
+    fn below(&self, other: &Self) -> bool;
+
+    /// What it comes to, for reports.
+    fn value(&self) -> f64;
+
+    /// Whether nothing is known but the weight.
+    fn is_blank(&self) -> bool;
+}
+
+/// How many candidates are drawn, and how.
+#[derive(Debug)]
+pub(super) struct Choices {
+    count: usize,
+    weighting: Option<Weighting>,
+}
+
+impl Choices {
+    /// Draws of `count` candidates of `lineup`, 2 to 10; a `count` outside is taken as the nearest.
+    pub(super) fn build(count: u32, lineup: &Lineup<'_>) -> Self {
+        let weighting = weights_differ(lineup).then(|| Weighting::build(lineup));
+        Self { count: count.clamp(COUNT_MIN, COUNT_MAX) as usize, weighting }
+    }
+
+    /// Whether some candidates are likelier than others.
+    #[inline]
+    pub(super) const fn is_weighted(&self) -> bool {
+        self.weighting.is_some()
+    }
+
+    /// Whether every candidate is as likely as any other, and two are compared.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.count == COUNT_MIN as usize && !self.is_weighted()
+    }
+
+    /// The admitted candidate with the lowest cost of those drawn.
+    #[inline]
+    pub(super) fn pick<C: Cost>(&self, draw: &mut Draw<'_>, cost: impl Fn(&Lineup<'_>, usize) -> C) -> Option<usize> {
+        let len = draw.lineup().len();
+        if len > 1 && draw.admits_all() {
+            if self.count > 2 {
+                return Some(self.best_of_many(draw, len, &cost));
+            }
+            let (first, second) = self.pair(draw, len);
+            return Some(better(draw, first, second, &cost));
+        }
+        if len > 1 {
+            for _ in 0..DRAWS_MAX {
+                let (first, second) = self.pair(draw, len);
+                if draw.admits(first) && draw.admits(second) {
+                    return Some(better(draw, first, second, &cost));
+                }
+            }
+        }
+        pick_among_admitted(draw, &cost)
+    }
+
+    /// A candidate and another that is not the same; there must be two at least.
+    #[inline]
+    fn pair(&self, draw: &mut Draw<'_>, len: usize) -> (usize, usize) {
+        match &self.weighting {
+            None => distinct(draw.random(), len),
+            Some(weighting) => {
+                let first = weighting.sample(draw.random());
+                (first, weighting.sample_but(first, draw))
+            }
+        }
+    }
+
+    /// The best of more than two distinct candidates.
+    fn best_of_many<C: Cost>(&self, draw: &mut Draw<'_>, len: usize, cost: &impl Fn(&Lineup<'_>, usize) -> C) -> usize {
+        let mut drawn = [usize::MAX; COUNT_MAX as usize];
+        let count = self.count.min(len);
+        (drawn[0], drawn[1]) = self.pair(draw, len);
+        for next in 2..count {
+            drawn[next] = self.another(draw, &drawn[..next], len);
+        }
+        let mut best = drawn[0];
+        let mut lowest = weigh(draw, best, cost);
+        let mut blank = lowest.is_blank();
+        for &position in &drawn[1..count] {
+            let next = weigh(draw, position, cost);
+            blank &= next.is_blank();
+            if next.below(&lowest) {
+                (best, lowest) = (position, next);
+            }
+        }
+        if blank {
+            draw.uninformed();
+        }
+        best
+    }
+
+    /// A candidate that is not among `drawn`.
+    fn another(&self, draw: &mut Draw<'_>, drawn: &[usize], len: usize) -> usize {
+        for _ in 0..DRAWS_MAX {
+            let bits = draw.random();
+            let next = self.weighting.as_ref().map_or_else(|| scale32(bits >> 32, len), |by| by.sample(bits));
+            if !drawn.contains(&next) {
+                return next;
+            }
+        }
+        let lineup = draw.lineup();
+        let weight = |at: usize| if drawn.contains(&at) { 0 } else { u64::from(lineup.weight(at)) };
+        by_weight(len, weight, draw.random()).unwrap_or(drawn[0])
+    }
+}
+
+/// The better of two candidates; of equal ones, the first.
+#[inline]
+fn better<C: Cost>(draw: &mut Draw<'_>, first: usize, second: usize, cost: &impl Fn(&Lineup<'_>, usize) -> C) -> usize {
+    let (one, other) = (weigh(draw, first, cost), weigh(draw, second, cost));
+    if one.is_blank() && other.is_blank() {
+        draw.uninformed();
+    }
+    if other.below(&one) { second } else { first }
+}
+
+/// The cost of the candidate at `position`, noted for whoever asked.
+#[inline]
+fn weigh<C: Cost>(draw: &mut Draw<'_>, position: usize, cost: &impl Fn(&Lineup<'_>, usize) -> C) -> C {
+    let cost = cost(&draw.lineup(), position);
+    draw.consider(position, || cost.value());
+    cost
+}
+
+/// The better of two among those that the call admits; the draws kept hitting others. O(n).
+#[cold]
+fn pick_among_admitted<C: Cost>(draw: &mut Draw<'_>, cost: &impl Fn(&Lineup<'_>, usize) -> C) -> Option<usize> {
+    let lineup = draw.lineup();
+    let weight = |draw: &Draw<'_>, at: usize| if draw.admits(at) { u64::from(lineup.weight(at)) } else { 0 };
+    let bits = draw.random();
+    let first = by_weight(lineup.len(), |at| weight(draw, at), bits)?;
+    let bits = draw.random();
+    let second = by_weight(lineup.len(), |at| if at == first { 0 } else { weight(draw, at) }, bits);
+    Some(second.map_or(first, |second| better(draw, first, second, cost)))
+}
+
+/// Two distinct positions below `len`, which is 2 at least, from one random word.
+#[inline]
+pub(in crate::balance) const fn distinct(bits: u64, len: usize) -> (usize, usize) {
+    let first = scale32(bits >> 32, len);
+    let second = scale32(bits & u32::MAX as u64, len - 1);
+    (first, second + (second >= first) as usize)
+}
+
+/// Maps 32 random bits onto `0..len`; the bias is below `len / 2^32`.
+#[inline]
+const fn scale32(bits: u64, len: usize) -> usize {
+    ((bits * len as u64) >> 32) as usize
+}
+
+const COUNT_MIN: u32 = 2;
+const COUNT_MAX: u32 = 10;
+const DRAWS_MAX: usize = 4;
