@@ -109,6 +109,9 @@ pub(super) const SHORTEST: f64 = 1.0;
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::AtomicBool;
+    use std::sync::Barrier;
+
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
 
@@ -153,6 +156,37 @@ mod tests {
         // 1 s + 1 s / e.
         let (latency, _) = unpack(word).unwrap();
         assert!((latency.value() / 1_367_879_441.0 - 1.0).abs() < 1e-3, "{latency:?}");
+    }
+
+    #[test]
+    fn a_peak_that_was_written_is_there_whatever_other_threads_write_at_the_same_time() {
+        // Every quick answer comes 1/1024 of the decay after the last, so that all of them are written.
+        let (decay, step) = (Decay::over(Duration::from_nanos(1 << 40)), 1 << 30);
+        let (cell, clock, done) = (AtomicU64::new(UNMEASURED), AtomicU64::new(0), AtomicBool::new(false));
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                while !done.load(Ordering::SeqCst) {
+                    let now = clock.fetch_add(step, Ordering::SeqCst) + step;
+                    learn(&cell, latency(1), Instant::from_nanos(now), &decay);
+                }
+            });
+            scope.spawn(|| {
+                start.wait();
+                let lost = (1..500_000_u64).find(|round| {
+                    let (then, peak) = (clock.load(Ordering::SeqCst), round * 1_000_000);
+                    learn(&cell, latency(peak), Instant::from_nanos(then), &decay);
+                    (0..20).for_each(|_| core::hint::spin_loop());
+                    let word = cell.load(Ordering::SeqCst);
+                    let now = clock.load(Ordering::SeqCst);
+                    let faded = decay.left(Age::Ticks(((now - then) >> 20) as u32));
+                    left(word, now, &decay) < peak as f64 * faded * SLACK
+                });
+                done.store(true, Ordering::SeqCst);
+                assert_eq!(lost, None, "the round whose peak was lost");
+            });
+        });
     }
 
     proptest! {
