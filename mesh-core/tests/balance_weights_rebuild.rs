@@ -31,6 +31,15 @@ fn a_rebuild_every_few_picks_costs_nobody_its_share() {
 }
 
 #[test]
+fn a_change_after_each_lap_does_not_fix_who_keeps_its_turn() {
+    // The lighter one keeps every second turn: the views must not each see the same one of the two.
+    for every in [2, 4, 6] {
+        let worst = worst_deviation(&stride(), [&[3, 1], &[1, 3]], every, false);
+        assert!(worst < 4.0, "every {every}: {worst}");
+    }
+}
+
+#[test]
 fn the_light_ones_among_many_heavy_ones_keep_their_traffic_when_rebuilt_at_each_pick() {
     // envoyproxy/envoy#10064, where they never get any.
     let weights: Vec<u16> = [128; 100].into_iter().chain([10; 10]).collect();

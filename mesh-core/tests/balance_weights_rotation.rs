@@ -87,6 +87,22 @@ fn an_instance_that_comes_and_goes_every_few_picks_takes_nobodys_share_and_has_i
 }
 
 #[test]
+fn one_that_replaces_another_elsewhere_in_the_order_costs_nobody_its_turns() {
+    // Every position but those of the two is another's in the other view, though there are as many.
+    let sets: [Vec<Member>; 2] = [(0..10).map(member).collect(), (1..11).map(member).collect()];
+    let mut fleet = fleet(Strategy::RoundRobin, sets[0].clone());
+    let mut picks = Vec::new();
+    for window in 1..=2_000 {
+        picks.extend(sequence(&mut fleet, 5));
+        fleet.publish(sets[window % 2].clone());
+    }
+    for (number, seen) in (0..).zip(count(picks, 11)) {
+        let expected = if number == 0 || number == 10 { 500_u32 } else { 1_000 };
+        assert!(seen.abs_diff(expected) <= expected / 20, "{number}: {seen}");
+    }
+}
+
+#[test]
 fn handles_made_for_one_pick_each_still_take_turns() {
     let fleet = fleet(Strategy::RoundRobin, members(32));
     let picks = (0..320).map(|entropy| fleet.balancer.handle().next(entropy));

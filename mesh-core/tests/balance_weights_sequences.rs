@@ -28,6 +28,9 @@ fn a_cycle_of_65_536_places_is_nginxs_and_a_longer_one_strides() {
     let longest = [65_535, 1];
     let mut fleet_of_two = fleet(smooth(), all(&longest));
     assert_eq!(sequence(&mut fleet_of_two, 66_000), naive_smooth(&longest, 66_000));
+    let divisible = [40_000, 30_000, 10_000];
+    let mut fleet_of_three = fleet(smooth(), all(&divisible));
+    assert_eq!(sequence(&mut fleet_of_three, 100), naive_smooth(&divisible, 100), "a cycle of eight");
     let longer = [65_535, 2];
     let (mut one, mut other) = (fleet(smooth(), all(&longer)), fleet(stride(), all(&longer)));
     let picks = sequence(&mut one, 70_000);
