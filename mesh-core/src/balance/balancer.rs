@@ -95,7 +95,7 @@ impl Balancer {
         let view = self.view();
         let version = view.version();
         let pin = Arc::new(Pin { view: Arc::clone(&view) });
-        let shortcut = view.shortcut();
+        let shortcut = view.shortcut.clone();
         let core = Arc::clone(&self.core);
         Handle { core, shortcut, view, pin, version, cursor: Cursor::default(), uninformed: 0 }
     }
@@ -211,7 +211,7 @@ impl Handle {
         let view = self.core.view.load_full();
         self.version = view.version();
         self.pin = Arc::new(Pin { view: Arc::clone(&view) });
-        self.shortcut = view.shortcut();
+        self.shortcut = view.shortcut.clone();
         self.view = view;
     }
 }

@@ -6,6 +6,7 @@ use core::num::NonZeroU32;
 use super::lineup::{Candidates, Lineup, Table};
 use super::policy::BuiltPicker;
 use super::roster::{Edit, Roster};
+use super::shortcut::Shortcut;
 use super::slab::EndpointRef;
 use super::strategy::Strategy;
 use super::view::{Knowledge, Part, View};
@@ -177,7 +178,7 @@ impl ViewBuilder {
             version: self.last.version + 1,
             knowledge: self.knowledge,
             census: self.roster.census(),
-            way: all.picker.way(all.candidates.slots.len()),
+            shortcut: Self::shortcut(&table, &all),
             hears_of_success: all.picker.picker().learns_from_success(),
             strategy: self.strategy.clone(),
             picks_departed: self.roster.picks_departed(),
@@ -206,6 +207,11 @@ impl ViewBuilder {
             Some(_) | None => Arc::new(self.part(table, at + 1, self.roster.candidates(at + 1).clone())),
         });
         parts.collect()
+    }
+
+    fn shortcut(table: &Table, all: &Part) -> Shortcut {
+        let slots = &all.candidates.slots;
+        Shortcut { way: all.picker.way(slots.len()), slots: Arc::clone(slots), blocks: table.blocks.clone() }
     }
 
     fn part(&self, table: &Table, index: usize, candidates: Candidates) -> Part {

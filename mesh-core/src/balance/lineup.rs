@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::endpoint::Endpoint;
 use super::facts::Facts;
-use super::slab::{Blocks, Listed};
+use super::slab::Blocks;
 use crate::service::Instance;
 
 /// What the numbers of lineups stand for.
@@ -42,25 +42,22 @@ pub(super) enum Weights {
 /// The candidates of a pick, in the order of their keys: what a policy is built on and chooses from.
 #[derive(Clone, Copy, Debug)]
 pub struct Lineup<'a> {
-    // These two are held themselves and not through the table: a scan would load them anew for every candidate.
-    slots: &'a [u32],
-    blocks: Listed<'a>,
-    facts: &'a Facts,
+    table: &'a Table,
     candidates: &'a Candidates,
     seed: u64,
 }
 
 impl<'a> Lineup<'a> {
     #[inline]
-    pub(super) fn new(table: &'a Table, candidates: &'a Candidates, seed: u64) -> Self {
-        Self { slots: &candidates.slots, blocks: table.blocks.listed(), facts: &table.facts, candidates, seed }
+    pub(super) const fn new(table: &'a Table, candidates: &'a Candidates, seed: u64) -> Self {
+        Self { table, candidates, seed }
     }
 
     /// How many candidates there are.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.candidates.slots.len()
     }
 
     /// Whether there is no candidate.
@@ -73,13 +70,13 @@ impl<'a> Lineup<'a> {
     #[must_use]
     #[inline]
     pub fn endpoint(&self, position: usize) -> &'a Endpoint {
-        self.blocks.get(self.slots[position])
+        self.table.blocks.get(self.candidates.slots[position])
     }
 
     /// The instance at `position`, which must be below [`Lineup::len`].
     #[must_use]
     pub fn instance(&self, position: usize) -> &'a Arc<Instance> {
-        &self.facts.get(self.candidates.rows[position]).instance
+        &self.table.facts.get(self.candidates.rows[position]).instance
     }
 
     /// A random number that is the same for every lineup of a balancer and differs between balancers, so that

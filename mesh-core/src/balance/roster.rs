@@ -4,6 +4,7 @@
 //! a search for the instance's place and a copy of the lists of numbers it is in, whatever else is in the service.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 
 use super::builder::{Change, Eligibility, Member};
@@ -315,12 +316,14 @@ impl PartState {
         }
         let weight = |row: u32| facts.get(row).weight.get();
         for patch in patches {
-            patch.new.map(weight).map(|weight| *self.weights.entry(weight).or_default() += 1);
-            let Some(weight) = patch.old.map(weight) else { continue };
-            let count = self.weights.entry(weight).or_default();
-            *count -= 1;
-            if *count == 0 {
-                self.weights.remove(&weight);
+            if let Some(weight) = patch.new.map(weight) {
+                *self.weights.entry(weight).or_default() += 1;
+            }
+            if let Some(Entry::Occupied(mut count)) = patch.old.map(|row| self.weights.entry(weight(row))) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
             }
         }
         let is_other = |patch: &Patch| patch.old.map(weight) != patch.new.map(weight);

@@ -59,15 +59,20 @@ impl Shortcut {
         if self.way == Way::None || !context.is_plain() {
             return None;
         }
-        let (slots, bits) = (&*self.slots, Draws::new(entropy).next_u64());
+        let (len, bits) = (self.slots.len(), Draws::new(entropy).next_u64());
         if self.way == Way::Any {
-            let position = scale(bits, slots.len() as u64) as usize;
-            return Some((position, self.blocks.get(*slots.get(position)?), true));
+            let position = scale(bits, len as u64) as usize;
+            return Some((position, self.endpoint(position)?, true));
         }
-        let (first, second) = distinct(bits, slots.len());
-        let (one, other) = (self.blocks.get(*slots.get(first)?), self.blocks.get(*slots.get(second)?));
+        let (first, second) = distinct(bits, len);
+        let (one, other) = (self.endpoint(first)?, self.endpoint(second)?);
         let loads = (one.load(now), other.load(now));
         let (position, endpoint) = if loads.1 < loads.0 { (second, other) } else { (first, one) };
         Some((position, endpoint, loads != (0, 0)))
+    }
+
+    #[inline]
+    fn endpoint(&self, position: usize) -> Option<&Endpoint> {
+        self.slots.get(position).map(|slot| self.blocks.get(*slot))
     }
 }

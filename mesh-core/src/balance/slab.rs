@@ -24,6 +24,7 @@ pub struct EndpointRef {
 impl Deref for EndpointRef {
     type Target = Endpoint;
 
+    #[inline]
     fn deref(&self) -> &Endpoint {
         &self.block.0[self.place % BLOCK]
     }
@@ -54,28 +55,11 @@ impl Blocks {
     /// The endpoint in `slot`, which must have been given out when these blocks were listed.
     #[inline]
     pub(super) fn get(&self, slot: u32) -> &Endpoint {
-        self.listed().get(slot)
-    }
-
-    #[inline]
-    pub(super) fn listed(&self) -> Listed<'_> {
-        Listed(&self.0)
+        &self.0[slot as usize / BLOCK].0[slot as usize % BLOCK]
     }
 
     pub(super) fn keep(&self, slot: u32) -> EndpointRef {
         EndpointRef { block: Arc::clone(&self.0[slot as usize / BLOCK]), place: slot as usize % BLOCK }
-    }
-}
-
-/// The blocks of a view, borrowed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Listed<'a>(&'a [Arc<Block>]);
-
-impl<'a> Listed<'a> {
-    /// As [`Blocks::get`].
-    #[inline]
-    pub(super) fn get(self, slot: u32) -> &'a Endpoint {
-        &self.0[slot as usize / BLOCK].0[slot as usize % BLOCK]
     }
 }
 

@@ -12,7 +12,7 @@ use super::facts::Fact;
 use super::lineup::{Candidates, Table};
 use super::outcome::{Outcome, Wake};
 use super::policy::{BuiltPicker, Completion, Cursor, Draw, LoadReport};
-use super::shortcut::{Shortcut, Way};
+use super::shortcut::Shortcut;
 use super::slab::EndpointRef;
 use super::stats::{BalancerStats, EndpointStats};
 use super::strategy::Strategy;
@@ -37,7 +37,7 @@ pub struct View {
     pub(super) registered: Arc<[u32]>,
     pub(super) all: Part,
     pub(super) routes: Arc<[Arc<Part>]>,
-    pub(super) way: Way,
+    pub(super) shortcut: Shortcut,
     pub(super) wake_after: NonZeroU32,
     /// Whether the policy learns from attempts that succeeded.
     pub(super) hears_of_success: bool,
@@ -102,7 +102,7 @@ impl View {
             registered: Arc::default(),
             all: Part { candidates: Candidates::default(), picker: BuiltPicker::none() },
             routes: Arc::default(),
-            way: Way::None,
+            shortcut: Shortcut::default(),
             wake_after: NonZeroU32::MAX,
             hears_of_success: false,
             strategy: Strategy::default(),
@@ -168,12 +168,6 @@ impl View {
     fn fact(&self, key: &InstanceKey) -> Option<&Fact> {
         let position = self.table.facts.find(&self.registered, key).ok()?;
         Some(self.table.facts.get(self.registered[position]))
-    }
-
-    /// What handles keep at hand.
-    pub(super) fn shortcut(&self) -> Shortcut {
-        let (slots, blocks) = (Arc::clone(&self.all.candidates.slots), self.table.blocks.clone());
-        Shortcut { slots, blocks, way: self.way }
     }
 
     /// What is counted, but for what only a balancer knows.
