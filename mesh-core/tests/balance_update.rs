@@ -288,7 +288,7 @@ impl History {
         for (route, word) in routes.into_iter().flat_map(|route| words.iter().map(move |word| (route, *word))) {
             let changed = picked(&mut self.by_changes.handle, route, word);
             prop_assert_eq!(&changed, &picked(&mut self.by_lists.handle, route, word));
-            if matches!(self.strategy, balance::Strategy::Custom(_)) {
+            if is_forgetful(&self.strategy) {
                 let made = picked(&mut fresh.handle, route, word);
                 prop_assert_eq!(changed.map(|it| it.1), made.map(|it| it.1), "weights and order of {:?}", route);
             }
@@ -345,15 +345,24 @@ fn but_identities((_, registered, routes): Shown) -> impl PartialEq + std::fmt::
     (registered, routes)
 }
 
+/// Who was chosen, among whom and with which weights.
+type Decided = (InstanceKey, Vec<(InstanceKey, u32)>);
+
 /// Whom a request goes to, and who was considered with which weight.
-fn picked(handle: &mut Handle, route: RouteId, word: u64) -> Result<(u64, Vec<(InstanceKey, u32)>), String> {
+fn picked(handle: &mut Handle, route: RouteId, word: u64) -> Result<(u64, Decided), String> {
     let context = PickContext { route: Route::Registered(route), ..PickContext::default() };
     let (lease, why) = handle.pick_explained(at(0), &context, word).map_err(|error| error.to_string())?;
     assert_eq!(lease.endpoint().key(), lease.instance().key());
-    let id = lease.endpoint().id().number();
+    let (id, key) = (lease.endpoint().id().number(), lease.endpoint().key().clone());
     lease.finish(at(0), Outcome::Success);
     let considered = why.considered.into_iter().map(|it| (it.instance.key().clone(), it.weight));
-    Ok((id, considered.collect()))
+    Ok((id, (key, considered.collect())))
+}
+
+/// Whether a pick depends on nothing but the candidates and the random word, as long as all are idle.
+fn is_forgetful(strategy: &balance::Strategy) -> bool {
+    use balance::Strategy::{Custom, LeastLoaded, P2cLeastLoaded, Random, WeightedRandom};
+    matches!(strategy, Custom(_) | LeastLoaded(_) | P2cLeastLoaded(_) | Random | WeightedRandom)
 }
 
 fn everybody() -> balance::Strategy {
