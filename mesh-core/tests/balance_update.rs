@@ -354,7 +354,6 @@ fn picked(handle: &mut Handle, route: RouteId, word: u64) -> Result<(u64, Decide
     let (lease, why) = handle.pick_explained(at(0), &context, word).map_err(|error| error.to_string())?;
     assert_eq!(lease.endpoint().key(), lease.instance().key());
     let (id, key) = (lease.endpoint().id().number(), lease.endpoint().key().clone());
-    lease.finish(at(0), Outcome::Success);
     let considered = why.considered.into_iter().map(|it| (it.instance.key().clone(), it.weight));
     Ok((id, (key, considered.collect())))
 }
