@@ -90,6 +90,15 @@ impl Snapshot {
     pub fn diff(old: &Self, new: &Self) -> Diff {
         Diff::between(old.entries(), new.entries())
     }
+
+    /// Calls `visit` for each instance that differs in `later`, with what it was and what it is.
+    pub(crate) fn for_each_difference<'a>(
+        &'a self,
+        later: &'a Self,
+        visit: impl FnMut(Option<&'a Entry>, Option<&'a Entry>),
+    ) {
+        diff::for_each_difference(self.entries(), later.entries(), visit);
+    }
 }
 
 impl PartialEq for Snapshot {

@@ -137,7 +137,7 @@ fn a_held_failure_adds_to_the_load_compared_and_never_to_the_requests_in_flight(
     let failed = fleet.handle.pick(at(0), &PickContext::default(), 1).unwrap();
     let loser = number(failed.instance());
     failed.finish(at(10), Outcome::TimedOut);
-    let endpoint = Arc::clone(fleet.views.endpoint(&key(loser)).unwrap());
+    let endpoint = fleet.views.endpoint(&key(loser)).unwrap();
     assert_eq!((endpoint.in_flight(), endpoint.held(at(1_009)), endpoint.load(at(1_009))), (0, 1, 1));
     for entropy in 0..50 {
         assert_ne!(number(fleet.handle.pick(at(1_009), &PickContext::default(), entropy).unwrap().instance()), loser);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mesh_core::balance::{Balancer, Endpoint};
+use mesh_core::balance::{Balancer, EndpointRef};
 use mesh_core::discovery::Freshness;
 use mesh_core::port::RegistryError;
 use mesh_core::route::{RouteId, RoutesFull, Selector};
@@ -33,7 +33,7 @@ pub(crate) struct ServiceState {
     /// Where the list came from that is served until the registry answers.
     pub(crate) recalled: Option<Source>,
     /// Endpoints that left the view with requests still in flight.
-    pub(crate) leaving: Vec<Arc<Endpoint>>,
+    pub(crate) leaving: Vec<EndpointRef>,
 }
 
 /// What the owner tells a driver.

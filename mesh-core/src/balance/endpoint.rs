@@ -3,7 +3,6 @@
 //! An endpoint is shared by every view that names it and by every lease on it. It decides nothing; pickers
 //! read it and leases write it.
 
-use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::OnceLock;
@@ -11,6 +10,7 @@ use std::sync::OnceLock;
 use super::hold::HoldRing;
 use super::outcome::Outcome;
 use super::policy::UNMEASURED;
+use super::slab::filled;
 use super::tried::EndpointId;
 use crate::service::InstanceKey;
 use crate::time::Instant;
@@ -19,9 +19,8 @@ use crate::time::Instant;
 ///
 /// They survive every change of weight, metadata and membership, and are never handed on to another instance.
 ///
-/// One cache line holds all that picks read and leases write. Behind an `Arc` the line before it holds the
-/// reference counts, which nobody writes while requests flow: it keeps two endpoints apart where the processor
-/// fetches lines in pairs, and a large fleet in half the cache that pairs of lines for each would take.
+/// One cache line holds all that picks read and leases write, and nothing of another endpoint: a large fleet takes
+/// half the cache that a pair of lines for each would.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Endpoint {
@@ -31,7 +30,8 @@ pub struct Endpoint {
     ended: AtomicU64,
     latency: AtomicU64,
     failures_in_row: AtomicU32,
-    rest: Box<Rest>,
+    /// Filled when it is given to an instance.
+    rest: OnceLock<Box<Rest>>,
 }
 
 const _: () = assert!(size_of::<Endpoint>() == 64, "one cache line");
@@ -44,16 +44,22 @@ struct Rest {
 }
 
 impl Endpoint {
-    pub(crate) fn new(id: EndpointId, key: InstanceKey) -> Arc<Self> {
-        Arc::new(Self {
+    /// One that no instance has yet, and that no view names.
+    pub(super) const fn vacant(id: EndpointId) -> Self {
+        Self {
             id,
             held_until: AtomicU64::new(0),
             picked: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             latency: AtomicU64::new(UNMEASURED),
             failures_in_row: AtomicU32::new(0),
-            rest: Box::new(Rest { key, hold: OnceLock::new() }),
-        })
+            rest: OnceLock::new(),
+        }
+    }
+
+    /// Gives it to the instance `key`, for good.
+    pub(super) fn occupy(&self, key: InstanceKey) {
+        let _ = self.rest.set(Box::new(Rest { key, hold: OnceLock::new() }));
     }
 
     /// Its number, never given twice by one builder of views.
@@ -66,7 +72,7 @@ impl Endpoint {
     /// The identity of its instance in the registry.
     #[must_use]
     pub fn key(&self) -> &InstanceKey {
-        &self.rest.key
+        &filled(&self.rest).key
     }
 
     /// Requests picked for it and not yet finished, exact over all threads.
@@ -117,7 +123,7 @@ impl Endpoint {
         if hold.is_zero() {
             return;
         }
-        let until = self.rest.hold.get_or_init(|| Box::new(HoldRing::new(hold))).add(now, hold);
+        let until = filled(&self.rest).hold.get_or_init(|| Box::new(HoldRing::new(hold))).add(now, hold);
         self.held_until.fetch_max(until.as_nanos(), Ordering::Relaxed);
     }
 
@@ -135,7 +141,7 @@ impl Endpoint {
 
     #[cold]
     fn count_held(&self, now: Instant) -> u32 {
-        self.rest.hold.get().map_or(0, |ring| ring.count(now))
+        filled(&self.rest).hold.get().map_or(0, |ring| ring.count(now))
     }
 
     /// Forgets the failures that are held, the run they are part of, and the latency with the penalties in it: checks
@@ -144,7 +150,7 @@ impl Endpoint {
         self.failures_in_row.store(0, Ordering::Relaxed);
         self.held_until.store(0, Ordering::Relaxed);
         self.latency.store(UNMEASURED, Ordering::Relaxed);
-        if let Some(ring) = self.rest.hold.get() {
+        if let Some(ring) = filled(&self.rest).hold.get() {
             ring.clear();
         }
     }

@@ -103,7 +103,7 @@ impl Lease {
     #[must_use]
     #[inline]
     pub fn endpoint(&self) -> &Endpoint {
-        self.pin.view.endpoint(self.part, self.position)
+        self.pin.view.placed_on(self.part, self.position)
     }
 
     /// When it was picked.

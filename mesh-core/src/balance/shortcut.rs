@@ -10,6 +10,7 @@ use super::context::PickContext;
 use super::endpoint::Endpoint;
 use super::error::PickError;
 use super::policy::{Cursor, distinct};
+use super::slab::Blocks;
 use super::view::{Placed, View};
 use crate::rng::{Draws, scale};
 use crate::time::Instant;
@@ -17,7 +18,8 @@ use crate::time::Instant;
 /// The usable endpoints of a view, and how one of them is chosen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shortcut {
-    pub(super) endpoints: Arc<[Arc<Endpoint>]>,
+    pub(super) slots: Arc<[u32]>,
+    pub(super) blocks: Blocks,
     pub(super) way: Way,
 }
 
@@ -57,15 +59,20 @@ impl Shortcut {
         if self.way == Way::None || !context.is_plain() {
             return None;
         }
-        let (endpoints, bits) = (&*self.endpoints, Draws::new(entropy).next_u64());
+        let (len, bits) = (self.slots.len(), Draws::new(entropy).next_u64());
         if self.way == Way::Any {
-            let position = scale(bits, endpoints.len() as u64) as usize;
-            return Some((position, endpoints.get(position)?, true));
+            let position = scale(bits, len as u64) as usize;
+            return Some((position, self.endpoint(position)?, true));
         }
-        let (first, second) = distinct(bits, endpoints.len());
-        let (one, other) = (&**endpoints.get(first)?, &**endpoints.get(second)?);
+        let (first, second) = distinct(bits, len);
+        let (one, other) = (self.endpoint(first)?, self.endpoint(second)?);
         let loads = (one.load(now), other.load(now));
         let (position, endpoint) = if loads.1 < loads.0 { (second, other) } else { (first, one) };
         Some((position, endpoint, loads != (0, 0)))
+    }
+
+    #[inline]
+    fn endpoint(&self, position: usize) -> Option<&Endpoint> {
+        self.slots.get(position).map(|slot| self.blocks.get(*slot))
     }
 }

@@ -8,15 +8,20 @@ use super::context::{PickContext, Route};
 use super::endpoint::Endpoint;
 use super::error::PickError;
 use super::explain::{Considered, Explanation, Notes};
+use super::facts::Fact;
+use super::lineup::{Candidates, Table};
 use super::outcome::{Outcome, Wake};
 use super::policy::{BuiltPicker, Completion, Cursor, Draw, LoadReport};
 use super::shortcut::Shortcut;
+use super::slab::EndpointRef;
 use super::stats::{BalancerStats, EndpointStats};
 use super::strategy::Strategy;
 use crate::rng::Draws;
 use crate::route::RouteId;
-use crate::service::{Instance, InstanceKey, Weight};
+use crate::service::{Instance, InstanceKey};
 use crate::time::Instant;
+
+pub use super::lineup::Lineup;
 
 /// A picture of a service at one moment: its usable instances, ready to be picked from.
 ///
@@ -28,15 +33,15 @@ pub struct View {
     pub(super) knowledge: Knowledge,
     pub(super) census: Census,
     pub(super) table: Table,
+    /// The rows of every registered instance, in the order of their keys.
+    pub(super) registered: Arc<[u32]>,
     pub(super) all: Part,
-    pub(super) routes: Box<[Part]>,
+    pub(super) routes: Arc<[Arc<Part>]>,
     pub(super) shortcut: Shortcut,
     pub(super) wake_after: NonZeroU32,
     /// Whether the policy learns from attempts that succeeded.
     pub(super) hears_of_success: bool,
     pub(super) strategy: Strategy,
-    /// Whether the instance of each row may be picked.
-    pub(super) eligibility: Box<[Eligibility]>,
     /// Picks of instances that have left.
     pub(super) picks_departed: u64,
     pub(super) seed: u64,
@@ -68,15 +73,6 @@ pub struct Census {
     pub drained: u32,
 }
 
-/// Every registered instance in the order of its key, one row in each column. The columns are shared by views as
-/// long as the membership stays.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Table {
-    pub(super) endpoints: Arc<[Arc<Endpoint>]>,
-    pub(super) instances: Arc<[Arc<Instance>]>,
-    pub(super) weights: Arc<[Weight]>,
-}
-
 /// Where a request goes: the part of the view that placed it, the position in its lineup, and who is there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placed<'a> {
@@ -90,90 +86,8 @@ pub(super) struct Placed<'a> {
 /// The instances of one route and the picker built for them.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub(super) rows: Rows,
+    pub(super) candidates: Candidates,
     pub(super) picker: BuiltPicker,
-}
-
-/// Which rows of the table a part is made of.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Rows {
-    All(u32),
-    Some(Box<[u32]>),
-}
-
-impl Rows {
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::All(len) => *len as usize,
-            Self::Some(rows) => rows.len(),
-        }
-    }
-
-    fn contains(&self, row: u32) -> bool {
-        match self {
-            Self::All(len) => row < *len,
-            Self::Some(rows) => rows.binary_search(&row).is_ok(),
-        }
-    }
-
-    #[inline]
-    pub(super) fn row(&self, position: usize) -> usize {
-        match self {
-            Self::All(_) => position,
-            Self::Some(rows) => rows[position] as usize,
-        }
-    }
-}
-
-/// The candidates of a pick, in the order of their keys: what a policy is built on and chooses from.
-#[derive(Clone, Copy, Debug)]
-pub struct Lineup<'a> {
-    pub(super) table: &'a Table,
-    pub(super) rows: &'a Rows,
-    pub(super) seed: u64,
-}
-
-impl<'a> Lineup<'a> {
-    /// How many candidates there are.
-    #[must_use]
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there is no candidate.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The counters of the candidate at `position`, which must be below [`Lineup::len`].
-    #[must_use]
-    #[inline]
-    pub fn endpoint(&self, position: usize) -> &'a Endpoint {
-        &self.table.endpoints[self.rows.row(position)]
-    }
-
-    /// The instance at `position`, which must be below [`Lineup::len`].
-    #[must_use]
-    pub fn instance(&self, position: usize) -> &'a Arc<Instance> {
-        &self.table.instances[self.rows.row(position)]
-    }
-
-    /// A random number that is the same for every lineup of a balancer and differs between balancers, so that
-    /// processes of one fleet need not all begin with the same instance.
-    #[must_use]
-    pub const fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// The weight in force of the candidate at `position`, never 0.
-    #[must_use]
-    #[inline]
-    pub fn weight(&self, position: usize) -> u32 {
-        u32::from(self.table.weights[self.rows.row(position)].get())
-    }
 }
 
 impl View {
@@ -185,13 +99,13 @@ impl View {
             knowledge: Knowledge::Pending,
             census: Census::default(),
             table: Table::default(),
-            all: Part { rows: Rows::All(0), picker: BuiltPicker::none() },
-            routes: Box::default(),
+            registered: Arc::default(),
+            all: Part { candidates: Candidates::default(), picker: BuiltPicker::none() },
+            routes: Arc::default(),
             shortcut: Shortcut::default(),
             wake_after: NonZeroU32::MAX,
             hears_of_success: false,
             strategy: Strategy::default(),
-            eligibility: Box::default(),
             picks_departed: 0,
             seed: 0,
         })
@@ -225,36 +139,51 @@ impl View {
 
     /// Every registered instance, usable or not, in the order of their keys.
     pub fn registered(&self) -> impl Iterator<Item = (&Endpoint, &Arc<Instance>)> {
-        self.table.endpoints.iter().map(Arc::as_ref).zip(self.table.instances.iter())
+        self.facts().map(|fact| (self.endpoint(fact.slot), &fact.instance))
     }
 
     /// The counters of every registered instance, in the order of their keys.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.table.endpoints.iter()
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.facts().map(|fact| self.endpoint(fact.slot))
+    }
+
+    /// The counters of those instances that `later`, a view of the same builder, does not name any more. O(n).
+    pub fn left_by(&self, later: &Self) -> impl Iterator<Item = EndpointRef> {
+        let mut stay: Vec<_> = later.endpoints().map(Endpoint::id).collect();
+        stay.sort_unstable();
+        let left = self.facts().filter(move |fact| stay.binary_search(&self.endpoint(fact.slot).id()).is_err());
+        left.map(|fact| self.table.blocks.keep(fact.slot))
     }
 
     /// Whether the instance `key` is registered and may not be picked.
     #[must_use]
     pub fn is_out(&self, key: &InstanceKey) -> bool {
-        let Ok(row) = self.table.endpoints.binary_search_by(|endpoint| endpoint.key().cmp(key)) else { return false };
-        !self.all.rows.contains(row as u32)
+        self.fact(key).is_some_and(|fact| fact.eligibility() != Eligibility::Usable)
+    }
+
+    fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.registered.iter().map(|row| self.table.facts.get(*row))
+    }
+
+    fn fact(&self, key: &InstanceKey) -> Option<&Fact> {
+        let position = self.table.facts.find(&self.registered, key).ok()?;
+        Some(self.table.facts.get(self.registered[position]))
     }
 
     /// What is counted, but for what only a balancer knows.
     pub(super) fn stats(&self, now: Instant) -> BalancerStats {
-        let rows = self.table.endpoints.iter().zip(self.table.instances.iter());
-        let rows = rows.zip(self.table.weights.iter()).zip(self.eligibility.iter());
-        let endpoints = rows.map(|(((endpoint, instance), weight), eligibility)| EndpointStats {
-            instance: Arc::clone(instance),
-            endpoint: endpoint.id(),
-            picks: endpoint.picks(),
-            in_flight: endpoint.in_flight(),
-            held: endpoint.held(now),
-            failures_in_row: endpoint.failures_in_row(),
-            latency: self.all.picker.picker().latency(endpoint, now),
-            weight: *weight,
-            eligibility: *eligibility,
-        });
+        let endpoints =
+            self.facts().map(|fact| (fact, self.endpoint(fact.slot))).map(|(fact, endpoint)| EndpointStats {
+                instance: Arc::clone(&fact.instance),
+                endpoint: endpoint.id(),
+                picks: endpoint.picks(),
+                in_flight: endpoint.in_flight(),
+                held: endpoint.held(now),
+                failures_in_row: endpoint.failures_in_row(),
+                latency: self.all.picker.picker().latency(endpoint, now),
+                weight: fact.weight,
+                eligibility: fact.eligibility(),
+            });
         let endpoints: Vec<EndpointStats> = endpoints.collect();
         BalancerStats {
             version: self.version,
@@ -269,9 +198,9 @@ impl View {
 
     /// Hands the policy what the instance `key` said of its own load; unknown instances are ignored.
     pub fn report(&self, now: Instant, key: &InstanceKey, report: &LoadReport) {
-        let Ok(row) = self.table.endpoints.binary_search_by(|endpoint| endpoint.key().cmp(key)) else { return };
-        for part in core::iter::once(&self.all).chain(&self.routes) {
-            part.picker.picker().report(&self.table.endpoints[row], now, report);
+        let Some(fact) = self.fact(key) else { return };
+        for part in core::iter::once(&self.all).chain(self.routes.iter().map(Arc::as_ref)) {
+            part.picker.picker().report(self.endpoint(fact.slot), now, report);
         }
     }
 
@@ -345,18 +274,25 @@ impl View {
 
     /// Who is at `position` of the lineup of `part`, both of which this view must have.
     #[inline]
-    pub(super) fn endpoint(&self, part: u32, position: u32) -> &Endpoint {
-        match part {
-            0 => &self.shortcut.endpoints[position as usize],
-            part => &self.table.endpoints[self.routes[part as usize - 1].rows.row(position as usize)],
-        }
+    pub(super) fn placed_on(&self, part: u32, position: u32) -> &Endpoint {
+        self.endpoint(self.candidates(part).slots[position as usize])
     }
 
     /// The instance at `position` of the lineup of `part`, both of which this view must have.
     #[inline]
     pub(super) fn instance(&self, part: u32, position: u32) -> &Arc<Instance> {
-        let part = if part == 0 { &self.all } else { &self.routes[part as usize - 1] };
-        &self.table.instances[part.rows.row(position as usize)]
+        &self.table.facts.get(self.candidates(part).rows[position as usize]).instance
+    }
+
+    #[inline]
+    fn candidates(&self, part: u32) -> &Candidates {
+        if part == 0 { &self.all.candidates } else { &self.routes[part as usize - 1].candidates }
+    }
+
+    /// The endpoint in `slot`, which this view must name.
+    #[inline]
+    fn endpoint(&self, slot: u32) -> &Endpoint {
+        self.table.blocks.get(slot)
     }
 
     #[cold]
@@ -365,7 +301,7 @@ impl View {
         if usable == 0 {
             return self.why_empty(registered, unhealthy, drained);
         }
-        let matching = (0..part.rows.len()).filter(|&at| draw.matches(at)).count();
+        let matching = (0..part.candidates.slots.len()).filter(|&at| draw.matches(at)).count();
         if matching == 0 {
             PickError::NoneMatching { usable }
         } else {
@@ -387,7 +323,7 @@ impl View {
     pub(super) fn part(&self, index: u32) -> Option<&Part> {
         match index {
             0 => Some(&self.all),
-            index => self.routes.get(index as usize - 1),
+            index => self.routes.get(index as usize - 1).map(Arc::as_ref),
         }
     }
 
@@ -399,7 +335,7 @@ impl View {
 
     #[inline]
     pub(super) fn lineup<'a>(&'a self, part: &'a Part) -> Lineup<'a> {
-        Lineup { table: &self.table, rows: &part.rows, seed: self.seed }
+        Lineup::new(&self.table, &part.candidates, self.seed)
     }
 
     /// Writes the end of an attempt into its counters and tells the policy.

@@ -253,11 +253,6 @@ impl Checker {
         self.targets.get(key).map_or(Health::Unknown, |target| target.health)
     }
 
-    /// The instances that are checked.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &InstanceKey> {
-        self.targets.keys()
-    }
-
     fn ask(&mut self, now: Instant, key: InstanceKey) {
         let Some(target) = self.targets.get_mut(&key) else { return };
         if self.in_flight.len() >= self.config.in_flight_max.get() as usize {

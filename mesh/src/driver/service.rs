@@ -289,10 +289,7 @@ impl ServiceDriver {
             registered: census.registered,
         });
         let before = self.followed.balancer.view();
-        let mut stay: Vec<_> = view.endpoints().map(|endpoint| endpoint.id()).collect();
-        stay.sort_unstable();
-        let left = before.endpoints().filter(|endpoint| stay.binary_search(&endpoint.id()).is_err());
-        let left: Vec<_> = left.cloned().collect();
+        let left: Vec<_> = before.left_by(&view).collect();
         // First, so that no request in flight is in neither place at any moment.
         self.followed.state.send_modify(|state: &mut ServiceState| {
             state.leaving.retain(|endpoint| endpoint.in_flight() > 0);

@@ -124,8 +124,8 @@ impl Score {
 }
 
 /// Whether the candidates' weights are not all the same.
-pub(super) fn weights_differ(lineup: &Lineup<'_>) -> bool {
-    (1..lineup.len()).any(|position| lineup.weight(position) != lineup.weight(0))
+pub(super) const fn weights_differ(lineup: &Lineup<'_>) -> bool {
+    lineup.weights_differ()
 }
 
 /// Keeps a failure counted as load, so that failing fast attracts nothing.

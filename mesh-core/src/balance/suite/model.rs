@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::script::{Asked, Kind, SLOTS, Slot, key};
 use crate::balance::{
-    Census, Eligibility, Endpoint, EndpointId, Knowledge, Member, Outcome, PickError, Tried, View, ViewBuilder, Wake,
+    Census, Eligibility, EndpointId, EndpointRef, Knowledge, Member, Outcome, PickError, Tried, View, ViewBuilder, Wake,
 };
 use crate::time::Instant;
 
@@ -30,7 +30,7 @@ pub(super) struct Model {
 /// An instance from the day it joined to the day it left.
 #[derive(Debug)]
 struct Incarnation {
-    endpoint: Arc<Endpoint>,
+    endpoint: EndpointRef,
     in_flight: u32,
     failures: u32,
     /// When the failures ended that may still count as load.
@@ -264,7 +264,7 @@ impl Model {
             assert_eq!(position, kept, "whether slot {slot} keeps the endpoint that it had");
             let incarnation = position.unwrap_or(self.incarnations.len());
             if position.is_none() {
-                let endpoint = Arc::clone(endpoint);
+                let endpoint = endpoint.clone();
                 self.incarnations.push(Incarnation { endpoint, in_flight: 0, failures: 0, held: Vec::new() });
             }
             self.enrolled.insert(slot, (incarnation, state.moved));

@@ -19,8 +19,8 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::balance::{Eligibility, Knowledge, Member, View, ViewBuilder};
-use crate::discovery::{Change, Discovery, Freshness};
+use crate::balance::{Change, Eligibility, Knowledge, Member, View, ViewBuilder};
+use crate::discovery::{self, Discovery, Freshness};
 use crate::health::{Checker, Health, Transition};
 use crate::machine::Machine;
 use crate::port::Resolution;
@@ -47,10 +47,12 @@ pub struct ServiceMachine {
     views: ViewBuilder,
     drained: BTreeSet<InstanceKey>,
     view: Arc<View>,
-    members: Vec<Member>,
+    /// The list that was looked through last.
+    shown: Arc<Snapshot>,
+    /// What happened to instances since the view was published, in the order in which it did.
+    changes: Vec<Change>,
     newest_route: RouteId,
     freshness: Freshness,
-    changed: bool,
     rerouted: bool,
     effects: VecDeque<ServiceEffect>,
     events: VecDeque<ServiceEvent>,
@@ -74,11 +76,11 @@ impl ServiceMachine {
             views,
             drained: BTreeSet::new(),
             view: View::pending(),
-            members: Vec::new(),
+            shown: Arc::default(),
+            changes: Vec::new(),
             newest_route: RouteId::ALL,
             freshness: Freshness::Pending,
             check: config.check.clone().map(Arc::new),
-            changed: false,
             rerouted: false,
             effects: VecDeque::new(),
             events: VecDeque::new(),
@@ -94,7 +96,7 @@ impl ServiceMachine {
         let id = self.views.route(selector)?;
         if id > self.newest_route {
             self.newest_route = id;
-            (self.changed, self.rerouted) = (true, true);
+            self.rerouted = true;
             self.settle();
         }
         Ok(id)
@@ -103,13 +105,17 @@ impl ServiceMachine {
     /// Gives the instance `key` no new requests until [`ServiceMachine::undrain`], or until it has left the
     /// registry. It need not be known yet.
     pub fn drain(&mut self, key: InstanceKey) {
-        self.changed |= self.drained.insert(key);
+        if self.drained.insert(key.clone()) {
+            self.look_at(&key);
+        }
         self.settle();
     }
 
     /// Gives the instance `key` requests again.
     pub fn undrain(&mut self, key: &InstanceKey) {
-        self.changed |= self.drained.remove(key);
+        if self.drained.remove(key) {
+            self.look_at(key);
+        }
         self.settle();
     }
 
@@ -144,39 +150,62 @@ impl ServiceMachine {
     }
 
     fn observe(&mut self, now: Instant, resolution: Resolution) {
-        if self.discovery.observe(now, resolution) == Change::Served {
+        if self.discovery.observe(now, resolution) == discovery::Change::Served {
             self.take_over(now);
         }
     }
 
     fn recall(&mut self, now: Instant, age: Duration, snapshot: Arc<Snapshot>) {
-        if self.discovery.recall(now - age, snapshot) == Change::Served {
+        if self.discovery.recall(now - age, snapshot) == discovery::Change::Served {
             self.take_over(now);
         }
     }
 
-    /// Points the checker at the instances that are served now.
+    /// Follows the list that is served now where it differs from the one before: points the checker at its instances
+    /// and takes note of what happened to them.
     fn take_over(&mut self, now: Instant) {
         let served = Arc::clone(self.discovery.served());
-        let unchecked = |key: &&InstanceKey| served.get(key).is_none_or(|entry| self.check(entry).is_none());
-        let gone: Vec<_> = self.checker.keys().filter(unchecked).cloned().collect();
-        for key in &gone {
-            self.checker.forget(now, key);
-            self.reaper.spare(key);
-        }
-        for entry in served.entries() {
-            if let Some(check) = self.check(entry)
-                && self.checker.watch(now, entry.instance(), &check)
-            {
+        let before = core::mem::replace(&mut self.shown, Arc::clone(&served));
+        let mut differ = Vec::new();
+        before.for_each_difference(&served, |was, is| differ.push((was, is)));
+        // First those that need no check any more, so that others may be checked in their stead.
+        for (was, is) in &differ {
+            if let Some(entry) = is.or(*was).filter(|entry| is.is_none() || self.check(entry).is_none()) {
+                self.checker.forget(now, entry.key());
                 self.reaper.spare(entry.key());
             }
         }
+        for (was, is) in differ {
+            match (was, is) {
+                (_, Some(entry)) => self.follow(now, entry),
+                (Some(entry), None) => self.part_from(entry.key()),
+                (None, None) => {}
+            }
+        }
         self.reaper.retain(&served);
-        // A drain ends with its instance, or those of every deploy would pile up.
-        let left =
-            |key: &InstanceKey| self.members.iter().any(|m| m.instance.key() == key) && served.get(key).is_none();
-        self.drained.retain(|key| !left(key));
-        self.changed = true;
+    }
+
+    /// An instance is new, or no longer what it was.
+    fn follow(&mut self, now: Instant, entry: &Entry) {
+        if let Some(check) = self.check(entry)
+            && self.checker.watch(now, entry.instance(), &check)
+        {
+            self.reaper.spare(entry.key());
+        }
+        self.changes.push(Change::Set(self.member(entry)));
+    }
+
+    /// An instance has left. A drain ends with it, or those of every deploy would pile up.
+    fn part_from(&mut self, key: &InstanceKey) {
+        self.drained.remove(key);
+        self.changes.push(Change::Remove(key.clone()));
+    }
+
+    /// Something else than the list may have changed what is to be shown of the instance `key`.
+    fn look_at(&mut self, key: &InstanceKey) {
+        if let Some(entry) = self.shown.get(key) {
+            self.changes.push(Change::Set(self.member(entry)));
+        }
     }
 
     /// The check that the mesh runs on an instance: its configured one, or the one that the registry leaves to it.
@@ -201,7 +230,9 @@ impl ServiceMachine {
         while let Some(transition) = self.checker.poll_transition() {
             let Transition { key, from, to, verdict } = transition;
             // Whether it is unknown, healthy or degraded makes no difference to a pick.
-            self.changed |= (from == Health::Unhealthy) != (to == Health::Unhealthy);
+            if (from == Health::Unhealthy) != (to == Health::Unhealthy) {
+                self.look_at(&key);
+            }
             self.follow_health(&key, from, to);
             self.tell(ServiceEvent::Health { key, from, to, verdict });
         }
@@ -210,21 +241,22 @@ impl ServiceMachine {
             let from = core::mem::replace(&mut self.freshness, freshness);
             self.tell(ServiceEvent::Freshness { from, to: freshness });
         }
-        if core::mem::take(&mut self.changed) && self.discovery.has_list() {
-            self.publish();
-        }
+        self.publish();
     }
 
+    /// Publishes a view of what changed, if a pick could tell the difference.
     fn publish(&mut self) {
+        if !self.discovery.has_list() {
+            return;
+        }
         let knowledge = if self.discovery.is_known() { Knowledge::Known } else { Knowledge::Unknown };
-        let members: Vec<_> = self.discovery.served().iter().map(|entry| self.member(entry)).collect();
-        let rerouted = core::mem::take(&mut self.rerouted);
-        if !rerouted && knowledge == self.view.knowledge() && are_same(&members, &self.members) {
+        let forced = core::mem::take(&mut self.rerouted) || knowledge != self.view.knowledge();
+        if !forced && self.changes.is_empty() {
             return;
         }
         self.views.set_knowledge(knowledge);
-        self.view = self.views.build(members.iter().cloned());
-        self.members = members;
+        let Some(view) = self.views.update_if(core::mem::take(&mut self.changes), forced) else { return };
+        self.view = view;
         self.effects.retain(|effect| !matches!(effect, ServiceEffect::Publish(_)));
         self.effects.push_back(ServiceEffect::Publish(Arc::clone(&self.view)));
     }
@@ -317,7 +349,7 @@ impl Machine for ServiceMachine {
             return;
         }
         let now = self.clock.observe(now);
-        if self.discovery.believe(now) == Change::Served {
+        if self.discovery.believe(now) == discovery::Change::Served {
             self.take_over(now);
         }
         self.checker.tick(now);
@@ -336,11 +368,4 @@ impl Machine for ServiceMachine {
     fn poll_timeout(&self) -> Option<Instant> {
         [self.discovery.due(), self.checker.next(), self.reaper.next()].into_iter().flatten().min()
     }
-}
-
-/// Whether a pick could not tell the one from the other.
-fn are_same(one: &[Member], other: &[Member]) -> bool {
-    let same =
-        |(a, b): (&Member, &Member)| (a.weight, a.eligibility) == (b.weight, b.eligibility) && a.instance == b.instance;
-    one.len() == other.len() && one.iter().zip(other).all(same)
 }

@@ -173,12 +173,12 @@ impl Cost for LatencyCost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::view::{Rows, Table};
+    use crate::balance::lineup::{Candidates, Table};
 
     #[test]
     fn what_was_cancelled_is_no_sample_even_if_somebody_hands_it_in() {
-        let (table, rows) = (Table::default(), Rows::All(0));
-        let nobody = Lineup { table: &table, rows: &rows, seed: 0 };
+        let (table, candidates) = (Table::default(), Candidates::default());
+        let nobody = Lineup::new(&table, &candidates, 0);
         let picker = PeakEwma::build(&PeakEwmaConfig::default(), &nobody);
         let ended = |outcome| Completion { started: Instant::ZERO, now: Instant::from_millis(7), outcome };
         assert_eq!(picker.sample(&ended(Outcome::Cancelled)), None);

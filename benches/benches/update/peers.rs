@@ -1,7 +1,4 @@
-//! Publishing: what a change of one instance costs before the next pick can see it.
-//!
-//! Not on any request's path, but a fleet of 10,000 that rolls changes all the time.
-#![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
+//! The same change with pingora and tower.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -11,14 +8,10 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use criterion::measurement::WallTime;
-use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion};
 use futures_core::Stream;
 use mesh_benches::fleet;
-use mesh_core::balance::{Balancer, Eligibility, Member, Strategy, ViewBuilder};
 use pingora_load_balancing::discovery::ServiceDiscovery;
 use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backend, Backends, LoadBalancer};
@@ -27,62 +20,10 @@ use tower::discover::Change;
 use tower::load::{CompleteOnResponse, PendingRequests};
 use tower::{Service, service_fn};
 
-const SIZES: [usize; 3] = [100, 1_000, 10_000];
-
-fn main() {
-    let criterion = Criterion::default().sample_size(20).nresamples(10_000);
-    let criterion = criterion.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    let mut criterion = criterion.configure_from_args();
-    let mut group = criterion.benchmark_group("view");
-    for size in SIZES {
-        mesh_health_flip(&mut group, size);
-        mesh_one_changed(&mut group, size);
-        pingora_one_changed(&mut group, size);
-        tower_one_changed(&mut group, size);
-    }
-    group.finish();
-    criterion.final_summary();
-}
-
-type Group<'c> = BenchmarkGroup<'c, WallTime>;
-
-fn id(subject: &str, size: usize) -> BenchmarkId {
-    BenchmarkId::new(subject, format!("{size}/1"))
-}
-
-/// One instance turns unhealthy and well again: the table of instances is shared, the candidates are built anew.
-fn mesh_health_flip(group: &mut Group<'_>, size: usize) {
-    let all = fleet::members(size).expect("the fleet is valid");
-    let mut one_less = all.clone();
-    one_less[size / 2].eligibility = Eligibility::Unhealthy;
-    mesh(group, &id("mesh/health-flip", size), [all, one_less]);
-}
-
-/// One instance leaves and another joins.
-fn mesh_one_changed(group: &mut Group<'_>, size: usize) {
-    let all = fleet::members(size).expect("the fleet is valid");
-    let mut another = all.clone();
-    another[size / 2] = fleet::member(size).expect("the fleet is valid");
-    mesh(group, &id("mesh/one-changed", size), [all, another]);
-}
-
-/// Builds and publishes two memberships in turn.
-fn mesh(group: &mut Group<'_>, id: &BenchmarkId, memberships: [Vec<Member>; 2]) {
-    let mut views = ViewBuilder::new(Strategy::default());
-    let balancer = Balancer::new();
-    let mut turn = 0;
-    group.bench_with_input(id.clone(), &(), |bencher, ()| {
-        let next = || {
-            turn += 1;
-            memberships[turn % 2].clone()
-        };
-        let publish = |members| balancer.publish(views.build(members));
-        bencher.iter_batched(next, publish, BatchSize::PerIteration);
-    });
-}
+use crate::{Group, id};
 
 /// `LoadBalancer::update` with a discovery that copies its set, as pingora's own static one does.
-fn pingora_one_changed(group: &mut Group<'_>, size: usize) {
+pub(crate) fn pingora_one_changed(group: &mut Group<'_>, size: usize) {
     let backend = |number| Backend::new(&fleet::address(number)).expect("the address is valid");
     let all: BTreeSet<_> = (0..size).map(backend).collect();
     let mut another = all.clone();
@@ -113,7 +54,7 @@ impl ServiceDiscovery for Alternating {
 }
 
 /// tower takes changes one by one, at the next pick: here one instance leaves, another joins, and one is picked.
-fn tower_one_changed(group: &mut Group<'_>, size: usize) {
+pub(crate) fn tower_one_changed(group: &mut Group<'_>, size: usize) {
     let join =
         |number| Change::Insert(number, PendingRequests::new(service_fn(at_once), CompleteOnResponse::default()));
     let (changes, discovered) = mpsc::channel();
