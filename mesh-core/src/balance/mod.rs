@@ -33,6 +33,7 @@ pub use error::PickError;
 pub use explain::{Considered, Explanation, Reason};
 pub use lease::{Lease, LeaseRef};
 pub use outcome::{Outcome, Wake};
+pub use policy::{hash_key, ketama_key};
 pub use stats::{BalancerStats, EndpointStats};
 pub use strategy::Strategy;
 pub use tried::{EndpointId, Tried};
