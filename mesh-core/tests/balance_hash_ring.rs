@@ -90,7 +90,7 @@ proptest! {
 
 #[test]
 fn the_ring_of_envoy_moves_more_keys_than_it_must_and_ours_does_not() {
-    let mut moves = |kind: RingKind, points| {
+    let moves = |kind: RingKind, points| {
         let mut config = ring_config(kind);
         config.points = points;
         let (mut more, mut must) = (0.0, 0.0);

@@ -36,23 +36,28 @@ pub(crate) fn bounded(factor: f64, of: HashStrategy) -> Strategy {
     Strategy::BoundedLoad(config)
 }
 
-/// The ways of hashing that bounded load can go by, with small tables.
+/// The ways of hashing that bounded load can go by, with rings and tables that are small whatever the weights.
 pub(crate) fn hashings() -> Vec<HashStrategy> {
-    let ring = |kind| HashStrategy::RingHash(ring_config(kind));
-    vec![
-        ring(RingKind::Fixed),
-        ring(RingKind::Ketama),
-        ring(RingKind::Xds),
-        HashStrategy::Maglev(maglev_config(1_009)),
-        HashStrategy::Rendezvous,
-    ]
+    let rings = [RingKind::Fixed, RingKind::Ketama, RingKind::Xds].map(|kind| {
+        let mut config = ring_config(kind);
+        config.ring_max = 1 << 14;
+        HashStrategy::RingHash(config)
+    });
+    rings.into_iter().chain([HashStrategy::Maglev(maglev_config(1_009)), HashStrategy::Rendezvous]).collect()
+}
+
+/// What is bounded, without the bound.
+pub(crate) fn unbounded(of: HashStrategy) -> Strategy {
+    match of {
+        HashStrategy::RingHash(config) => Strategy::RingHash(config),
+        HashStrategy::Maglev(config) => Strategy::Maglev(config),
+        _ => Strategy::Rendezvous,
+    }
 }
 
 /// Every hash policy, bounded ones included; idle, these pick as what they are bounded of.
 pub(crate) fn hash_strategies() -> Vec<Strategy> {
-    let plain = [ring(RingKind::Fixed), ring(RingKind::Ketama), ring(RingKind::Xds), maglev(1_009)];
-    let bounded = hashings().into_iter().map(|of| bounded(1.25, of));
-    plain.into_iter().chain([Strategy::Rendezvous]).chain(bounded).collect()
+    hashings().into_iter().flat_map(|of| [unbounded(of.clone()), bounded(1.25, of)]).collect()
 }
 
 /// The hash of key `number`.
