@@ -37,6 +37,7 @@ pub use error::PickError;
 pub use explain::{Considered, Explanation, Reason};
 pub use lease::{Lease, LeaseRef};
 pub use outcome::{Outcome, Wake};
+pub use policy::{hash_key, ketama_key};
 pub use slab::EndpointRef;
 pub use stats::{BalancerStats, EndpointStats};
 pub use strategy::Strategy;

@@ -32,7 +32,7 @@ pub enum Strategy {
     P2cLeastLoaded(P2cConfig),
     /// The one of two with the lower latency × (load + 1) / weight; O(1). Where instances differ in speed, or fail fast.
     PeakEwma(PeakEwmaConfig),
-    /// The instance that owns the key on a ring of points; O(log points). For caches, and to agree with peers' rings.
+    /// The instance that owns the key on a ring of points; O(1). For caches, and to agree with peers' rings.
     RingHash(RingHashConfig),
     /// The instance that owns the key in Maglev's table; O(1). For caches whose instances seldom change.
     Maglev(MaglevConfig),

@@ -34,7 +34,7 @@ pub use adaptive::AdaptiveConfig;
 pub(super) use choices::distinct;
 pub(super) use draw::Cursor;
 pub use draw::Draw;
-pub use hash::{BoundedLoadConfig, HashStrategy, MaglevConfig, RingHashConfig, RingKind};
+pub use hash::{BoundedLoadConfig, HashStrategy, MaglevConfig, RingHashConfig, RingKind, hash_key, ketama_key};
 pub use least_loaded::LeastLoadedConfig;
 pub use load::{InvalidLoad, LoadReport};
 pub use p2c::P2cConfig;
@@ -180,7 +180,7 @@ fn built_in(strategy: &Strategy, lineup: &Lineup<'_>, previous: Option<&dyn Pick
         Strategy::P2cLeastLoaded(config) => Arc::new(P2c::build(config, lineup)),
         Strategy::PeakEwma(config) => Arc::new(PeakEwma::build(config, lineup)),
         Strategy::RingHash(config) => Arc::new(RingHash::build(config, lineup, previous)),
-        Strategy::Maglev(config) => Arc::new(Maglev::build(config, lineup)),
+        Strategy::Maglev(config) => Arc::new(Maglev::build(config, lineup, previous)),
         Strategy::Rendezvous => Arc::new(Rendezvous::build(lineup)),
         Strategy::BoundedLoad(config) => Arc::new(BoundedLoad::build(config, lineup, previous)),
         Strategy::Adaptive(config) => Arc::new(Adaptive::build(config, lineup, previous)),

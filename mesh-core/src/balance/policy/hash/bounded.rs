@@ -1,18 +1,34 @@
 //! Bounded load: an instance above its share of the load passes keys on.
+//!
+//! Mirrokni, Thorup and Zadimoghaddam, "Consistent hashing with bounded loads", 2016; the keys of a full instance go on
+//! in the order of each key, not all to one neighbour (Chen, Coleman and Shrivastava, "Revisiting consistent hashing
+//! with bounded loads", arXiv 1908.08762).
 
-use super::{MaglevConfig, RingHashConfig};
+use core::any::Any;
+
+use super::order::{self, Found, Order};
+use super::{Maglev, MaglevConfig, Rendezvous, RingHash, RingHashConfig};
 use crate::balance::policy::{Draw, Picker};
 use crate::balance::view::Lineup;
+use crate::rng::{mix, scale};
 use crate::service::Problems;
 
 /// The parameters of consistent hashing with bounded loads.
+///
+/// Of `total` requests in flight to the instances of a route, this one included, an instance of weight `w` among
+/// weights of `W` together takes ⌈factor × total × w / W⌉ at most: of requests placed by one thread never more, of those
+/// placed at the same instant by several one more for each. While others are excluded or do not match, those that may
+/// serve may all be full; the least loaded for its weight serves then.
+///
+/// A pick is O(1) while the owner is idle, and otherwise adds up the requests in flight until their sum is enough: O(n)
+/// at worst.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct BoundedLoadConfig {
-    /// No instance has more requests in flight than this times its share of all, rounded up: a finite number from 1
-    /// to 100. Default 1.25, as HAProxy advises 1.25 to 2.
+    /// No instance has more requests in flight than this times its share of all, rounded up: a number from 1 to 100, of
+    /// which thousandths count. Default 1.25, as HAProxy advises 1.25 to 2.
     pub factor: f64,
     /// How keys find their owner. Default [`HashStrategy::RingHash`].
     pub of: HashStrategy,
@@ -51,20 +67,134 @@ impl Default for BoundedLoadConfig {
 }
 
 #[derive(Debug)]
-pub(in crate::balance) struct BoundedLoad;
+pub(in crate::balance) struct BoundedLoad {
+    of: Hashing,
+    factor_milli: u64,
+    /// The sum of all weights.
+    weight: u64,
+}
+
+/// How keys are ranked.
+#[derive(Debug)]
+enum Hashing {
+    RingHash(RingHash),
+    Maglev(Maglev),
+    Rendezvous(Rendezvous),
+}
 
 impl BoundedLoad {
     pub(in crate::balance) fn build(
-        _config: &BoundedLoadConfig,
-        _lineup: &Lineup<'_>,
-        _previous: Option<&dyn Picker>,
+        config: &BoundedLoadConfig,
+        lineup: &Lineup<'_>,
+        previous: Option<&dyn Picker>,
     ) -> Self {
-        Self
+        let previous = previous.and_then(|previous| (previous as &dyn Any).downcast_ref::<Self>());
+        Self {
+            of: Hashing::build(&config.of, lineup, previous.map(|previous| &previous.of)),
+            // A factor that is no number becomes 0, and then the least there is.
+            factor_milli: ((config.factor * 1_000.0).round() as u64).clamp(1_000, 100_000),
+            weight: (0..lineup.len()).map(|at| u64::from(lineup.weight(at))).sum(),
+        }
+    }
+}
+
+impl Hashing {
+    fn build(config: &HashStrategy, lineup: &Lineup<'_>, previous: Option<&Self>) -> Self {
+        match (config, previous) {
+            (HashStrategy::RingHash(config), Some(Self::RingHash(previous))) => {
+                Self::RingHash(RingHash::build_from(config, lineup, Some(previous)))
+            }
+            (HashStrategy::RingHash(config), _) => Self::RingHash(RingHash::build_from(config, lineup, None)),
+            (HashStrategy::Maglev(config), Some(Self::Maglev(previous))) => {
+                Self::Maglev(Maglev::build_from(config, lineup, Some(previous)))
+            }
+            (HashStrategy::Maglev(config), _) => Self::Maglev(Maglev::build_from(config, lineup, None)),
+            (HashStrategy::Rendezvous, _) => Self::Rendezvous(Rendezvous::build(lineup)),
+        }
+    }
+}
+
+impl Order for Hashing {
+    #[inline]
+    fn first(&self, hash: u64, lineup: &Lineup<'_>, accepts: impl FnMut(usize) -> bool) -> Option<Found> {
+        match self {
+            Self::RingHash(ring) => ring.first(hash, lineup, accepts),
+            Self::Maglev(maglev) => maglev.first(hash, lineup, accepts),
+            Self::Rendezvous(rendezvous) => rendezvous.first(hash, lineup, accepts),
+        }
     }
 }
 
 impl Picker for BoundedLoad {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
-        draw.scan()
+        let (hash, lineup) = (order::hash_of(draw), draw.lineup());
+        let mut room = Room { lineup: &lineup, factor_milli: self.factor_milli, weight: self.weight, total: None };
+        let found = self.of.first(hash, &lineup, |position| draw.admits(position) && room.is_at(position));
+        let found = found.or_else(|| least_loaded(hash, &lineup, |position| draw.admits(position)));
+        order::settle(draw, found)
     }
+
+    fn learns_from_success(&self) -> bool {
+        false
+    }
+}
+
+/// Who has room for one more request, during one pick.
+#[derive(Debug)]
+struct Room<'a> {
+    lineup: &'a Lineup<'a>,
+    factor_milli: u64,
+    weight: u64,
+    /// The requests in flight to all, once they had to be added up to the end.
+    total: Option<u64>,
+}
+
+impl Room<'_> {
+    /// Whether the load of the instance at `position`, one more included, is its capacity at most: load ≤ ⌈x⌉, which is
+    /// load - 1 < x.
+    fn is_at(&mut self, position: usize) -> bool {
+        let load = self.lineup.endpoint(position).in_flight();
+        let weight = self.lineup.weight(position);
+        load == 0 || self.reaches(self.least_total(load, weight))
+    }
+
+    /// The least sum of requests in flight with which an instance of `weight` has room beside `load`: the least `total`
+    /// with `load` < factor × (`total` + 1) × `weight` / all weights.
+    fn least_total(&self, load: u32, weight: u32) -> u64 {
+        let asked = u128::from(load) * 1_000 * u128::from(self.weight);
+        let granted = u128::from(self.factor_milli) * u128::from(weight);
+        u64::try_from(asked / granted).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the requests in flight to all are `enough`; adds up no more of them than it takes to say so.
+    fn reaches(&mut self, enough: u64) -> bool {
+        if let Some(total) = self.total {
+            return total >= enough;
+        }
+        let mut total = 0;
+        for position in 0..self.lineup.len() {
+            total += u64::from(self.lineup.endpoint(position).in_flight());
+            if total >= enough {
+                return true;
+            }
+        }
+        self.total = Some(total);
+        false
+    }
+}
+
+/// The one with the least (load + 1) / weight of those that the call admits, all of which are full; of several the first
+/// from a place on that the key chooses.
+#[cold]
+fn least_loaded(hash: u64, lineup: &Lineup<'_>, admits: impl Fn(usize) -> bool) -> Option<Found> {
+    let start = scale(mix(hash), lineup.len() as u64) as usize;
+    let mut least: Option<(u64, u64, usize)> = None;
+    for position in (start..lineup.len()).chain(0..start).filter(|&position| admits(position)) {
+        let load = u64::from(lineup.endpoint(position).in_flight()) + 1;
+        let weight = u64::from(lineup.weight(position));
+        if least.is_none_or(|(least, of, _)| load * of < least * weight) {
+            least = Some((load, weight, position));
+        }
+    }
+    least.map(|(_, _, position)| Found::successor(position))
 }
