@@ -160,3 +160,32 @@ impl Holds for Fleet {
         (0..count).map(|_| self.handle.pick_owned(at(0), &context, 1).unwrap()).collect()
     }
 }
+
+#[test]
+fn an_instance_that_fails_fast_is_not_sent_what_the_others_have_no_room_for() {
+    for of in [HashStrategy::Rendezvous, HashStrategy::Maglev(maglev_config(1_009))] {
+        let mut shares = Vec::new();
+        for hold in ["1s", "0s"] {
+            let of = serde_json::to_value(unbounded(of.clone())).unwrap();
+            let text = serde_json::json!({ "bounded-load": { "of": of, "failure_hold": hold } });
+            let mut fleet = fleet(serde_json::from_value(text).unwrap(), members(10));
+            let mut rng = Rng::from_seed(5);
+            let (mut held, mut failed) = (std::collections::VecDeque::new(), 0.0);
+            for now in 0..20_000_u64 {
+                let context = PickContext { hash_key: Some(rng.next_u64()), ..PickContext::default() };
+                let lease = fleet.handle.pick_owned(at(now), &context, rng.next_u64()).unwrap();
+                if number(lease.instance()) == 3 {
+                    failed += 1.0 / 20_000.0;
+                    lease.finish(at(now), Outcome::Failure);
+                } else {
+                    held.push_back(lease);
+                }
+                if held.len() > 40 {
+                    held.pop_front().unwrap().finish(at(now), Outcome::Success);
+                }
+            }
+            shares.push(failed);
+        }
+        assert!(shares[0] < 0.02 && shares[1] > 0.12, "with the hold, without: {shares:?}");
+    }
+}

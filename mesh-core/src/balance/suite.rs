@@ -305,9 +305,9 @@ fn strategy(choice: usize) -> (Strategy, Duration) {
         11 => (Strategy::RingHash(ring(RingKind::Xds)), Duration::ZERO),
         12 => (Strategy::Maglev(small), Duration::ZERO),
         13 => (Strategy::Rendezvous, Duration::ZERO),
-        14 => (bounded(HashStrategy::RingHash(ring(RingKind::Fixed))), Duration::ZERO),
-        15 => (bounded(HashStrategy::Maglev(small)), Duration::ZERO),
-        16 => (bounded(HashStrategy::Rendezvous), Duration::ZERO),
+        14 => (bounded(HashStrategy::RingHash(ring(RingKind::Fixed))), hold),
+        15 => (bounded(HashStrategy::Maglev(small)), hold),
+        16 => (bounded(HashStrategy::Rendezvous), hold),
         17 => (Strategy::Adaptive(AdaptiveConfig::default()), hold),
         _ => (Strategy::Custom(Arc::new(Careless)), Duration::ZERO),
     }

@@ -135,6 +135,7 @@ const SIZE: Param = param("size", "How many entries the table has: a prime.", Ki
 const BOUNDED: &[Param] = &[
     param("factor", "How many times its share of the load an instance takes at most.", Kind::Number(1.0, 100.0)),
     param("of", "How keys find their owner.", Kind::Strategy(&["ring-hash", "maglev", "rendezvous"])),
+    FAILURE_HOLD,
 ];
 const ADAPTIVE: &[Param] = &[
     param("variation_percent", "Above this variation of the load it turns to least loaded.", Kind::Whole(1, 1_000)),

@@ -5,10 +5,13 @@
 //! with bounded loads", arXiv 1908.08762).
 
 use core::any::Any;
+use core::time::Duration;
 
 use super::order::{self, Found, Order};
 use super::{Maglev, MaglevConfig, Rendezvous, RingHash, RingHashConfig};
-use crate::balance::policy::{Draw, Picker};
+use crate::balance::endpoint::Endpoint;
+use crate::balance::policy::least_loaded::hold_failure;
+use crate::balance::policy::{Completion, Draw, Picker};
 use crate::balance::view::Lineup;
 use crate::rng::{mix, scale};
 use crate::service::Problems;
@@ -32,6 +35,10 @@ pub struct BoundedLoadConfig {
     pub factor: f64,
     /// How keys find their owner. Default [`HashStrategy::RingHash`].
     pub of: HashStrategy,
+    /// For how long after its end a failed attempt still takes room, without counting as a request in flight. Default
+    /// 1 s; 0 holds nothing, and lets an instance that fails fast be sent what others have no room for.
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
+    pub failure_hold: Duration,
 }
 
 /// A way of consistent hashing. As text a name, or a table of one name and its parameters.
@@ -62,7 +69,8 @@ impl BoundedLoadConfig {
 
 impl Default for BoundedLoadConfig {
     fn default() -> Self {
-        Self { factor: 1.25, of: HashStrategy::RingHash(RingHashConfig::default()) }
+        let of = HashStrategy::RingHash(RingHashConfig::default());
+        Self { factor: 1.25, of, failure_hold: Duration::from_secs(1) }
     }
 }
 
@@ -72,6 +80,7 @@ pub(in crate::balance) struct BoundedLoad {
     factor_milli: u64,
     /// The sum of all weights.
     weight: u64,
+    failure_hold: Duration,
 }
 
 /// How keys are ranked.
@@ -94,6 +103,7 @@ impl BoundedLoad {
             // A factor that is no number becomes 0, and then the least there is.
             factor_milli: ((config.factor * 1_000.0).round() as u64).clamp(1_000, 100_000),
             weight: (0..lineup.len()).map(|at| u64::from(lineup.weight(at))).sum(),
+            failure_hold: config.failure_hold,
         }
     }
 }
@@ -127,11 +137,20 @@ impl Order for Hashing {
 
 impl Picker for BoundedLoad {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
-        let (hash, lineup) = (order::hash_of(draw), draw.lineup());
+        let (hash, lineup, now) = (order::hash_of(draw), draw.lineup(), draw.now());
         let mut room = Room { lineup: &lineup, factor_milli: self.factor_milli, weight: self.weight, total: None };
-        let found = self.of.first(hash, &lineup, |position| draw.admits(position) && room.is_at(position));
+        let load = |position| lineup.endpoint(position).load(now);
+        let found = self.of.first(hash, &lineup, |at| draw.admits(at) && room.is_at(at, load(at)));
+        // Where failures take all the room, they do not count.
+        let in_flight = |position| u64::from(lineup.endpoint(position).in_flight());
+        let found =
+            found.or_else(|| self.of.first(hash, &lineup, |at| draw.admits(at) && room.is_at(at, in_flight(at))));
         let found = found.or_else(|| least_loaded(hash, &lineup, |position| draw.admits(position)));
         order::settle(draw, found)
+    }
+
+    fn finish(&self, endpoint: &Endpoint, completion: &Completion) {
+        hold_failure(endpoint, completion, self.failure_hold);
     }
 
     fn learns_from_success(&self) -> bool {
@@ -150,17 +169,16 @@ struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// Whether the load of the instance at `position`, one more included, is its capacity at most: load ≤ ⌈x⌉, which is
-    /// load - 1 < x.
-    fn is_at(&mut self, position: usize) -> bool {
-        let load = self.lineup.endpoint(position).in_flight();
+    /// Whether the instance at `position`, which has `load`, has its capacity at most with one more: load + 1 ≤ ⌈x⌉,
+    /// which is load < x.
+    fn is_at(&mut self, position: usize, load: u64) -> bool {
         let weight = self.lineup.weight(position);
         load == 0 || self.reaches(self.least_total(load, weight))
     }
 
     /// The least sum of requests in flight with which an instance of `weight` has room beside `load`: the least `total`
     /// with `load` < factor × (`total` + 1) × `weight` / all weights.
-    fn least_total(&self, load: u32, weight: u32) -> u64 {
+    fn least_total(&self, load: u64, weight: u32) -> u64 {
         let asked = u128::from(load) * 1_000 * u128::from(self.weight);
         let granted = u128::from(self.factor_milli) * u128::from(weight);
         u64::try_from(asked / granted).unwrap_or(u64::MAX)
