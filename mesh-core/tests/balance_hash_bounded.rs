@@ -64,6 +64,18 @@ fn the_bound_is_reached_and_not_exceeded_by_one_as_envoy_does() {
 }
 
 #[test]
+fn a_heavier_owner_takes_its_larger_share_before_it_passes_keys_on() {
+    for of in hashings() {
+        // Three of six units of weight: ⌈T / 2⌉ of T requests.
+        let mut fleet = fleet(bounded(1.0, of.clone()), vec![weighted(0, 3), member(1), member(2), member(3)]);
+        let key = (0..).map(nth_key).find(|&key| fleet.owner(key) == 0).unwrap();
+        let held = fleet.hold(key, 6);
+        let at_owner: Vec<bool> = held.iter().map(|lease| number(lease.instance()) == 0).collect();
+        assert_eq!(at_owner, [true, false, true, false, true, false], "{of:?}");
+    }
+}
+
+#[test]
 fn with_factor_one_one_key_fills_every_instance_alike() {
     for of in hashings() {
         let mut fleet = fleet(bounded(1.0, of.clone()), members(5));

@@ -48,12 +48,10 @@ pub(crate) fn hashings() -> Vec<HashStrategy> {
 
 /// What is bounded, without the bound.
 pub(crate) fn unbounded(of: HashStrategy) -> Strategy {
-    match of {
-        HashStrategy::RingHash(config) => Strategy::RingHash(config),
-        HashStrategy::Maglev(config) => Strategy::Maglev(config),
-        HashStrategy::Rendezvous => Strategy::Rendezvous,
-        other => panic!("what is {other:?} without its bound?"),
+    if let HashStrategy::RingHash(config) = of {
+        return Strategy::RingHash(config);
     }
+    if let HashStrategy::Maglev(config) = of { Strategy::Maglev(config) } else { Strategy::Rendezvous }
 }
 
 /// Every hash policy, bounded ones included; idle, these pick as what they are bounded of.
