@@ -85,6 +85,8 @@ where
 fn volo(bench: &mut Bench<'_, '_>) {
     let discovery = volo::discovery(bench.size, fleet::weight);
     let balancer = WeightedRandomBalance::with_discover(&discovery);
+    // It reads its discovery at the first pick.
+    assert!(volo::pick(&balancer, &discovery, &volo::endpoint()).is_some(), "all are usable");
     bench.run("volo/weighted-random", |_| {
         in_turn(volo::Picks { balancer: &balancer, discovery: &discovery, endpoint: volo::endpoint() })
     });

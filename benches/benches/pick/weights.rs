@@ -22,6 +22,8 @@ pub(crate) fn measure(bench: &mut Bench<'_, '_>) {
 fn volo(bench: &mut Bench<'_, '_>) {
     let discovery = peer::discovery(bench.size, fleet::weight);
     let balancer = WeightedRandomBalance::with_discover(&discovery);
+    // It reads its discovery at the first pick.
+    assert!(peer::pick(&balancer, &discovery, &peer::endpoint()).is_some(), "all are usable");
     bench.run("volo/weighted-random", |_| {
         in_turn(peer::Picks { balancer: &balancer, discovery: &discovery, endpoint: peer::endpoint() })
     });

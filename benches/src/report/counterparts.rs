@@ -81,6 +81,7 @@ pub(super) struct Left {
 pub(super) const LEFT: &[Left] = &[
     choice("mesh/round-robin/choice", "mesh/round-robin", "floor/round-robin"),
     choice("mesh/weighted-round-robin/choice", "mesh/weighted-round-robin", "floor/round-robin"),
+    choice("mesh/smooth-round-robin/choice", "mesh/weighted-round-robin/smooth", "floor/round-robin"),
     choice("mesh/random/choice", "mesh/random", "floor/lease"),
     choice("mesh/weighted-random/choice", "mesh/weighted-random", "floor/lease"),
     choice("mesh/ring-hash/choice", "mesh/ring-hash", "floor/lease"),

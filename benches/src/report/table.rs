@@ -15,8 +15,9 @@ pub fn table(rows: &[Row]) -> String {
         block.entry(&row.subject).or_default().insert(row.size, row.ns);
     }
     let shown = blocks.iter().map(|((bench, threads), block)| {
+        let left = if *threads == 1 { left(bench, block) } else { BTreeMap::new() };
         let threads = if *threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads together") };
-        format!("{bench}, {threads}: ns an operation, median\n{}", lines(bench, block))
+        format!("{bench}, {threads}: ns an operation, median\n{}", lines(bench, block, left))
     });
     shown.collect::<Vec<_>>().join("\n")
 }
@@ -29,21 +30,25 @@ pub fn instructions(counted: &[Counted]) -> String {
     for one in counted {
         block.entry(&one.subject).or_default().insert(one.size, one.instructions);
     }
-    format!("instructions of a pick, 1 thread, counted by callgrind\n{}", lines("instructions", &block))
+    format!(
+        "instructions of a pick, 1 thread, counted by callgrind\n{}",
+        lines("instructions", &block, BTreeMap::new())
+    )
 }
 
 /// The figures of one bench at one number of threads, by subject and number of instances.
 type Block<'a> = BTreeMap<&'a str, BTreeMap<u32, f64>>;
 
-fn lines(bench: &str, block: &Block<'_>) -> String {
+/// `left` is what is left of subjects without others, which is shown with them.
+fn lines(bench: &str, block: &Block<'_>, left: Block<'static>) -> String {
     let sizes: BTreeSet<u32> = block.values().flat_map(|figures| figures.keys().copied()).collect();
-    let left = left(bench, block);
+    let explanation = explanation(&left);
     let block: Block<'_> = block.iter().map(|(subject, figures)| (*subject, figures.clone())).chain(left).collect();
     let mut text = line(if bench == "cache" { "keys" } else { "instances" }, sizes.iter().map(u32::to_string));
     for (subject, figures) in &block {
         text += &line(subject, sizes.iter().map(|size| figures.get(size).copied().map(figure).unwrap_or_default()));
     }
-    text += &explanation(bench, &block);
+    text += &explanation;
     for (ours, others) in COUNTERPARTS {
         let Some(base) = block.get(ours) else { continue };
         let ratios = others.iter().filter_map(|other| {
@@ -59,8 +64,8 @@ fn lines(bench: &str, block: &Block<'_>) -> String {
     text + &growth(&block)
 }
 
-/// What is left of subjects without others.
-fn left(bench: &str, block: &Block<'_>) -> BTreeMap<&'static str, BTreeMap<u32, f64>> {
+/// What is left of subjects without others, at one thread: what threads cost each other cannot be told apart.
+fn left(bench: &str, block: &Block<'_>) -> Block<'static> {
     let left = LEFT.iter().filter(|left| left.bench == bench).filter_map(|left| {
         let (of, without) = (block.get(left.of)?, block.get(left.without)?);
         let figures = of.iter().filter_map(|(size, ns)| Some((*size, ns - without.get(size)?))).collect();
@@ -70,9 +75,9 @@ fn left(bench: &str, block: &Block<'_>) -> BTreeMap<&'static str, BTreeMap<u32, 
 }
 
 /// Which figures are differences.
-fn explanation(bench: &str, block: &Block<'_>) -> String {
-    let shown = LEFT.iter().filter(|left| left.bench == bench && block.contains_key(left.name));
-    shown.map(|left| format!("  {} is what it costs above {}\n", left.name, left.without)).collect()
+fn explanation(left: &Block<'_>) -> String {
+    let shown = LEFT.iter().filter(|one| left.contains_key(one.name));
+    shown.map(|one| format!("  {} is what it costs above {}\n", one.name, one.without)).collect()
 }
 
 /// What 10,000 instances cost against 10, where both were measured.
@@ -88,7 +93,10 @@ fn growth(block: &Block<'_>) -> String {
 /// How often `base` goes into `figure`; nothing where a difference left nothing to divide by.
 fn ratio(figure: Option<&f64>, base: Option<&f64>) -> Option<String> {
     let (figure, base) = (figure?, base?);
-    (*base > 0.0).then(|| format!("{:.2}x", figure / base))
+    (*base > 0.0).then(|| match figure / base {
+        ratio @ ..100.0 => format!("{ratio:.2}x"),
+        ratio => format!("{ratio:.0}x"),
+    })
 }
 
 fn line(label: &str, cells: impl Iterator<Item = String>) -> String {
@@ -96,9 +104,9 @@ fn line(label: &str, cells: impl Iterator<Item = String>) -> String {
     format!("  {label:<36}{cells}\n")
 }
 
-/// `ns` in four significant digits at most.
+/// `ns` in four significant digits at most. A difference may be negative.
 fn figure(ns: f64) -> String {
-    match ns {
+    match ns.abs() {
         ..100.0 => format!("{ns:.1}"),
         ..10_000.0 => format!("{ns:.0}"),
         ..1_000_000.0 => format!("{:.1}k", ns / 1e3),
