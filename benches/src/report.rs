@@ -1,5 +1,7 @@
 //! What the benches measured, read from criterion's files, as a list for programs and as a table for people.
 
+mod counted;
+mod counterparts;
 mod table;
 
 use std::fs;
@@ -9,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use table::table;
+pub use counted::{Counted, counted};
+pub use table::{instructions, table};
 
 /// One measurement: what one operation of a subject cost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +48,14 @@ pub enum ReportError {
         path: PathBuf,
         /// What it should have been.
         source: serde_json::Error,
+    },
+    /// A line of the counted instructions is none.
+    #[error("{path}: not a subject, its instances and its instructions: `{line}`")]
+    Uncounted {
+        /// In which file.
+        path: PathBuf,
+        /// The line.
+        line: String,
     },
     /// Nothing has been measured yet.
     #[error("{path}: no results; run `cargo bench -p mesh-benches --bench pick` first")]

@@ -89,8 +89,28 @@ fn waited() -> Duration {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench is what reads the clock")]
+#[inline]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// A clock that a caller might read: the standard library's, since it was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Starts it.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(now())
+    }
+
+    /// Nanoseconds since its start.
+    #[inline]
+    #[must_use]
+    pub fn nanos(&self) -> u64 {
+        now().duration_since(self.0).as_nanos() as u64
+    }
 }
 
 /// Wyrand, the generator that every subject draws from, so that none is faster for its randomness: an addition

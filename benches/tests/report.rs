@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use mesh_benches::report::{ReportError, Row, rows, table};
+use mesh_benches::report::{Counted, ReportError, Row, counted, instructions, rows, table};
 
 #[test]
 fn results_are_read_as_bench_subject_size_threads_and_the_median() {
@@ -105,6 +105,119 @@ fn caches_are_set_against_ours_by_the_number_of_their_keys() {
     ];
     for line in expected {
         assert!(shown.lines().any(|shown| shown.trim_end() == line), "`{line}` is missing:\n{shown}");
+    }
+}
+
+#[test]
+fn a_choice_is_what_a_pick_costs_above_the_floor_of_its_lease_and_is_set_against_lookups() {
+    let all = [
+        row("pick", "mesh/ring-hash", 10, 1, 30.0),
+        row("pick", "mesh/ring-hash", 100, 1, 15.0),
+        row("pick", "mesh/ring-hash", 1_000, 1, 40.0),
+        row("pick", "floor/lease", 10, 1, 18.0),
+        row("pick", "floor/lease", 100, 1, 18.0),
+        row("pick", "pingora-ketama/Continuum", 10, 1, 30.0),
+        row("pick", "pingora-ketama/Continuum", 100, 1, 45.0),
+    ];
+    let shown = table(&all);
+    let expected = [
+        "  mesh/ring-hash/choice                   12.0    -3.0",
+        "  mesh/ring-hash/choice is what it costs above floor/lease",
+        "  of the cost of mesh/ring-hash:",
+        "    pingora-ketama/Continuum             1.00x   3.00x",
+        "  of the cost of mesh/ring-hash/choice:",
+        "    pingora-ketama/Continuum             2.50x",
+    ];
+    for line in expected {
+        assert!(shown.lines().any(|shown| shown.trim_end() == line), "`{line}` is missing:\n{shown}");
+    }
+    let elsewhere = all.clone().map(|row| Row { bench: "contended".to_owned(), ..row });
+    assert!(!table(&elsewhere).contains("/choice"), "a choice is measured by `pick` alone");
+    let together = all.map(|row| Row { threads: 2, ..row });
+    assert!(!table(&together).contains("/choice"), "what threads cost each other is no choice");
+}
+
+#[test]
+fn a_table_is_what_a_view_costs_above_one_without_it() {
+    let all = [
+        row("tables", "mesh/random/build", 1_000, 1, 100.0),
+        row("tables", "mesh/ring-hash/build", 1_000, 1, 500.0),
+        row("tables", "mesh/random/build", 10_000, 1, 2_000_000.0),
+        row("tables", "mesh/ring-hash/build", 10_000, 1, 1_976_500.0),
+        row("tables", "mesh/random/one-changed", 1_000, 1, 50.0),
+        row("tables", "mesh/ring-hash/one-changed", 1_000, 1, 150.0),
+        row("tables", "pingora-ketama/build", 1_000, 1, 1_000.0),
+        row("tables", "hashring/build", 1_000, 1, 1_000_000.0),
+        row("tables", "hashring/build", 10_000, 1, 5.0),
+    ];
+    let shown = table(&all);
+    let expected = [
+        "  mesh/ring-hash/table                     400  -23.5k",
+        "  mesh/ring-hash/table-changed             100",
+        "  of the cost of mesh/ring-hash/table:",
+        "    pingora-ketama/build                 2.50x",
+        "    hashring/build                       2500x",
+        "  of the cost of mesh/ring-hash/table-changed:",
+        "    mesh/ring-hash/table                 4.00x",
+        "    pingora-ketama/build                10.00x",
+    ];
+    for line in expected {
+        assert!(shown.lines().any(|shown| shown.trim_end() == line), "`{line}` is missing:\n{shown}");
+    }
+}
+
+#[test]
+fn what_is_in_flight_is_set_against_what_is_in_flight() {
+    let all = [
+        row("contended", "mesh/p2c-least-loaded/16", 3, 2, 40.0),
+        row("contended", "floor/p2c/16", 3, 2, 36.0),
+        row("contended", "floor/p2c", 3, 2, 20.0),
+    ];
+    let shown = table(&all);
+    assert!(shown.starts_with("contended, 2 threads together: ns an operation, median\n"), "{shown}");
+    let ratios = shown.split_once("of the cost of mesh/p2c-least-loaded/16:\n").unwrap().1;
+    assert_eq!(ratios, "    floor/p2c/16                         0.90x\n");
+}
+
+#[test]
+fn ten_thousand_instances_are_set_against_ten() {
+    let all = [10, 100, 10_000].map(|size| row("pick", "mesh/p2c-least-loaded", size, 1, f64::from(size) / 10.0));
+    let shown = table(&all);
+    assert!(
+        shown.ends_with("  10000 instances of the cost of 10:\n    mesh/p2c-least-loaded                1000x\n"),
+        "{shown}"
+    );
+    assert!(!table(&all[..2]).contains("of the cost of 10:"), "10,000 were not measured");
+}
+
+#[test]
+fn counted_instructions_are_read_and_set_against_the_peers() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(counted(home.path()).unwrap(), []);
+    let text = "mesh/p2c-least-loaded\t10\t60.0\ntower/p2c-pending-requests\t10\t900.5\n";
+    fs::write(home.path().join("instructions.tsv"), text).unwrap();
+    let all = counted(home.path()).unwrap();
+    let one = Counted { subject: "mesh/p2c-least-loaded".to_owned(), size: 10, instructions: 60.0 };
+    assert_eq!((all.len(), &all[0]), (2, &one));
+    let expected = [
+        "instructions of a pick, 1 thread, counted by callgrind",
+        "  instances                                 10",
+        "  mesh/p2c-least-loaded                   60.0",
+        "  tower/p2c-pending-requests               900",
+        "  of the cost of mesh/p2c-least-loaded:",
+        "    tower/p2c-pending-requests          15.01x",
+    ];
+    assert_eq!(instructions(&all).lines().map(str::trim_end).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_line_of_counted_instructions_that_is_none_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    for line in ["a\tb\t1.0", "a\t10", "a\t10\tmany", "a\t10\t1.0\t2", ""] {
+        fs::write(home.path().join("instructions.tsv"), format!("x\t3\t1.5\n{line}\n")).unwrap();
+        let error = counted(home.path()).unwrap_err();
+        let named = matches!(&error, ReportError::Uncounted { line: found, .. } if found == line);
+        assert!(named && error.to_string().contains("instructions.tsv"), "{error}");
     }
 }
 
