@@ -115,8 +115,28 @@ pub(crate) struct Fresh<V> {
     /// What it counts towards the cap on bytes.
     pub(crate) weight: u64,
     pub(crate) load_time: Option<Duration>,
-    /// It is used only because the origin fails.
-    pub(crate) stands_in: bool,
+    pub(crate) claim: Claim,
+}
+
+/// How much is made of a value, whatever its age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// What its age says.
+    Full,
+    /// It is used only because the origin fails: in the place of nothing, or of what was read clearly earlier.
+    StandIn,
+    /// It is used only because the origin fails, and anybody may have written it: in the place of nothing.
+    Hint,
+}
+
+impl Claim {
+    /// Whether it is used only because the origin fails.
+    pub(crate) const fn stands_in(self) -> bool {
+        match self {
+            Self::Full => false,
+            Self::StandIn | Self::Hint => true,
+        }
+    }
 }
 
 impl<V> Clone for Fresh<V> {
@@ -139,6 +159,7 @@ pub(crate) struct Record<V> {
     /// Whether it could not be renewed.
     failed: AtomicBool,
     pub(crate) source: Source,
+    pub(crate) claim: Claim,
     pub(crate) value: Option<Arc<V>>,
     /// When it came here.
     pub(crate) stored_at: Instant,
@@ -180,7 +201,7 @@ impl<V> Record<V> {
             (until, until, until)
         };
         // However young it says that it is.
-        let fresh_until = if fresh.stands_in { now } else { fresh_until };
+        let fresh_until = if fresh.claim.stands_in() { now } else { fresh_until };
         Self {
             key,
             value: fresh.value,
@@ -189,8 +210,9 @@ impl<V> Record<V> {
             stale_until,
             epoch,
             read: AtomicBool::new(false),
-            failed: AtomicBool::new(fresh.stands_in),
+            failed: AtomicBool::new(fresh.claim.stands_in()),
             source: fresh.source,
+            claim: fresh.claim,
             stored_at: now,
             age: fresh.age,
             version: fresh.version,
@@ -214,6 +236,7 @@ impl<V> Record<V> {
             read: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             source: Source::Inserted,
+            claim: Claim::Full,
             stored_at: Instant::ZERO,
             age: Duration::ZERO,
             version: Version::NONE,
@@ -254,8 +277,7 @@ impl<V> Record<V> {
             return State::Dead;
         }
         if now < self.fresh_until {
-            let heard = heard == self.epoch && heard != Epoch::DEAF;
-            return State::Serve(if heard { Freshness::Fresh } else { Freshness::Unheard });
+            return State::Serve(self.within_its_time(heard));
         }
         let failed = self.failed.load(Ordering::Relaxed);
         match (now < self.stale_until, failed) {
@@ -265,18 +287,37 @@ impl<V> Record<V> {
         }
     }
 
+    /// What it is worth within its time, to one who hears over the connection `heard`.
+    pub(crate) fn within_its_time(&self, heard: Epoch) -> Freshness {
+        let heard = heard == self.epoch && heard != Epoch::DEAF;
+        if heard { Freshness::Fresh } else { Freshness::Unheard }
+    }
+
     /// How long ago it was true: counted from when it was asked for, as RFC 9111 (4.2.3) has it, since nobody knows when
     /// on its way it was read.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         self.age.saturating_add(self.transit).saturating_add(now.since(self.stored_at))
     }
 
+    /// Whether it gives way to a value that its loader describes as `fresh`, which came at `now`.
+    pub(crate) fn gives_way_to(&self, fresh: &Fresh<V>, now: Instant) -> bool {
+        match fresh.claim {
+            Claim::Hint => false,
+            Claim::StandIn => {
+                let age = fresh.age.saturating_add(fresh.transit);
+                !fresh.version.is_before(self.version) && self.compare(age, now) == Reading::Later
+            }
+            // What stands in for the origin does not keep out what the origin says, whatever version it claims.
+            Claim::Full => self.claim.stands_in() || !fresh.version.is_before(self.version),
+        }
+    }
+
     /// How its reading compares with one that is `age` old now.
     pub(crate) fn compare(&self, age: Duration, now: Instant) -> Reading {
         let own = self.age(now);
-        if age + SAME_WITHIN < own {
+        if age.saturating_add(SAME_WITHIN) < own {
             Reading::Later
-        } else if age <= own + SAME_WITHIN {
+        } else if age <= own.saturating_add(SAME_WITHIN) {
             Reading::Same
         } else {
             Reading::Earlier

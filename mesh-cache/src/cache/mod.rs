@@ -4,6 +4,7 @@ mod builder;
 mod flight;
 mod hearing;
 mod held;
+mod pass;
 mod stats;
 mod stripes;
 mod tasks;
@@ -24,11 +25,13 @@ pub use builder::CacheBuilder;
 use flight::{Boarding, Flights};
 pub(crate) use flight::{BoxedLoader, Landing, Served, boxed, landed};
 pub(crate) use held::Held;
+pub(crate) use pass::Pass;
 pub use stats::CacheStats;
 use stats::Counters;
 pub(crate) use stats::count;
 use tasks::Tasks;
-pub(crate) use tiered::{Seen, Tiered};
+use tiered::Tiered;
+pub(crate) use tiered::{Looked, Seen};
 use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
 
@@ -182,11 +185,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 count(&inner.counters.older);
                 false
             }
-            Kept::Refused | Kept::Overtaken => {
+            Kept::Refused(_) | Kept::Overtaken => {
                 count(&inner.counters.refused);
                 false
             }
-            Kept::Spent => false,
+            Kept::Spent(_) => false,
         }
     }
 
@@ -201,7 +204,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// As [`Cache::publish`], of a value that is known to be true since `held` was begun, as far as nothing changed.
-    pub(crate) async fn publish_since(&self, held: Held<V>, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
+    pub(crate) async fn publish_since(&self, mut held: Held<V>, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
         let inner = &self.inner;
         let asked_at = inner.now();
         let told = inner.tell(&Scope::Key(key.clone())).await;
@@ -212,8 +215,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let is_kept = match kept {
             Kept::Stored(_) => true,
             // For want of room: others may have some.
-            Kept::Refused => false,
-            Kept::Older(_) | Kept::Overtaken | Kept::Spent => return told.map(|_| false),
+            Kept::Refused(_) => false,
+            Kept::Older(_) | Kept::Overtaken | Kept::Spent(_) => return told.map(|_| false),
         };
         if let Some(watermark) = told? {
             inner.share(key, &fresh, watermark.saturating_add(1)).await;
@@ -226,7 +229,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// is kept here.
     pub async fn offer(&self, key: &Key, found: Found<V>) -> bool {
         let inner = &self.inner;
-        let (held, asked_at) = (Held::begin(inner), inner.now());
+        let (mut held, asked_at) = (Held::begin(inner), inner.now());
         let begun_micros = inner.time_of_tier(key).await;
         let now = inner.now();
         let found = Found { age: found.age.saturating_add(now.since(asked_at)), ..found };

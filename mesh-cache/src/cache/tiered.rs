@@ -10,7 +10,7 @@ use mesh_core::time::Instant;
 use super::Inner;
 use super::stats::count;
 use crate::codec::{Codec, decode_guarded, encode_guarded};
-use crate::entry::{Fresh, Freshness, Reading, Source, State};
+use crate::entry::{Claim, Fresh, Freshness, Reading, Source, State, Version};
 use crate::key::{Key, Mark, Marks};
 use crate::lifetimes::Lifetimes;
 use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
@@ -110,17 +110,17 @@ impl<V: Send + Sync + 'static> Inner<V> {
             Reading::Earlier => false,
         });
         let is_trusted = trust == Trust::Sealed || tiered.is_some_and(|tiered| tiered.trusts_hints);
-        // Whoever may write hints is not to say how long they are kept.
+        // Whoever may write hints is not to say how long they are kept, or what they win over.
         fresh.lifetimes = fresh.lifetimes.filter(|_| is_trusted).map(|own| self.agreed(&own));
+        fresh.version = if is_trusted { fresh.version } else { Version::NONE };
+        let fresh_for = fresh.lifetimes.as_ref().map_or(self.config.lifetimes.fresh, |own| own.fresh);
         let mut looked = Looked::nothing(None);
-        let seen = Seen { fresh, at: now };
-        let fresh_for = seen.fresh.lifetimes.as_ref().map_or(self.config.lifetimes.fresh, |own| own.fresh);
-        if is_trusted && is_better && seen.fresh.age < fresh_for {
-            looked.good = Some(seen);
-        } else if is_better && (is_trusted || here.is_none()) {
-            // A hint takes the place of nothing.
-            let Seen { fresh, at } = seen;
-            looked.fallback = Some(Seen { fresh: Fresh { stands_in: true, ..fresh }, at });
+        if is_trusted && is_better && fresh.age < fresh_for {
+            looked.good = Some(Seen { fresh, at: now });
+        } else {
+            // Whether it may be used is decided when the origin has failed, by what is here then.
+            let claim = if is_trusted { Claim::StandIn } else { Claim::Hint };
+            looked.fallback = Some(Seen { fresh: Fresh { claim, ..fresh }, at: now });
         }
         looked
     }
@@ -236,7 +236,7 @@ impl<V> Tiered<V> {
             transit: Duration::ZERO,
             load_time: None,
             lifetimes: Some(Arc::new(lifetimes)),
-            stands_in: false,
+            claim: Claim::Full,
         };
         Ok(Some(Found { fresh, trust: opened.trust }))
     }

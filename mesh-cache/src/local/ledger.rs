@@ -61,27 +61,22 @@ impl<V> Ledger<V> {
     }
 
     /// Keeps `record` under `key`, in the place of what is there, and takes away what it needs the room of first: the
-    /// caps hold at every moment.
+    /// caps hold at every moment. Where there is no room, what is there stays.
     pub(super) fn store(
         &mut self,
         table: &Table<V>,
         caps: &Caps,
         key: &Key,
-        record: Record<V>,
+        record: Arc<Record<V>>,
         now: Instant,
-    ) -> Result<Arc<Record<V>>, NoRoom> {
+    ) -> Result<(), NoRoom> {
         if record.weight > caps.bytes_max {
-            self.remove_key(table, key);
             return Err(NoRoom);
         }
         let present = table.find(key.as_str()).map(|(place, record)| (place, Arc::clone(&record)));
         let (before, places) = present.as_ref().map_or((0, 1), |(_, record)| (record.weight, 0));
         let weight = record.weight;
-        let record = Arc::new(record);
-        if let Err(refused) = self.make_room(table, caps, Need { key, places, before, weight }, now) {
-            self.remove_key(table, key);
-            return Err(refused);
-        }
+        self.make_room(table, caps, Need { key, places, before, weight }, now)?;
         match present {
             Some((place, earlier)) => {
                 if earlier.marks != record.marks {
@@ -89,7 +84,7 @@ impl<V> Ledger<V> {
                     self.note_marks(&record.marks, place);
                 }
                 record.succeed(&earlier);
-                table.replace(place, Arc::clone(&record));
+                table.replace(place, record);
                 self.gone.push(earlier);
             }
             None => {
@@ -100,7 +95,7 @@ impl<V> Ledger<V> {
             }
         }
         self.bytes = self.bytes - before + weight;
-        Ok(record)
+        Ok(())
     }
 
     /// Takes away every entry that has `mark`, and returns how many there were.

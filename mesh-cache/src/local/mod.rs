@@ -73,12 +73,12 @@ pub(crate) enum Kept<V> {
     Stored(Arc<Record<V>>),
     /// It is not: something that it is in changed after it may have been read.
     Overtaken,
-    /// It is not: a newer version is here already, which is this.
+    /// It is not: a newer version is here already, or what must not give way to it, which is this.
     Older(Arc<Record<V>>),
-    /// It is not: there is no room.
-    Refused,
-    /// It is not: it is past its time already.
-    Spent,
+    /// It is not, as it would have been: there is no room.
+    Refused(Arc<Record<V>>),
+    /// It is not, as it would have been: it is past its time already.
+    Spent(Arc<Record<V>>),
 }
 
 /// The entries of this process.
@@ -226,23 +226,28 @@ impl<V> Local<V> {
         entropy: u64,
     ) -> Kept<V> {
         if let Some(present) = self.present(key, now)
-            && fresh.version.is_before(present.version)
+            && !present.gives_way_to(&fresh, now)
         {
             return Kept::Older(present);
         }
         ledger.stored = ledger.stored.saturating_add(1);
         let stamp = Stamp { now, epoch, generation: ledger.stored, entropy };
-        let own = fresh.lifetimes.clone();
+        let (own, stands_in) = (fresh.lifetimes.clone(), fresh.claim.stands_in());
         let record = Record::new(key.clone(), fresh, own.as_deref().unwrap_or(&self.lifetimes), stamp);
-        if record.dead_at <= now {
+        let record = Arc::new(record);
+        let kept = if record.dead_at <= now {
+            Kept::Spent(record)
+        } else {
+            match ledger.store(&self.table, &self.caps, key, Arc::clone(&record), now) {
+                Ok(()) => return Kept::Stored(record),
+                Err(ledger::NoRoom) => Kept::Refused(record),
+            }
+        };
+        // What was there is out of date, unless the origin only fails to say so.
+        if !stands_in {
             ledger.remove_key(&self.table, key);
-            return Kept::Spent;
         }
-        let stored = ledger.store(&self.table, &self.caps, key, record, now);
-        match stored {
-            Ok(record) => Kept::Stored(record),
-            Err(ledger::NoRoom) => Kept::Refused,
-        }
+        kept
     }
 
     /// What is kept under `key` and could still be served.

@@ -166,7 +166,7 @@ mod tests {
     use mesh_core::time::Instant;
 
     use super::*;
-    use crate::entry::{Epoch, Fresh, Source, Stamp, Version};
+    use crate::entry::{Claim, Epoch, Fresh, Source, Stamp, Version};
     use crate::key::{Key, Marks};
     use crate::lifetimes::Lifetimes;
 
@@ -186,7 +186,7 @@ mod tests {
             lifetimes: None,
             weight: 1,
             load_time: None,
-            stands_in: false,
+            claim: Claim::Full,
         };
         let stamp = Stamp { now: Instant::ZERO, epoch: Epoch::DEAF, generation: 1, entropy: 0 };
         let key = Key::new(name(number).trim_end_matches('/')).unwrap();
