@@ -123,6 +123,10 @@ pub(crate) struct Fresh<V> {
 pub(crate) enum Claim {
     /// What its age says.
     Full,
+    /// What its age says, but that something changed since it was true may not have been told: at most unheard.
+    Unvouched,
+    /// It may be older than a change that is known: at most stale.
+    Outdated,
     /// It is used only because the origin fails: in the place of nothing, or of what was read clearly earlier.
     StandIn,
     /// It is used only because the origin fails, and anybody may have written it: in the place of nothing.
@@ -133,7 +137,7 @@ impl Claim {
     /// Whether it is used only because the origin fails.
     pub(crate) const fn stands_in(self) -> bool {
         match self {
-            Self::Full => false,
+            Self::Full | Self::Unvouched | Self::Outdated => false,
             Self::StandIn | Self::Hint => true,
         }
     }
@@ -201,7 +205,11 @@ impl<V> Record<V> {
             (until, until, until)
         };
         // However young it says that it is.
-        let fresh_until = if fresh.claim.stands_in() { now } else { fresh_until };
+        let (fresh_until, epoch) = match fresh.claim {
+            Claim::Full => (fresh_until, epoch),
+            Claim::Unvouched => (fresh_until, Epoch::DEAF),
+            Claim::Outdated | Claim::StandIn | Claim::Hint => (now, epoch),
+        };
         Self {
             key,
             value: fresh.value,
@@ -308,7 +316,9 @@ impl<V> Record<V> {
                 !fresh.version.is_before(self.version) && self.compare(age, now) == Reading::Later
             }
             // What stands in for the origin does not keep out what the origin says, whatever version it claims.
-            Claim::Full => self.claim.stands_in() || !fresh.version.is_before(self.version),
+            Claim::Full | Claim::Unvouched | Claim::Outdated => {
+                self.claim.stands_in() || !fresh.version.is_before(self.version)
+            }
         }
     }
 

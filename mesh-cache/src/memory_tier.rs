@@ -97,7 +97,7 @@ impl MemoryTier {
     pub fn store_now(&self, store: Store<'_>) -> Result<Stored, TierError> {
         let mut state = self.present()?;
         let now = self.clock.now();
-        if state.watermarks.get(&store.own).is_some_and(|watermark| store.begun_micros <= *watermark) {
+        if state.watermarks.get(&store.own).is_some_and(|watermark| store.as_of_micros <= *watermark) {
             return Ok(Stored::Overtaken);
         }
         let there = state.entries.get(&store.own).filter(|entry| entry.until > now);

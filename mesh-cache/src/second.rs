@@ -4,7 +4,8 @@
 //! tier's time at which its load *began*; a scope that is invalidated is marked with the tier's time of that, its
 //! *watermark*. An entry counts only if it was begun after the watermarks of every scope that it is in. So it does not
 //! matter how long a load took, whose answer came first, or whether an old process stores late: what was read before a
-//! change can be stored, and is never believed.
+//! change can be stored, and is never believed. Of a value that its origin had known for a while already, all of this
+//! holds of the time at which it was true.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -122,6 +123,8 @@ pub struct Store<'a> {
     pub bytes: &'a [u8],
     /// The tier's time at which its load began, in microseconds.
     pub begun_micros: u64,
+    /// The tier's time at which it was true, in microseconds: when its load began, less the age that it had at its origin.
+    pub as_of_micros: u64,
     /// Its version.
     pub version: Version,
     /// After how long it is of no use to anybody.
@@ -184,10 +187,14 @@ impl TierError {
     }
 }
 
-/// Whether an entry whose load began at `begun_micros` is newer than every one of `watermarks`, by a tier whose clocks
+/// Whether an entry that was true at `as_of_micros` is newer than every one of `watermarks`, by a tier whose clocks
 /// differ by at most `skew`.
 #[must_use]
-pub fn is_current(begun_micros: u64, watermarks: &[Watermark], skew: Duration) -> bool {
+pub fn is_current(as_of_micros: u64, watermarks: &[Watermark], skew: Duration) -> bool {
     let skew = u64::try_from(skew.as_micros()).unwrap_or(u64::MAX);
-    watermarks.iter().flatten().all(|watermark| begun_micros > watermark.saturating_add(skew))
+    watermarks.iter().flatten().all(|watermark| as_of_micros > watermark.saturating_add(skew))
 }
+
+/// For how long at least a tier remembers that one entry was invalidated, counted back from the beginning of a load that
+/// it stores: it stores nothing whose load began longer ago. What was true before that is shared, and not as fresh.
+pub const REMEMBERED: Duration = Duration::from_secs(60);

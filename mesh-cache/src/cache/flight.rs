@@ -184,9 +184,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let mut tries_left = self.config.overtaken_max;
         loop {
             let Brought { fresh, kept, good_until, begun_micros } = self.load_once(key, loader, pass).await?;
-            let is_kept = matches!(kept, Kept::Stored(_));
             if let Some(cached) = self.landed(kept) {
-                let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
                 let to_share = begun_micros.map(|begun_micros| ToShare { fresh, begun_micros });
                 return Ok((Outcome { served: Ok(cached), good_until }, to_share));
             }
@@ -209,24 +207,26 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let looked = self.look(key).await;
         if let Some(seen) = looked.good {
             count(&self.counters.tier_hits);
-            return Ok(self.settle(&mut held, key, seen, None));
+            return Ok(self.settle(&mut held, key, seen));
         }
-        let pass = pass.insert(Pass { held, begun_micros: looked.begun_micros, fallback: looked.fallback });
+        let pass = pass.insert(Pass { held, dating: looked.dating, fallback: looked.fallback });
         let asked_at = self.now();
         let loaded = loader().await?;
         let at = self.now();
-        let fresh = self.describe(key, loaded, at.since(asked_at));
+        let mut fresh = self.describe(key, loaded, at.since(asked_at));
+        fresh.claim = self.claim(&fresh, pass.dating.as_ref()).await;
         self.flights.forgive(key);
         // What is there may stay, where it is a newer version.
         self.local.set_failed(key, false);
-        Ok(self.settle(&mut pass.held, key, Seen { fresh, at }, pass.begun_micros))
+        let brought = self.settle(&mut pass.held, key, Seen { fresh, at });
+        Ok(Brought { begun_micros: pass.to_share_from(&brought.kept), ..brought })
     }
 
-    fn settle(&self, held: &mut Held<V>, key: &Key, seen: Seen<V>, begun_micros: Option<u64>) -> Brought<V> {
+    fn settle(&self, held: &mut Held<V>, key: &Key, seen: Seen<V>) -> Brought<V> {
         let good_until = self.local.generation();
         let Seen { fresh, at } = seen;
         let kept = held.settle(key, fresh.clone(), at);
-        Brought { fresh, kept, good_until, begun_micros }
+        Brought { fresh, kept, good_until, begun_micros: None }
     }
 
     /// Notes that the load of `key` failed.
@@ -259,7 +259,7 @@ struct Brought<V> {
     kept: Kept<V>,
     /// The generation before it was kept.
     good_until: u64,
-    /// The second tier's time before the origin was read, where it was told.
+    /// The second tier's time before the origin was read, where others may have what it said.
     begun_micros: Option<u64>,
 }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::Inner;
+use super::dating::Dating;
 use super::held::Held;
 use super::stats::count;
 use super::tiered::Seen;
@@ -19,8 +20,8 @@ use crate::local::Kept;
 pub(crate) struct Pass<V> {
     /// Begun before the first read.
     pub(crate) held: Held<V>,
-    /// The second tier's time before the origin is read, where it was told.
-    pub(crate) begun_micros: Option<u64>,
+    /// What the second tier said before the origin is read.
+    pub(crate) dating: Option<Dating>,
     /// What may be served if the origin fails.
     pub(crate) fallback: Option<Seen<V>>,
 }
@@ -100,6 +101,15 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let now = self.now();
         let (record, _) = self.local.read(key.as_str(), now)?;
         Some(Cached::of(&record, self.worth(&record), now))
+    }
+}
+
+impl<V> Pass<V> {
+    /// The second tier's time from which on others may count what was kept as `kept`, if they may have it.
+    pub(crate) fn to_share_from(&self, kept: &Kept<V>) -> Option<u64> {
+        let Kept::Stored(record) = kept else { return None };
+        let dating = self.dating.as_ref().filter(|_| record.value.is_some() && record.claim != Claim::Outdated)?;
+        Some(dating.begun_micros)
     }
 }
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 use mesh_core::time::Instant;
 
 use super::Inner;
+use super::dating::{Dating, before};
 use super::stats::count;
 use crate::codec::{Codec, decode_guarded, encode_guarded};
 use crate::entry::{Claim, Fresh, Freshness, Reading, Source, State, Version};
 use crate::key::{Key, Mark, Marks};
 use crate::lifetimes::Lifetimes;
 use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
-use crate::second::{Fetched, SecondTier, Store, TierError, is_current};
+use crate::second::{Fetched, REMEMBERED, SecondTier, Store, TierError, is_current};
 
 /// A second tier, and what is needed to put values of one type there.
 #[derive(Debug)]
@@ -34,8 +35,8 @@ pub(crate) struct Tiered<V> {
 
 /// What a look at the second tier came to.
 pub(crate) struct Looked<V> {
-    /// The tier's time, before anything else is read.
-    pub(crate) begun_micros: Option<u64>,
+    /// What the tier says before anything else is read.
+    pub(crate) dating: Option<Dating>,
     /// What may be kept as it is.
     pub(crate) good: Option<Seen<V>>,
     /// What may be served if the origin fails.
@@ -49,8 +50,8 @@ pub(crate) struct Seen<V> {
 }
 
 impl<V> Looked<V> {
-    const fn nothing(begun_micros: Option<u64>) -> Self {
-        Self { begun_micros, good: None, fallback: None }
+    const fn nothing(dating: Option<Dating>) -> Self {
+        Self { dating, good: None, fallback: None }
     }
 }
 
@@ -77,19 +78,19 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 return Looked::nothing(None);
             }
         };
-        let begun_micros = Some(fetched.now_micros);
+        let dating = Dating::of(&fetched, &marks);
         match tiered.open(key, &marks, fetched, self.config.tier_skew_max).await {
-            Ok(Some(Found { fresh, .. })) if self.untold.has_any(fresh.marks.all()) => Looked::nothing(begun_micros),
-            Ok(Some(found)) => Looked { begun_micros, ..self.judge(key, found, asked_at) },
-            Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(begun_micros),
+            Ok(Some(Found { fresh, .. })) if self.untold.has_any(fresh.marks.all()) => Looked::nothing(dating),
+            Ok(Some(found)) => Looked { dating, ..self.judge(key, found, asked_at) },
+            Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(dating),
             Err(Unusable::Unanswered(error)) => {
                 self.unanswered(&error);
-                Looked::nothing(begun_micros)
+                Looked::nothing(dating)
             }
             Err(Unusable::Refused(reason)) => {
                 count(&self.counters.tier_refused);
                 tracing::warn!(%key, reason, "an entry of the second tier is not believed");
-                Looked::nothing(begun_micros)
+                Looked::nothing(dating)
             }
         }
     }
@@ -134,31 +135,24 @@ impl<V: Send + Sync + 'static> Inner<V> {
         Arc::new(agreed)
     }
 
-    /// The second tier's time, before `key` is put there; `None` where there is no tier, or no answer.
-    pub(super) async fn time_of_tier(&self, key: &Key) -> Option<u64> {
-        let tiered = self.tiered.as_ref()?;
-        match tiered.tier.fetch(&Marks::new(key, &[]).within(tiered.space)).await {
-            Ok(fetched) => Some(fetched.now_micros),
-            Err(error) => {
-                self.unanswered(&error);
-                None
-            }
-        }
-    }
-
     /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
     pub(crate) async fn share(&self, key: &Key, fresh: &Fresh<V>, begun_micros: u64) {
         let (Some(tiered), Some(value)) = (&self.tiered, &fresh.value) else { return };
         let lifetimes = fresh.lifetimes.as_deref().unwrap_or(&self.config.lifetimes);
-        let keep_for = (lifetimes.fresh + lifetimes.stale + lifetimes.stale_on_error).saturating_sub(fresh.age);
+        let (mut fresh_for, mut stale_for) = (lifetimes.fresh, lifetimes.stale);
+        let keep_for = (fresh_for + stale_for + lifetimes.stale_on_error).saturating_sub(fresh.age);
         if keep_for.is_zero() {
             return;
+        }
+        if fresh.age > REMEMBERED {
+            // That its key was invalidated since it was true, the tier may have forgotten.
+            (fresh_for, stale_for) = (Duration::ZERO, fresh_for + stale_for);
         }
         let header = seal::Header {
             written_at_micros: begun_micros,
             version: fresh.version,
-            fresh_for: lifetimes.fresh,
-            stale_for: lifetimes.stale,
+            fresh_for,
+            stale_for,
             stale_on_error_for: lifetimes.stale_on_error,
             age: fresh.age,
             marks: fresh.marks.all().iter().map(|mark| mark.bits()).collect(),
@@ -177,7 +171,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
             }
         };
         let own = fresh.marks.own().within(tiered.space);
-        let store = Store { own, bytes: &bytes, begun_micros, version: fresh.version, keep_for };
+        let as_of_micros = before(begun_micros, fresh.age);
+        let store = Store { own, bytes: &bytes, begun_micros, as_of_micros, version: fresh.version, keep_for };
         if let Err(error) = tiered.tier.store(store).await {
             self.unanswered(&error);
         }
@@ -209,7 +204,8 @@ impl<V> Tiered<V> {
         let opened = opened.map_err(|error| Unusable::Refused(error.to_string()))?;
         let header = opened.header;
         let is_whole = fetched.watermarks.len() == marks.all().len();
-        if !is_whole || !is_current(header.written_at_micros, &fetched.watermarks, skew) {
+        let as_of_micros = before(header.written_at_micros, header.age);
+        if !is_whole || !is_current(as_of_micros, &fetched.watermarks, skew) {
             return Err(Unusable::OutOfDate);
         }
         let all = marks.with(header.marks.iter().map(|bits| Mark::from_bits(*bits)));
@@ -217,7 +213,7 @@ impl<V> Tiered<V> {
         if !others.is_empty() {
             let others: Vec<Mark> = others.iter().map(|mark| mark.within(self.space)).collect();
             let watermarks = self.tier.watermarks(&others).await.map_err(Unusable::Unanswered)?;
-            if watermarks.len() != others.len() || !is_current(header.written_at_micros, &watermarks, skew) {
+            if watermarks.len() != others.len() || !is_current(as_of_micros, &watermarks, skew) {
                 return Err(Unusable::OutOfDate);
             }
         }

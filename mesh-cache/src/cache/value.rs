@@ -60,7 +60,9 @@ impl<V> Found<V> {
         self
     }
 
-    /// Sets for how long it has been known to its origin already, as by an `Age` header.
+    /// Sets for how long it has been known to its origin already, as by an `Age` header. Where something that it is in
+    /// changed since then, as far as this process or the second tier knows, it is not called fresh and not shared; where
+    /// the second tier could not be asked, it is unheard at most.
     #[must_use]
     pub fn age(mut self, age: Duration) -> Self {
         self.age = age;

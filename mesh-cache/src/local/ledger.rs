@@ -12,6 +12,7 @@ use super::table::{Place, Table};
 use super::{Caps, Evictions};
 use crate::entry::Record;
 use crate::fence::Fence;
+use crate::history::History;
 use crate::key::{Key, Mark, Marks, Scope};
 use crate::sieve::{Fate, Sieve};
 
@@ -30,6 +31,7 @@ pub(super) struct Ledger<V> {
     /// Counts what was stored, for [`Record::generation`].
     pub(super) stored: u64,
     pub(super) fence: Fence,
+    pub(super) history: History,
     pub(super) evictions: Evictions,
 }
 
@@ -48,6 +50,7 @@ impl<V> Ledger<V> {
             gone: Vec::new(),
             stored: 0,
             fence: Fence::new(journal_max),
+            history: History::new(journal_max),
             evictions: Evictions::default(),
         }
     }

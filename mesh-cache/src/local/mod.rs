@@ -18,7 +18,7 @@ use mesh_core::time::Instant;
 use ledger::Ledger;
 use table::Table;
 
-use crate::entry::{Epoch, Fresh, Record, Stamp, State};
+use crate::entry::{Claim, Epoch, Fresh, Record, Source, Stamp, State};
 use crate::fence::Begun;
 use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
@@ -175,8 +175,9 @@ impl<V> Local<V> {
     }
 
     /// Takes away whatever has `mark`, and overtakes the loads under way that may bring it back.
-    pub(crate) fn invalidate(&self, mark: Mark) -> u64 {
+    pub(crate) fn invalidate(&self, mark: Mark, now: Instant) -> u64 {
         self.change((), |ledger, ()| {
+            ledger.history.note(mark, now);
             // The fence first: between the two a load could settle.
             ledger.fence.invalidate(mark);
             ledger.remove_marked(&self.table, mark)
@@ -220,11 +221,17 @@ impl<V> Local<V> {
         &self,
         ledger: &mut Ledger<V>,
         key: &Key,
-        fresh: Fresh<V>,
+        mut fresh: Fresh<V>,
         now: Instant,
         epoch: Epoch,
         entropy: u64,
     ) -> Kept<V> {
+        if !fresh.age.is_zero() && fresh.source != Source::SecondTier {
+            // What was true before its load began, the fence knows nothing of; the second tier has its watermarks.
+            let as_of = now - fresh.age - fresh.transit;
+            let is_current = ledger.history.admits(as_of, &fresh.marks);
+            fresh.claim = if is_current { fresh.claim } else { Claim::Outdated };
+        }
         if let Some(present) = self.present(key, now)
             && !present.gives_way_to(&fresh, now)
         {
@@ -274,5 +281,5 @@ impl<V> Local<V> {
     }
 }
 
-/// How many invalidations during one load are told apart.
+/// How many invalidations are told apart: during one load, and since what an origin knew for a while was true.
 const JOURNAL_MAX: usize = 4_096;

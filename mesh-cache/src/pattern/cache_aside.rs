@@ -40,7 +40,6 @@ use mesh_core::time::Instant;
 
 use crate::cache::{Cache, Cached, Held, Loaded, Looked, Pass, Seen, count};
 use crate::key::Key;
-use crate::local::Kept;
 
 /// A cache that its callers fill. Cloning it shares it.
 pub struct CacheAside<V> {
@@ -84,8 +83,8 @@ impl<V: Send + Sync + 'static> CacheAside<V> {
         let inner = &self.cache.inner;
         let pass = loop {
             let mut held = Held::begin(inner);
-            let Looked { begun_micros, good, fallback } = inner.look(key).await;
-            let Some(Seen { fresh: good, at }) = good else { break Pass { held, begun_micros, fallback } };
+            let Looked { dating, good, fallback } = inner.look(key).await;
+            let Some(Seen { fresh: good, at }) = good else { break Pass { held, dating, fallback } };
             count(&inner.counters.tier_hits);
             let kept = held.settle(key, good, at);
             match inner.landed(kept) {
@@ -136,10 +135,11 @@ impl<V: Send + Sync + 'static> Filling<V> {
         let inner = &cache.inner;
         let now = inner.environment.clock.now();
         let took = now.since(began_at);
-        let fresh = inner.describe(&key, loaded.into(), took);
+        let mut fresh = inner.describe(&key, loaded.into(), took);
+        fresh.claim = inner.claim(&fresh, pass.dating.as_ref()).await;
         inner.local.set_failed(&key, false);
         let kept = pass.held.settle(&key, fresh.clone(), now);
-        let to_share = pass.begun_micros.filter(|_| matches!(kept, Kept::Stored(_)) && fresh.value.is_some());
+        let to_share = pass.to_share_from(&kept);
         let Some(cached) = inner.landed(kept) else {
             count(&inner.counters.overtaken);
             return Err(Overtaken);

@@ -147,8 +147,8 @@ impl RedisTier {
         let mut version = [0; 16];
         version[..8].copy_from_slice(&store.version.epoch.to_be_bytes());
         version[8..].copy_from_slice(&store.version.index.to_be_bytes());
-        let keep_for = millis(store.keep_for.min(ENTRY_KEPT_MAX));
-        let args = (store.begun_micros, store.bytes, &version, keep_for, millis(ENTRY_WATERMARK_KEPT));
+        let (keep_for, kept) = (millis(store.keep_for.min(ENTRY_KEPT_MAX)), millis(ENTRY_WATERMARK_KEPT));
+        let args = (store.begun_micros, store.bytes, &version, keep_for, kept, store.as_of_micros);
         let reply = self.client.invoke(&self.store, &names, args, self.write_deadline).await?;
         let Value::Int(number) = reply else { return Err(RedisError::Hostile) };
         match number {
