@@ -198,8 +198,8 @@ impl<V> Record<V> {
         let until = |age: Duration| now + age.saturating_sub(fresh.age);
         let (fresh_until, stale_until, dead_at) = if fresh.value.is_some() {
             let fresh_for = lifetimes.jittered(entropy);
-            let stale_for = fresh_for + lifetimes.stale;
-            (until(fresh_for), until(stale_for), until(stale_for + lifetimes.stale_on_error))
+            let stale_for = fresh_for.saturating_add(lifetimes.stale);
+            (until(fresh_for), until(stale_for), until(stale_for.saturating_add(lifetimes.stale_on_error)))
         } else {
             let until = until(lifetimes.absent);
             (until, until, until)

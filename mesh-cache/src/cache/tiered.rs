@@ -129,10 +129,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// What an entry says of how long it is good, within what is allowed.
     fn agreed(&self, own: &Lifetimes) -> Arc<Lifetimes> {
         let mut agreed = self.config.lifetimes.clone();
-        agreed.fresh = own.fresh.min(Lifetimes::LONGEST);
-        agreed.stale = own.stale.min(Lifetimes::LONGEST);
-        agreed.stale_on_error = own.stale_on_error.min(Lifetimes::LONGEST);
-        Arc::new(agreed)
+        (agreed.fresh, agreed.stale, agreed.stale_on_error) = (own.fresh, own.stale, own.stale_on_error);
+        Arc::new(agreed.clamped())
     }
 
     /// Puts what was loaded into the second tier. Where that fails, others load it themselves.
@@ -140,13 +138,13 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let (Some(tiered), Some(value)) = (&self.tiered, &fresh.value) else { return };
         let lifetimes = fresh.lifetimes.as_deref().unwrap_or(&self.config.lifetimes);
         let (mut fresh_for, mut stale_for) = (lifetimes.fresh, lifetimes.stale);
-        let keep_for = (fresh_for + stale_for + lifetimes.stale_on_error).saturating_sub(fresh.age);
+        let keep_for = lifetimes.total().saturating_sub(fresh.age);
         if keep_for.is_zero() {
             return;
         }
         if fresh.age > REMEMBERED {
             // That its key was invalidated since it was true, the tier may have forgotten.
-            (fresh_for, stale_for) = (Duration::ZERO, fresh_for + stale_for);
+            (fresh_for, stale_for) = (Duration::ZERO, fresh_for.saturating_add(stale_for));
         }
         let header = seal::Header {
             written_at_micros: begun_micros,
@@ -226,7 +224,7 @@ impl<V> Tiered<V> {
             value: Some(Arc::new(value)),
             version: header.version,
             source: Source::SecondTier,
-            age: header.age + since,
+            age: header.age.saturating_add(since),
             marks: all,
             weight: 0,
             transit: Duration::ZERO,

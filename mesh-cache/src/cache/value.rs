@@ -69,10 +69,11 @@ impl<V> Found<V> {
         self
     }
 
-    /// Sets how long this value is good, in place of what its cache says of all of them.
+    /// Sets how long this value is good, in place of what its cache says of all of them. What is beyond the bounds of
+    /// [`Lifetimes::validate`] is cut to them; fresh for zero it is never.
     #[must_use]
     pub fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
-        self.lifetimes = Some(Arc::new(lifetimes));
+        self.lifetimes = Some(Arc::new(lifetimes.clamped()));
         self
     }
 
