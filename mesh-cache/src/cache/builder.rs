@@ -21,7 +21,7 @@ use crate::failure::Failures;
 use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
 use crate::local::{Caps, Local};
-use crate::seal::{Limits, Nonces, Sealer};
+use crate::seal::{Limits, Sealer};
 use crate::second::SecondTier;
 
 /// Puts a [`Cache`] together.
@@ -130,7 +130,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         // Without others there is nothing to miss.
         let heard = if self.second.is_some() { Epoch::DEAF } else { Epoch(1) };
         let failures_max = config.failures_max.get() as usize;
-        let nonces = Nonces::new(Arc::clone(&self.environment.entropy));
+        let nonces = self.sealer.nonces(&self.environment.entropy);
         let (sealer, limits, trusts_hints) = (self.sealer, self.limits, self.trusts_hints);
         let tiered = self.second.map(|Second { namespace, tier, codec }| Tiered {
             tier,

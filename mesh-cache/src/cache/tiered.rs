@@ -23,7 +23,7 @@ pub(crate) struct Tiered<V> {
     pub(crate) tier: Arc<dyn SecondTier>,
     pub(crate) codec: Arc<dyn Codec<V>>,
     pub(crate) sealer: Sealer,
-    pub(crate) nonces: Nonces,
+    pub(crate) nonces: Arc<Nonces>,
     pub(crate) limits: Limits,
     /// Keeps one cache of a shared tier from another.
     pub(crate) namespace: String,

@@ -20,7 +20,7 @@ use super::list::{List, ListCodec, SCHEMA};
 #[derive(Debug)]
 pub(crate) struct Disk {
     file: Arc<SnapshotFile>,
-    nonces: Nonces,
+    nonces: Arc<Nonces>,
     environment: Environment,
     codec: ListCodec,
     lists: Mutex<BTreeMap<String, Kept>>,
@@ -38,7 +38,7 @@ impl Disk {
     /// replaced.
     pub(crate) async fn open(path: &Path, namespace: &str, sealer: &Sealer, environment: &Environment) -> Self {
         let config = DiskConfig::new(format!("{namespace}/discovery"), SCHEMA);
-        let (path, sealer) = (path.to_owned(), sealer.clone());
+        let (path, sealer, nonces) = (path.to_owned(), sealer.clone(), sealer.nonces(&environment.entropy));
         let (now, wall) = (environment.clock.now(), environment.wall.unix_millis());
         let opened = tokio::task::spawn_blocking(move || {
             let file = SnapshotFile::open(path, config, sealer);
@@ -59,7 +59,7 @@ impl Disk {
         for entry in loaded.into_iter().flat_map(|loaded| loaded.entries) {
             lists.insert(entry.key, Kept { payload: entry.payload.into(), as_of: now - lying - entry.age });
         }
-        let (nonces, environment) = (Nonces::new(Arc::clone(&environment.entropy)), environment.clone());
+        let environment = environment.clone();
         Self { file, nonces, environment, codec: ListCodec::new(), lists: Mutex::new(lists) }
     }
 
