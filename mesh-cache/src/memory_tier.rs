@@ -101,6 +101,7 @@ impl MemoryTier {
             return Ok(Stored::Overtaken);
         }
         let there = state.entries.get(&store.own).filter(|entry| entry.until > now);
+        let there = there.filter(|entry| !store.replaces.is_some_and(|head| entry.bytes.starts_with(head)));
         if there.is_some_and(|entry| store.version.is_before(entry.version)) {
             return Ok(Stored::Older);
         }
@@ -150,6 +151,13 @@ impl SecondTier for MemoryTier {
 
     fn invalidate(&self, mark: Mark, _: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
         Box::pin(async move { self.invalidate_now(mark) })
+    }
+
+    fn discard(&self, own: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+        Box::pin(async move {
+            self.present()?.entries.remove(&own);
+            Ok(())
+        })
     }
 
     fn listen(&self) -> Box<dyn Listener> {

@@ -45,6 +45,16 @@ pub trait SecondTier: Debug + Send + Sync {
     /// Why it may not have been set: others may go on with what they have until it expires.
     fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>>;
 
+    /// Takes away the entry whose own mark is `own`, which nobody can read; what took its place a moment ago may go with
+    /// it. Nobody is told. A tier that cannot may leave it there.
+    ///
+    /// # Errors
+    /// Why it may still be there.
+    fn discard(&self, own: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+        let _ = own;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Listens for changes from now on.
     fn listen(&self) -> Box<dyn Listener>;
 }
@@ -64,6 +74,10 @@ impl<T: SecondTier + ?Sized> SecondTier for std::sync::Arc<T> {
 
     fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
         (**self).invalidate(mark, reach)
+    }
+
+    fn discard(&self, own: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+        (**self).discard(own)
     }
 
     fn listen(&self) -> Box<dyn Listener> {
@@ -129,6 +143,8 @@ pub struct Store<'a> {
     pub version: Version,
     /// After how long it is of no use to anybody.
     pub keep_for: Duration,
+    /// What an entry begins with that could not be read: it is replaced whatever version it claims.
+    pub replaces: Option<&'a [u8]>,
 }
 
 /// What became of an entry that was to be kept.

@@ -121,7 +121,7 @@ fn a_tier_keeps_nothing_that_was_true_before_its_key_was_invalidated() {
     let begun_micros = tier.fetch_now(&marks).unwrap().now_micros;
     for (as_of_micros, stored) in [(0, Stored::Overtaken), (watermark, Stored::Overtaken), (watermark + 1, Stored::Yes)]
     {
-        let store = Store { own, bytes: b"1", begun_micros, as_of_micros, version, keep_for };
+        let store = Store { own, bytes: b"1", begun_micros, as_of_micros, version, keep_for, replaces: None };
         assert_eq!(tier.store_now(store).unwrap(), stored);
     }
 }

@@ -285,8 +285,15 @@ async fn the_larger_version_stays_whoever_stores_last() {
         header.version = version;
         let bytes = Sealer::open_hints().seal(&place, &header, b"1", nonces.draw()).unwrap();
         let keep_for = Duration::from_secs(60);
-        let store =
-            Store { own: marks.own(), bytes: &bytes, begun_micros, as_of_micros: begun_micros, version, keep_for };
+        let store = Store {
+            own: marks.own(),
+            bytes: &bytes,
+            begun_micros,
+            as_of_micros: begun_micros,
+            version,
+            keep_for,
+            replaces: None,
+        };
         assert_eq!(process.tier.store(store).await.unwrap(), stored, "{version:?}");
     }
 }
@@ -301,7 +308,7 @@ async fn what_was_true_before_its_key_was_invalidated_is_not_kept_however_late_i
     let begun_micros = process.tier.fetch(&marks).await.unwrap().now_micros;
     for (as_of_micros, stored) in [(0, Stored::Overtaken), (watermark, Stored::Overtaken), (watermark + 1, Stored::Yes)]
     {
-        let store = Store { own, bytes: b"1", begun_micros, as_of_micros, version, keep_for };
+        let store = Store { own, bytes: b"1", begun_micros, as_of_micros, version, keep_for, replaces: None };
         assert_eq!(process.tier.store(store).await.unwrap(), stored);
     }
 }

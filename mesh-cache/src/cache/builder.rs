@@ -9,6 +9,7 @@ use mesh_core::service::ConfigError;
 use tokio::sync::Semaphore;
 
 use super::flight::Flights;
+use super::quarantine::Quarantine;
 use super::stats::Counters;
 use super::untold::{Untold, tell_again};
 use super::{Cache, ENTRY_BYTES, Inner, Tasks, Tiered, Weigher, hearing};
@@ -141,6 +142,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             space: Mark::of_namespace(&namespace),
             namespace,
             trusts_hints,
+            quarantine: Quarantine::new(config.tier_quarantine),
         });
         let inner = Inner {
             local: Local::new(caps, config.lifetimes.clone(), heard, rng.next_u64()),

@@ -6,6 +6,7 @@ mod flight;
 mod hearing;
 mod held;
 mod pass;
+mod quarantine;
 mod stats;
 mod stripes;
 mod tasks;

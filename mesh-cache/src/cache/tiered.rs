@@ -9,13 +9,14 @@ use mesh_core::time::Instant;
 
 use super::Inner;
 use super::dating::{Dating, before};
+use super::quarantine::Quarantine;
 use super::stats::count;
 use crate::codec::{Codec, decode_guarded, encode_guarded};
 use crate::entry::{Claim, Fresh, Freshness, Reading, Source, State, Version};
 use crate::key::{Key, Mark, Marks};
 use crate::lifetimes::Lifetimes;
 use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
-use crate::second::{Fetched, REMEMBERED, SecondTier, Store, TierError, is_current};
+use crate::second::{Fetched, REMEMBERED, SecondTier, Store, Stored, TierError, is_current};
 
 /// A second tier, and what is needed to put values of one type there.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Tiered<V> {
     pub(crate) space: Mark,
     /// Whether what is not sealed is believed.
     pub(crate) trusts_hints: bool,
+    pub(super) quarantine: Quarantine,
 }
 
 /// What a look at the second tier came to.
@@ -58,7 +60,7 @@ impl<V> Looked<V> {
 /// Why an entry of the second tier is not used.
 enum Unusable {
     /// It is damaged, foreign or forged.
-    Refused(String),
+    Refused { reason: String, is_garbage: bool },
     /// Something that it is in changed.
     OutOfDate,
     /// The tier did not answer.
@@ -79,7 +81,11 @@ impl<V: Send + Sync + 'static> Inner<V> {
             }
         };
         let dating = Dating::of(&fetched, &marks);
-        match tiered.open(key, &marks, fetched, self.config.tier_skew_max).await {
+        if tiered.quarantine.holds(marks.own(), self.now()) {
+            count(&self.counters.tier_quarantined);
+            return Looked::nothing(dating);
+        }
+        match tiered.open(key, &marks, &fetched, self.config.tier_skew_max).await {
             Ok(Some(Found { fresh, .. })) if self.untold.has_any(fresh.marks.all()) => Looked::nothing(dating),
             Ok(Some(found)) => Looked { dating, ..self.judge(key, found, asked_at) },
             Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(dating),
@@ -87,9 +93,13 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 self.unanswered(&error);
                 Looked::nothing(dating)
             }
-            Err(Unusable::Refused(reason)) => {
+            Err(Unusable::Refused { reason, is_garbage }) => {
                 count(&self.counters.tier_refused);
                 tracing::warn!(%key, reason, "an entry of the second tier is not believed");
+                tiered.quarantine.hold(marks.own(), fetched.bytes.as_deref().unwrap_or_default(), self.now());
+                if is_garbage && let Err(error) = tiered.tier.discard(marks.own().within(tiered.space)).await {
+                    self.unanswered(&error);
+                }
                 Looked::nothing(dating)
             }
         }
@@ -168,11 +178,16 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 return;
             }
         };
-        let own = fresh.marks.own().within(tiered.space);
+        let own = fresh.marks.own();
+        let unreadable = tiered.quarantine.head(own);
+        let replaces = unreadable.as_deref();
         let as_of_micros = before(begun_micros, fresh.age);
-        let store = Store { own, bytes: &bytes, begun_micros, as_of_micros, version: fresh.version, keep_for };
-        if let Err(error) = tiered.tier.store(store).await {
-            self.unanswered(&error);
+        let (version, shared_own) = (fresh.version, own.within(tiered.space));
+        let store = Store { own: shared_own, bytes: &bytes, begun_micros, as_of_micros, version, keep_for, replaces };
+        match tiered.tier.store(store).await {
+            Ok(Stored::Yes) => tiered.quarantine.release(own),
+            Ok(Stored::Overtaken | Stored::Older) => {}
+            Err(error) => self.unanswered(&error),
         }
     }
 
@@ -193,13 +208,16 @@ impl<V> Tiered<V> {
         &self,
         key: &Key,
         marks: &Marks,
-        fetched: Fetched,
+        fetched: &Fetched,
         skew: Duration,
     ) -> Result<Option<Found<V>>, Unusable> {
-        let Some(bytes) = fetched.bytes else { return Ok(None) };
+        let Some(bytes) = &fetched.bytes else { return Ok(None) };
         let place = Place { namespace: &self.namespace, key: key.as_str(), schema: self.codec.schema() };
-        let opened = self.sealer.unseal(&place, &bytes, fetched.now_micros, &self.limits);
-        let opened = opened.map_err(|error| Unusable::Refused(error.to_string()))?;
+        let opened = self.sealer.unseal(&place, bytes, fetched.now_micros, &self.limits);
+        let opened = opened.map_err(|error| {
+            let (reason, is_garbage) = (error.to_string(), error.is_garbage());
+            Unusable::Refused { reason, is_garbage }
+        })?;
         let header = opened.header;
         let is_whole = fetched.watermarks.len() == marks.all().len();
         let as_of_micros = before(header.written_at_micros, header.age);
@@ -216,7 +234,7 @@ impl<V> Tiered<V> {
             }
         }
         let value = decode_guarded(&*self.codec, &opened.payload);
-        let value = value.map_err(|error| Unusable::Refused(error.to_string()))?;
+        let value = value.map_err(|error| Unusable::Refused { reason: error.to_string(), is_garbage: false })?;
         let since = Duration::from_micros(fetched.now_micros.saturating_sub(header.written_at_micros));
         let mut lifetimes = Lifetimes::ttl(header.fresh_for);
         (lifetimes.stale, lifetimes.stale_on_error) = (header.stale_for, header.stale_on_error_for);

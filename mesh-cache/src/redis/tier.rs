@@ -31,7 +31,7 @@ use super::route::RedisClient;
 use super::script::Script;
 use crate::env::Environment;
 use crate::key::{Mark, Marks};
-use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
+use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, Watermark};
 
 /// Redis as the second tier of the caches of one process, which share one connection. Cheap to clone.
 ///
@@ -148,7 +148,8 @@ impl RedisTier {
         version[..8].copy_from_slice(&store.version.epoch.to_be_bytes());
         version[8..].copy_from_slice(&store.version.index.to_be_bytes());
         let (keep_for, kept) = (millis(store.keep_for.min(ENTRY_KEPT_MAX)), millis(ENTRY_WATERMARK_KEPT));
-        let args = (store.begun_micros, store.bytes, &version, keep_for, kept, store.as_of_micros);
+        let replaces = store.replaces.unwrap_or_default();
+        let args = (store.begun_micros, store.bytes, &version, keep_for, kept, store.as_of_micros, replaces);
         let reply = self.client.invoke(&self.store, &names, args, self.write_deadline).await?;
         let Value::Int(number) = reply else { return Err(RedisError::Hostile) };
         match number {
@@ -223,19 +224,27 @@ impl RedisTier {
 
 impl SecondTier for RedisTier {
     fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
-        Box::pin(async move { self.read(marks).await.map_err(|error| tier_error(&error)) })
+        Box::pin(async move { self.read(marks).await.map_err(TierError::from) })
     }
 
     fn watermarks<'a>(&'a self, marks: &'a [Mark]) -> BoxFuture<'a, Result<Vec<Watermark>, TierError>> {
-        Box::pin(async move { self.read_watermarks(marks).await.map_err(|error| tier_error(&error)) })
+        Box::pin(async move { self.read_watermarks(marks).await.map_err(TierError::from) })
     }
 
     fn store<'a>(&'a self, store: Store<'a>) -> BoxFuture<'a, Result<Stored, TierError>> {
-        Box::pin(async move { self.keep(store).await.map_err(|error| tier_error(&error)) })
+        Box::pin(async move { self.keep(store).await.map_err(TierError::from) })
     }
 
     fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
-        Box::pin(async move { self.mark(mark, reach).await.map_err(|error| tier_error(&error)) })
+        Box::pin(async move { self.mark(mark, reach).await.map_err(TierError::from) })
+    }
+
+    fn discard(&self, own: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+        Box::pin(async move {
+            let (name, mut del) = (self.names.entry(own), cmd("DEL"));
+            self.client.query(name.as_bytes(), del.arg(&name), self.write_deadline).await?;
+            Ok(())
+        })
     }
 
     fn listen(&self) -> Box<dyn Listener> {
@@ -364,27 +373,6 @@ fn watermark_of(reply: Result<Value, RedisError>, now_micros: u64) -> Watermark 
 
 fn millis(duration: Duration) -> u64 {
     (saturating_nanos(duration) / 1_000_000).max(1)
-}
-
-fn tier_error(error: &RedisError) -> TierError {
-    let kind = match error {
-        RedisError::Down { .. } | RedisError::Overloaded | RedisError::Unsendable => TierErrorKind::Away,
-        RedisError::Timeout(_) | RedisError::Disconnected => TierErrorKind::Silent,
-        RedisError::Hostile => TierErrorKind::Garbled,
-        RedisError::Loading
-        | RedisError::Busy
-        | RedisError::ReadOnly
-        | RedisError::Oom
-        | RedisError::NoScript
-        | RedisError::NoPerm
-        | RedisError::WrongType
-        | RedisError::Moved(_)
-        | RedisError::Ask(_)
-        | RedisError::Auth
-        | RedisError::Script { .. }
-        | RedisError::Other { .. } => TierErrorKind::Refused,
-    };
-    TierError::new(kind, format!("failed: {error}"))
 }
 
 /// The one member of a watermark's sorted set.
