@@ -13,7 +13,7 @@ use crate::key::{Mark, Marks};
 use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
 
 /// A second tier that several caches of one process share. Cloning it shares it, as one and the same user;
-/// [`MemoryTier::another`] is as another process would have it.
+/// [`MemoryTier::another`] is as another process would have it, and so is it for every cache that is built on it.
 ///
 /// It bounds nothing but by the lifetimes of entries: it is for tests, examples and simulations.
 #[derive(Clone)]
@@ -166,6 +166,10 @@ impl SecondTier for MemoryTier {
         ear.hear(if state.is_away { News::Deaf } else { News::Hearing(state.connection) });
         state.ears.push(Arc::clone(&ear));
         Box::new(MemoryListener(ear))
+    }
+
+    fn join(&self, _: usize) -> Option<Arc<dyn SecondTier>> {
+        Some(Arc::new(self.another()))
     }
 }
 

@@ -8,6 +8,7 @@
 //! holds of the time at which it was true.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::port::BoxFuture;
@@ -57,9 +58,21 @@ pub trait SecondTier: Debug + Send + Sync {
 
     /// Listens for changes from now on.
     fn listen(&self) -> Box<dyn Listener>;
+
+    /// The tier for one more cache of this process, which reads entries of up to `entry_bytes_max` bytes, and whose listener
+    /// hears of what the others invalidate. `None` where all caches that share the tier are one user.
+    fn join(&self, entry_bytes_max: usize) -> Option<Arc<dyn SecondTier>> {
+        let _ = entry_bytes_max;
+        None
+    }
+
+    /// How long a read takes at most, where the tier says so: whoever asks more than once waits no longer for all of it.
+    fn read_deadline(&self) -> Option<Duration> {
+        None
+    }
 }
 
-impl<T: SecondTier + ?Sized> SecondTier for std::sync::Arc<T> {
+impl<T: SecondTier + ?Sized> SecondTier for Arc<T> {
     fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
         (**self).fetch(marks)
     }
@@ -82,6 +95,14 @@ impl<T: SecondTier + ?Sized> SecondTier for std::sync::Arc<T> {
 
     fn listen(&self) -> Box<dyn Listener> {
         (**self).listen()
+    }
+
+    fn join(&self, entry_bytes_max: usize) -> Option<Arc<dyn SecondTier>> {
+        (**self).join(entry_bytes_max)
+    }
+
+    fn read_deadline(&self) -> Option<Duration> {
+        (**self).read_deadline()
     }
 }
 

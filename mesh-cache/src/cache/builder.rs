@@ -133,8 +133,9 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         let failures_max = config.failures_max.get() as usize;
         let nonces = self.sealer.nonces(&self.environment.entropy);
         let (sealer, limits, trusts_hints) = (self.sealer, self.limits, self.trusts_hints);
+        let entry_bytes_max = limits.envelope_bytes_max();
         let tiered = self.second.map(|Second { namespace, tier, codec }| Tiered {
-            tier,
+            tier: tier.join(entry_bytes_max).unwrap_or(tier),
             codec,
             sealer,
             nonces,

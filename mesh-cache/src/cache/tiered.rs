@@ -16,7 +16,7 @@ use crate::entry::{Claim, Fresh, Freshness, Reading, Source, State, Version};
 use crate::key::{Key, Mark, Marks};
 use crate::lifetimes::Lifetimes;
 use crate::seal::{self, Limits, Nonces, Place, Sealer, Trust};
-use crate::second::{Fetched, REMEMBERED, SecondTier, Store, Stored, TierError, is_current};
+use crate::second::{Fetched, REMEMBERED, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark, is_current};
 
 /// A second tier, and what is needed to put values of one type there.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
             count(&self.counters.tier_quarantined);
             return Looked::nothing(dating);
         }
-        match tiered.open(key, &marks, &fetched, self.config.tier_skew_max).await {
+        let left = tiered.tier.read_deadline().map(|deadline| deadline.saturating_sub(self.now().since(asked_at)));
+        match tiered.open(key, &marks, &fetched, self.config.tier_skew_max, left).await {
             Ok(Some(Found { fresh, .. })) if self.untold.has_any(fresh.marks.all()) => Looked::nothing(dating),
             Ok(Some(found)) => Looked { dating, ..self.judge(key, found, asked_at) },
             Ok(None) | Err(Unusable::OutOfDate) => Looked::nothing(dating),
@@ -178,6 +179,11 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 return;
             }
         };
+        if bytes.len() > tiered.limits.envelope_bytes_max() {
+            count(&self.counters.tier_refused);
+            tracing::warn!(%key, bytes = bytes.len(), "a value is longer than what is read from the second tier");
+            return;
+        }
         let own = fresh.marks.own();
         let unreadable = tiered.quarantine.head(own);
         let replaces = unreadable.as_deref();
@@ -210,6 +216,7 @@ impl<V> Tiered<V> {
         marks: &Marks,
         fetched: &Fetched,
         skew: Duration,
+        left: Option<Duration>,
     ) -> Result<Option<Found<V>>, Unusable> {
         let Some(bytes) = &fetched.bytes else { return Ok(None) };
         let place = Place { namespace: &self.namespace, key: key.as_str(), schema: self.codec.schema() };
@@ -228,7 +235,7 @@ impl<V> Tiered<V> {
         let others = all.all().get(marks.all().len()..).unwrap_or_default();
         if !others.is_empty() {
             let others: Vec<Mark> = others.iter().map(|mark| mark.within(self.space)).collect();
-            let watermarks = self.tier.watermarks(&others).await.map_err(Unusable::Unanswered)?;
+            let watermarks = self.watermarks_within(left, &others).await.map_err(Unusable::Unanswered)?;
             if watermarks.len() != others.len() || !is_current(as_of_micros, &watermarks, skew) {
                 return Err(Unusable::OutOfDate);
             }
@@ -251,5 +258,13 @@ impl<V> Tiered<V> {
             claim: Claim::Full,
         };
         Ok(Some(Found { fresh, trust: opened.trust }))
+    }
+
+    /// The watermarks of `marks`, for which nobody waits longer than `left`.
+    async fn watermarks_within(&self, left: Option<Duration>, marks: &[Mark]) -> Result<Vec<Watermark>, TierError> {
+        let asked = self.tier.watermarks(marks);
+        let Some(left) = left else { return asked.await };
+        let late = |_| TierError::new(TierErrorKind::Silent, "did not answer in time");
+        tokio::time::timeout(left, asked).await.map_err(late)?
     }
 }
