@@ -145,6 +145,7 @@ impl Memory {
         let lists = tier.map(|tier| {
             let builder = Cache::builder().environment(environment.clone()).lifetimes(config.lists.clone());
             let namespace = format!("{}/discovery", config.namespace);
+            let builder = builder.weigh(|_, list: &List| list.weight());
             builder.second_tier(namespace, tier, ListCodec::new()).seal(sealer.clone()).limits(list::limits()).build()
         });
         let lists = lists.transpose()?;
@@ -261,3 +262,32 @@ const RECALL_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Enough for a list of a few instances.
 const SNAPSHOT_BYTES_MIN: u32 = 4_096;
 const SNAPSHOT_BYTES_MAX: u32 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use mesh_cache::MemoryTier;
+    use mesh_core::service::ServiceConfig;
+    use mesh_core::snapshot::{Entry, RegistryStatus};
+
+    use super::*;
+    use crate::registry::MemoryRegistry;
+
+    #[tokio::test]
+    async fn a_list_weighs_what_its_instances_say() {
+        let environment = Environment::system();
+        let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::new());
+        let tier: Arc<dyn SecondTier> = Arc::new(MemoryTier::new(Arc::clone(&environment.clock)));
+        let (config, sealer) = (MemoryConfig::default(), Sealer::open_hints());
+        let memory = Memory::open(&config, Some(tier), &sealer, &registry, &environment).await.unwrap().unwrap();
+        let entry = |number: u16| {
+            let builder = ServiceConfig::builder("api", "10.0.0.1", number).meta("text", "x".repeat(500));
+            let config = builder.without_check().build().unwrap();
+            Entry::new(Arc::clone(config.instance()), RegistryStatus::Passing, None)
+        };
+        let snapshot = Arc::new(Snapshot::new((1..=1_000).map(entry).collect()));
+        memory.keep(&"api".parse().unwrap(), &snapshot, Duration::ZERO).await;
+        let stats = memory.lists.as_ref().unwrap().stats();
+        assert_eq!(stats.entries, 1);
+        assert!((500_000..2_000_000).contains(&stats.bytes), "{stats:?}");
+    }
+}
