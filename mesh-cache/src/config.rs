@@ -16,7 +16,8 @@ pub struct CacheConfig {
     pub lifetimes: Lifetimes,
     /// The most entries; 10,000.
     pub entries_max: NonZeroU32,
-    /// The most that the entries may weigh together, in bytes; 64 MiB.
+    /// The most that the entries may weigh together, in bytes; 64 MiB. An entry weighs its value, as
+    /// [`weigh`](crate::CacheBuilder::weigh) says, its key, and 480 bytes for itself.
     pub bytes_max: NonZeroU64,
     /// How eagerly fresh entries are renewed before they turn stale (XFetch's β); 1, from 0 (never) to 10.
     pub early_beta: f64,

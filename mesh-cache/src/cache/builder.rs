@@ -12,7 +12,7 @@ use super::flight::Flights;
 use super::quarantine::Quarantine;
 use super::stats::Counters;
 use super::untold::{Untold, tell_again};
-use super::{Cache, ENTRY_BYTES, Inner, Tasks, Tiered, Weigher, hearing};
+use super::{Cache, ENTRY_BYTES, Inner, Tasks, Tiered, Weigher, hearing, weight};
 use crate::codec::Codec;
 use crate::config::CacheConfig;
 use crate::early::Early;
@@ -76,8 +76,12 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         self
     }
 
-    /// Sets what a value weighs towards [`CacheConfig::bytes_max`], in bytes, what it owns elsewhere included. Left out,
-    /// it is its size without that.
+    /// Sets what a value weighs towards [`CacheConfig::bytes_max`], in bytes, what it owns elsewhere included. It is asked
+    /// once for each value that is kept.
+    ///
+    /// Left out, text and bytes (`String`, `Vec<u8>`, either as a `Box` or an `Arc`, and `Vec<String>`) weigh what they
+    /// are, and other values their own size: what those own elsewhere, as a map or a vector in a field does, is not
+    /// counted, and `bytes_max` does not bound it.
     pub fn weigh(mut self, weigh: impl Fn(&Key, &V) -> u64 + Send + Sync + 'static) -> Self {
         self.weigh = Some(Box::new(weigh));
         self
@@ -151,7 +155,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             turns: Semaphore::new(config.loads_max.get() as usize),
             early: Early { beta: config.early_beta },
             random: AtomicU64::new(rng.next_u64()),
-            weigh: self.weigh.unwrap_or_else(|| Box::new(|_, _| size_of::<V>() as u64)),
+            weigh: self.weigh.unwrap_or_else(|| Box::new(|_, value| weight::of(value))),
             config: self.config,
             environment: self.environment,
             tiered,

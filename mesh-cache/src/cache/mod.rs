@@ -13,6 +13,7 @@ mod tasks;
 mod tiered;
 mod untold;
 mod value;
+mod weight;
 
 use std::fmt;
 use std::future::Future;

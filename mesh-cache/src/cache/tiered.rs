@@ -168,6 +168,9 @@ impl<V: Send + Sync + 'static> Inner<V> {
         };
         let place = Place { namespace: &tiered.namespace, key: key.as_str(), schema: tiered.codec.schema() };
         let sealed = encode_guarded(&*tiered.codec, value).map_err(|error| error.to_string()).and_then(|payload| {
+            if payload.len() > tiered.limits.value_bytes_max {
+                return Err(format!("its {} bytes are more than anybody reads", payload.len()));
+            }
             let sealed = tiered.sealer.seal(&place, &header, &payload, tiered.nonces.draw());
             sealed.map_err(|error| error.to_string())
         });
@@ -179,11 +182,6 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 return;
             }
         };
-        if bytes.len() > tiered.limits.envelope_bytes_max() {
-            count(&self.counters.tier_refused);
-            tracing::warn!(%key, bytes = bytes.len(), "a value is longer than what is read from the second tier");
-            return;
-        }
         let own = fresh.marks.own();
         let unreadable = tiered.quarantine.head(own);
         let replaces = unreadable.as_deref();
