@@ -13,8 +13,8 @@ use mesh_cache::codec::JsonCodec;
 use mesh_cache::redis::{RedisConfig, RedisTier};
 use mesh_cache::seal::{KeyRing, Limits, SealKey, Sealer};
 use mesh_cache::{Cache, CacheBuilder, CacheConfig, Cached, Dial, Environment, Found, Key, Lifetimes, Scope, Source};
-use mesh_cache::{Prefix, Stream, Tag, TcpDial};
-use mesh_core::port::BoxFuture;
+use mesh_cache::{Prefix, Stream, Tag, TcpDial, TokioClock};
+use mesh_core::port::{BoxFuture, Clock as _};
 use mesh_core::service::Host;
 use mesh_testkit::{Fault, FaultProxy, RedisCluster, RedisServer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -185,12 +185,14 @@ impl Dial for FarAway {
             let (near, inner) = tokio::io::duplex(MIB);
             let (mut from_far, mut to_far) = tokio::io::split(far);
             let (mut from_near, mut to_near) = tokio::io::split(inner);
+            let clock = Arc::new(TokioClock::new());
+            let there = Arc::clone(&clock);
             let (sender, mut under_way) = tokio::sync::mpsc::unbounded_channel();
             tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
             tokio::spawn(async move {
                 let mut bytes = vec![0; 64 * 1024];
                 while let Ok(count @ 1..) = from_far.read(&mut bytes).await {
-                    let due = tokio::time::Instant::now() + Duration::from_millis(100);
+                    let due = clock.now() + Duration::from_millis(100);
                     if sender.send((due, bytes[..count].to_vec())).is_err() {
                         return;
                     }
@@ -198,7 +200,7 @@ impl Dial for FarAway {
             });
             tokio::spawn(async move {
                 while let Some((due, bytes)) = under_way.recv().await {
-                    tokio::time::sleep_until(due).await;
+                    tokio::time::sleep(due.since(there.now())).await;
                     if to_near.write_all(&bytes).await.is_err() {
                         return;
                     }
