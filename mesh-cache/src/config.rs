@@ -16,7 +16,8 @@ pub struct CacheConfig {
     pub lifetimes: Lifetimes,
     /// The most entries; 10,000.
     pub entries_max: NonZeroU32,
-    /// The most that the entries may weigh together, in bytes; 64 MiB.
+    /// The most that the entries may weigh together, in bytes; 64 MiB. An entry weighs its value, as
+    /// [`weigh`](crate::CacheBuilder::weigh) says, its key, and 480 bytes for itself.
     pub bytes_max: NonZeroU64,
     /// How eagerly fresh entries are renewed before they turn stale (XFetch's β); 1, from 0 (never) to 10.
     pub early_beta: f64,
@@ -39,6 +40,10 @@ pub struct CacheConfig {
     /// By how much the clocks of a second tier's servers may differ; 0, which is right where one server keeps the time.
     #[serde(with = "mesh_core::text::duration")]
     pub tier_skew_max: Duration,
+    /// For how long an entry of the second tier that could not be read is left alone; 30 s. It is replaced by what the
+    /// origin says meanwhile.
+    #[serde(with = "mesh_core::text::duration")]
+    pub tier_quarantine: Duration,
 }
 
 /// The waits after failed loads of one key.
@@ -109,6 +114,7 @@ impl Default for CacheConfig {
             failure_backoff: FailureBackoff::default(),
             failures_max: NonZeroU32::MIN.saturating_add(1_023),
             tier_skew_max: Duration::ZERO,
+            tier_quarantine: Duration::from_secs(30),
         }
     }
 }

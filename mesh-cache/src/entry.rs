@@ -115,8 +115,32 @@ pub(crate) struct Fresh<V> {
     /// What it counts towards the cap on bytes.
     pub(crate) weight: u64,
     pub(crate) load_time: Option<Duration>,
-    /// It is used only because the origin fails.
-    pub(crate) stands_in: bool,
+    pub(crate) claim: Claim,
+}
+
+/// How much is made of a value, whatever its age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// What its age says.
+    Full,
+    /// What its age says, but that something changed since it was true may not have been told: at most unheard.
+    Unvouched,
+    /// It may be older than a change that is known: at most stale.
+    Outdated,
+    /// It is used only because the origin fails: in the place of nothing, or of what was read clearly earlier.
+    StandIn,
+    /// It is used only because the origin fails, and anybody may have written it: in the place of nothing.
+    Hint,
+}
+
+impl Claim {
+    /// Whether it is used only because the origin fails.
+    pub(crate) const fn stands_in(self) -> bool {
+        match self {
+            Self::Full | Self::Unvouched | Self::Outdated => false,
+            Self::StandIn | Self::Hint => true,
+        }
+    }
 }
 
 impl<V> Clone for Fresh<V> {
@@ -139,6 +163,7 @@ pub(crate) struct Record<V> {
     /// Whether it could not be renewed.
     failed: AtomicBool,
     pub(crate) source: Source,
+    pub(crate) claim: Claim,
     pub(crate) value: Option<Arc<V>>,
     /// When it came here.
     pub(crate) stored_at: Instant,
@@ -173,14 +198,18 @@ impl<V> Record<V> {
         let until = |age: Duration| now + age.saturating_sub(fresh.age);
         let (fresh_until, stale_until, dead_at) = if fresh.value.is_some() {
             let fresh_for = lifetimes.jittered(entropy);
-            let stale_for = fresh_for + lifetimes.stale;
-            (until(fresh_for), until(stale_for), until(stale_for + lifetimes.stale_on_error))
+            let stale_for = fresh_for.saturating_add(lifetimes.stale);
+            (until(fresh_for), until(stale_for), until(stale_for.saturating_add(lifetimes.stale_on_error)))
         } else {
             let until = until(lifetimes.absent);
             (until, until, until)
         };
         // However young it says that it is.
-        let fresh_until = if fresh.stands_in { now } else { fresh_until };
+        let (fresh_until, epoch) = match fresh.claim {
+            Claim::Full => (fresh_until, epoch),
+            Claim::Unvouched => (fresh_until, Epoch::DEAF),
+            Claim::Outdated | Claim::StandIn | Claim::Hint => (now, epoch),
+        };
         Self {
             key,
             value: fresh.value,
@@ -189,8 +218,9 @@ impl<V> Record<V> {
             stale_until,
             epoch,
             read: AtomicBool::new(false),
-            failed: AtomicBool::new(fresh.stands_in),
+            failed: AtomicBool::new(fresh.claim.stands_in()),
             source: fresh.source,
+            claim: fresh.claim,
             stored_at: now,
             age: fresh.age,
             version: fresh.version,
@@ -214,6 +244,7 @@ impl<V> Record<V> {
             read: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             source: Source::Inserted,
+            claim: Claim::Full,
             stored_at: Instant::ZERO,
             age: Duration::ZERO,
             version: Version::NONE,
@@ -254,8 +285,7 @@ impl<V> Record<V> {
             return State::Dead;
         }
         if now < self.fresh_until {
-            let heard = heard == self.epoch && heard != Epoch::DEAF;
-            return State::Serve(if heard { Freshness::Fresh } else { Freshness::Unheard });
+            return State::Serve(self.within_its_time(heard));
         }
         let failed = self.failed.load(Ordering::Relaxed);
         match (now < self.stale_until, failed) {
@@ -265,18 +295,39 @@ impl<V> Record<V> {
         }
     }
 
+    /// What it is worth within its time, to one who hears over the connection `heard`.
+    pub(crate) fn within_its_time(&self, heard: Epoch) -> Freshness {
+        let heard = heard == self.epoch && heard != Epoch::DEAF;
+        if heard { Freshness::Fresh } else { Freshness::Unheard }
+    }
+
     /// How long ago it was true: counted from when it was asked for, as RFC 9111 (4.2.3) has it, since nobody knows when
     /// on its way it was read.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         self.age.saturating_add(self.transit).saturating_add(now.since(self.stored_at))
     }
 
+    /// Whether it gives way to a value that its loader describes as `fresh`, which came at `now`.
+    pub(crate) fn gives_way_to(&self, fresh: &Fresh<V>, now: Instant) -> bool {
+        match fresh.claim {
+            Claim::Hint => false,
+            Claim::StandIn => {
+                let age = fresh.age.saturating_add(fresh.transit);
+                !fresh.version.is_before(self.version) && self.compare(age, now) == Reading::Later
+            }
+            // What stands in for the origin does not keep out what the origin says, whatever version it claims.
+            Claim::Full | Claim::Unvouched | Claim::Outdated => {
+                self.claim.stands_in() || !fresh.version.is_before(self.version)
+            }
+        }
+    }
+
     /// How its reading compares with one that is `age` old now.
     pub(crate) fn compare(&self, age: Duration, now: Instant) -> Reading {
         let own = self.age(now);
-        if age + SAME_WITHIN < own {
+        if age.saturating_add(SAME_WITHIN) < own {
             Reading::Later
-        } else if age <= own + SAME_WITHIN {
+        } else if age <= own.saturating_add(SAME_WITHIN) {
             Reading::Same
         } else {
             Reading::Earlier

@@ -11,6 +11,7 @@ mod env;
 mod error;
 mod failure;
 mod fence;
+mod history;
 mod key;
 mod lifetimes;
 mod local;

@@ -83,17 +83,34 @@ impl Lifetimes {
                 return Err(ConfigError::new(field, seconds(value), "must be at most 366 days"));
             }
         }
-        if self.jitter_percent > 50 {
+        if self.jitter_percent > JITTER_PERCENT_MAX {
             return Err(ConfigError::new("jitter_percent", self.jitter_percent, "must be at most 50"));
         }
         Ok(())
     }
 
+    /// The same within the bounds that [`Lifetimes::validate`] has, but that `fresh` may be zero: such a value is not kept
+    /// as fresh.
+    pub(crate) fn clamped(self) -> Self {
+        Self {
+            fresh: self.fresh.min(Self::LONGEST),
+            stale: self.stale.min(Self::LONGEST),
+            stale_on_error: self.stale_on_error.min(Self::LONGEST),
+            absent: self.absent.min(ABSENT_MAX),
+            jitter_percent: self.jitter_percent.min(JITTER_PERCENT_MAX),
+        }
+    }
+
+    /// How long a value is served at most.
+    pub(crate) const fn total(&self) -> Duration {
+        self.fresh.saturating_add(self.stale).saturating_add(self.stale_on_error)
+    }
+
     /// `fresh`, shortened at random.
     pub(crate) fn jittered(&self, entropy: u64) -> Duration {
         let fresh = saturating_nanos(self.fresh);
-        let most = fresh / 100 * u64::from(self.jitter_percent);
-        Duration::from_nanos(fresh - scale(mesh_core::rng::mix(entropy), most + 1))
+        let most = (fresh / 100).saturating_mul(u64::from(self.jitter_percent));
+        Duration::from_nanos(fresh.saturating_sub(scale(mesh_core::rng::mix(entropy), most.saturating_add(1))))
     }
 }
 
@@ -104,3 +121,4 @@ impl Default for Lifetimes {
 }
 
 const ABSENT_MAX: Duration = Duration::from_secs(30);
+const JITTER_PERCENT_MAX: u8 = 50;

@@ -13,7 +13,7 @@ use crate::key::{Mark, Marks};
 use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
 
 /// A second tier that several caches of one process share. Cloning it shares it, as one and the same user;
-/// [`MemoryTier::another`] is as another process would have it.
+/// [`MemoryTier::another`] is as another process would have it, and so is it for every cache that is built on it.
 ///
 /// It bounds nothing but by the lifetimes of entries: it is for tests, examples and simulations.
 #[derive(Clone)]
@@ -97,10 +97,11 @@ impl MemoryTier {
     pub fn store_now(&self, store: Store<'_>) -> Result<Stored, TierError> {
         let mut state = self.present()?;
         let now = self.clock.now();
-        if state.watermarks.get(&store.own).is_some_and(|watermark| store.begun_micros <= *watermark) {
+        if state.watermarks.get(&store.own).is_some_and(|watermark| store.as_of_micros <= *watermark) {
             return Ok(Stored::Overtaken);
         }
         let there = state.entries.get(&store.own).filter(|entry| entry.until > now);
+        let there = there.filter(|entry| !store.replaces.is_some_and(|head| entry.bytes.starts_with(head)));
         if there.is_some_and(|entry| store.version.is_before(entry.version)) {
             return Ok(Stored::Older);
         }
@@ -152,12 +153,23 @@ impl SecondTier for MemoryTier {
         Box::pin(async move { self.invalidate_now(mark) })
     }
 
+    fn discard(&self, own: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+        Box::pin(async move {
+            self.present()?.entries.remove(&own);
+            Ok(())
+        })
+    }
+
     fn listen(&self) -> Box<dyn Listener> {
         let ear = Arc::new(Ear { user: self.user, ..Ear::default() });
         let mut state = self.state();
         ear.hear(if state.is_away { News::Deaf } else { News::Hearing(state.connection) });
         state.ears.push(Arc::clone(&ear));
         Box::new(MemoryListener(ear))
+    }
+
+    fn join(&self, _: usize) -> Option<Arc<dyn SecondTier>> {
+        Some(Arc::new(self.another()))
     }
 }
 

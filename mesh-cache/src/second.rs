@@ -4,9 +4,11 @@
 //! tier's time at which its load *began*; a scope that is invalidated is marked with the tier's time of that, its
 //! *watermark*. An entry counts only if it was begun after the watermarks of every scope that it is in. So it does not
 //! matter how long a load took, whose answer came first, or whether an old process stores late: what was read before a
-//! change can be stored, and is never believed.
+//! change can be stored, and is never believed. Of a value that its origin had known for a while already, all of this
+//! holds of the time at which it was true.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::port::BoxFuture;
@@ -44,11 +46,33 @@ pub trait SecondTier: Debug + Send + Sync {
     /// Why it may not have been set: others may go on with what they have until it expires.
     fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>>;
 
+    /// Takes away the entry whose own mark is `own`, which nobody can read; what took its place a moment ago may go with
+    /// it. Nobody is told. A tier that cannot may leave it there.
+    ///
+    /// # Errors
+    /// Why it may still be there.
+    fn discard(&self, own: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+        let _ = own;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Listens for changes from now on.
     fn listen(&self) -> Box<dyn Listener>;
+
+    /// The tier for one more cache of this process, which reads entries of up to `entry_bytes_max` bytes, and whose listener
+    /// hears of what the others invalidate. `None` where all caches that share the tier are one user.
+    fn join(&self, entry_bytes_max: usize) -> Option<Arc<dyn SecondTier>> {
+        let _ = entry_bytes_max;
+        None
+    }
+
+    /// How long a read takes at most, where the tier says so: whoever asks more than once waits no longer for all of it.
+    fn read_deadline(&self) -> Option<Duration> {
+        None
+    }
 }
 
-impl<T: SecondTier + ?Sized> SecondTier for std::sync::Arc<T> {
+impl<T: SecondTier + ?Sized> SecondTier for Arc<T> {
     fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
         (**self).fetch(marks)
     }
@@ -65,8 +89,20 @@ impl<T: SecondTier + ?Sized> SecondTier for std::sync::Arc<T> {
         (**self).invalidate(mark, reach)
     }
 
+    fn discard(&self, own: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+        (**self).discard(own)
+    }
+
     fn listen(&self) -> Box<dyn Listener> {
         (**self).listen()
+    }
+
+    fn join(&self, entry_bytes_max: usize) -> Option<Arc<dyn SecondTier>> {
+        (**self).join(entry_bytes_max)
+    }
+
+    fn read_deadline(&self) -> Option<Duration> {
+        (**self).read_deadline()
     }
 }
 
@@ -122,10 +158,14 @@ pub struct Store<'a> {
     pub bytes: &'a [u8],
     /// The tier's time at which its load began, in microseconds.
     pub begun_micros: u64,
+    /// The tier's time at which it was true, in microseconds: when its load began, less the age that it had at its origin.
+    pub as_of_micros: u64,
     /// Its version.
     pub version: Version,
     /// After how long it is of no use to anybody.
     pub keep_for: Duration,
+    /// What an entry begins with that could not be read: it is replaced whatever version it claims.
+    pub replaces: Option<&'a [u8]>,
 }
 
 /// What became of an entry that was to be kept.
@@ -184,10 +224,14 @@ impl TierError {
     }
 }
 
-/// Whether an entry whose load began at `begun_micros` is newer than every one of `watermarks`, by a tier whose clocks
+/// Whether an entry that was true at `as_of_micros` is newer than every one of `watermarks`, by a tier whose clocks
 /// differ by at most `skew`.
 #[must_use]
-pub fn is_current(begun_micros: u64, watermarks: &[Watermark], skew: Duration) -> bool {
+pub fn is_current(as_of_micros: u64, watermarks: &[Watermark], skew: Duration) -> bool {
     let skew = u64::try_from(skew.as_micros()).unwrap_or(u64::MAX);
-    watermarks.iter().flatten().all(|watermark| begun_micros > watermark.saturating_add(skew))
+    watermarks.iter().flatten().all(|watermark| as_of_micros > watermark.saturating_add(skew))
 }
+
+/// For how long at least a tier remembers that one entry was invalidated, counted back from the beginning of a load that
+/// it stores: it stores nothing whose load began longer ago. What was true before that is shared, and not as fresh.
+pub const REMEMBERED: Duration = Duration::from_secs(60);

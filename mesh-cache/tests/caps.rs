@@ -202,6 +202,36 @@ async fn for_their_weight_even_what_cannot_be_had_again_goes() {
     assert_eq!((cache.stats().evicted, cache.stats().entries), (1, 1));
 }
 
+#[test]
+fn text_and_bytes_weigh_what_they_are_though_nobody_says_so() {
+    fn weight<V: Send + Sync + 'static>(value: V) -> u64 {
+        let cache = Cache::builder().build().unwrap();
+        assert!(cache.insert(&key("k"), Found::new(value)));
+        cache.stats().bytes
+    }
+    let text = "x".repeat(10_000);
+    let empty = weight(());
+    let heavy = [
+        weight(text.clone()),
+        weight(text.clone().into_bytes()),
+        weight(text.clone().into_boxed_str()),
+        weight(text.clone().into_bytes().into_boxed_slice()),
+        weight::<Arc<str>>(text.clone().into()),
+        weight::<Arc<[u8]>>(text.clone().into_bytes().into()),
+        weight(vec![text.clone(), String::new()]),
+    ];
+    for bytes in heavy {
+        assert!((10_008..10_100).contains(&(bytes - empty)), "{heavy:?}");
+    }
+    let mut config = config();
+    config.bytes_max = NonZeroU64::new(100_000).unwrap();
+    let cache: Cache<String> = Cache::builder().config(config).build().unwrap();
+    for number in 0..100 {
+        cache.insert(&key(&name(number)), Found::new(text.clone()));
+    }
+    assert_eq!((cache.stats().entries, cache.stats().bytes <= 100_000), (9, true));
+}
+
 /// How many keys the models know.
 const NUMBERS: u64 = 9;
 

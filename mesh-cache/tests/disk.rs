@@ -58,6 +58,26 @@ fn a_file_that_is_cut_off_by_somebody_who_can_add_is_refused_too() {
 }
 
 #[test]
+fn what_finds_room_can_be_written_and_nothing_more_would() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    (config.bytes_max, config.entries_max) = (1_300, 4);
+    let file = SnapshotFile::open(directory.path().join("s"), config, ring(1));
+    let mut room = file.room();
+    let took: Vec<usize> =
+        [300, 900, 200, 100, 1, 0].into_iter().filter(|len| room.take("k", &vec![0; *len])).collect();
+    assert_eq!(took, [300, 200, 100, 1], "900 were too many, and four are enough");
+    let entries: Vec<Entry> = took.iter().map(|len| entry("k", &vec![0; *len])).collect();
+    write(&file, &entries).unwrap();
+    assert_eq!(file.read(NOW).unwrap().unwrap().entries, entries);
+    // To the byte.
+    let most = (0..1_300).rev().find(|len| file.room().take("k", &vec![0; *len])).unwrap();
+    write(&file, &[entry("k", &vec![0; most])]).unwrap();
+    assert_eq!(write(&file, &[entry("k", &vec![0; most + 1])]).unwrap_err().name(), "too_large");
+    assert!(!file.room().take(&"k".repeat(65_536), b""));
+}
+
+#[test]
 fn every_bit_that_is_flipped_is_noticed() {
     for sealer in [ring(1), Sealer::open_hints()] {
         let (_directory, file) = snapshot(sealer);

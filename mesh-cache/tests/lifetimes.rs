@@ -4,13 +4,14 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use mesh_cache::{Cached, Found, Freshness, LoadError, Source};
+use mesh_cache::{Cached, Found, Freshness, Lifetimes, LoadError, MemoryTier, Source};
 
 use support::origin::{Origin, Says};
 use support::{
     HandClock, Stopwatch, builder, cache, cache_with, config, environment, environment_with, key, lifetimes, ms, pass,
-    secs, settle,
+    secs, settle, sharing,
 };
 
 #[tokio::test(start_paused = true)]
@@ -231,6 +232,34 @@ async fn an_absence_without_a_lifetime_is_told_and_takes_no_room() {
 }
 
 /// Its value, what it is worth, and its age in milliseconds.
+#[tokio::test(start_paused = true)]
+async fn lifetimes_of_a_single_value_are_cut_to_what_is_allowed() {
+    let clock = Arc::new(HandClock::default());
+    let cache = sharing(MemoryTier::new(clock.clone()), environment_with(clock.clone(), 1));
+    settle().await;
+    for seed in 0..20 {
+        let mut wild = Lifetimes::ttl(Duration::MAX);
+        (wild.stale, wild.stale_on_error, wild.absent) = (Duration::MAX, Duration::MAX, Duration::MAX);
+        wild.jitter_percent = u8::MAX;
+        let (name, found) = (key(&format!("k/{seed}")), Found::new(seed).lifetimes(wild));
+        assert!(cache.publish(&name, found).await.unwrap());
+    }
+    clock.advance(Lifetimes::LONGEST / 2 - secs(1));
+    for seed in 0..20 {
+        let hit = cache.get(&format!("k/{seed}")).unwrap();
+        assert_eq!((hit.value(), hit.freshness()), (Some(&seed), Freshness::Fresh), "at most half of it is jitter");
+    }
+    clock.advance(Lifetimes::LONGEST * 5 / 2 + secs(2));
+    assert!(cache.get("k/0").is_none(), "whatever was asked for, 1,098 days are the most");
+    let mut steep = Lifetimes::ttl(secs(100));
+    steep.jitter_percent = 200;
+    for seed in 0..100 {
+        cache.insert(&key("k"), Found::new(seed).lifetimes(steep.clone()));
+        clock.advance(ms(49_999));
+        assert_eq!(cache.get("k").map(|hit| hit.freshness()), Some(Freshness::Fresh));
+    }
+}
+
 fn shown(cached: &Cached<u64>) -> (Option<u64>, Freshness, u128) {
     (cached.value.as_deref().copied(), cached.freshness, cached.age.as_millis())
 }

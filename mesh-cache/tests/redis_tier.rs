@@ -9,7 +9,7 @@ use std::time::Duration;
 use mesh_cache::codec::JsonCodec;
 use mesh_cache::redis::{RedisClient, RedisConfig, RedisTier};
 use mesh_cache::seal::{Header, KeyRing, Nonces, Place, SealKey, Sealer};
-use mesh_cache::second::{News, SecondTier as _, Store, Stored};
+use mesh_cache::second::{News, Reach, SecondTier as _, Store, Stored};
 use mesh_cache::{
     Cache, CacheBuilder, CacheConfig, Cached, Environment, Found, Freshness, Key, Lifetimes, Marks, Prefix, Scope,
     Source, Tag, Version,
@@ -285,8 +285,31 @@ async fn the_larger_version_stays_whoever_stores_last() {
         header.version = version;
         let bytes = Sealer::open_hints().seal(&place, &header, b"1", nonces.draw()).unwrap();
         let keep_for = Duration::from_secs(60);
-        let store = Store { own: marks.own(), bytes: &bytes, begun_micros, version, keep_for };
+        let store = Store {
+            own: marks.own(),
+            bytes: &bytes,
+            begun_micros,
+            as_of_micros: begun_micros,
+            version,
+            keep_for,
+            replaces: None,
+        };
         assert_eq!(process.tier.store(store).await.unwrap(), stored, "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_true_before_its_key_was_invalidated_is_not_kept_however_late_it_was_read() {
+    let server = RedisServer::start().await;
+    let process = Process::start(&server.url()).await;
+    let marks = Marks::new(&Key::new("k").unwrap(), &[]);
+    let (own, keep_for, version) = (marks.own(), Duration::from_secs(60), Version::NONE);
+    let watermark = process.tier.invalidate(own, Reach::Entry).await.unwrap();
+    let begun_micros = process.tier.fetch(&marks).await.unwrap().now_micros;
+    for (as_of_micros, stored) in [(0, Stored::Overtaken), (watermark, Stored::Overtaken), (watermark + 1, Stored::Yes)]
+    {
+        let store = Store { own, bytes: b"1", begun_micros, as_of_micros, version, keep_for, replaces: None };
+        assert_eq!(process.tier.store(store).await.unwrap(), stored);
     }
 }
 

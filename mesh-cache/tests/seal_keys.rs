@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mesh_cache::codec::JsonCodec;
 use mesh_cache::seal::*;
 use mesh_cache::suite::Same;
+use mesh_cache::{Cache, Environment, Found, Key, Marks, MemoryTier};
 use mesh_core::port::Entropy;
 
 const PLACE: Place<'static> = Place { namespace: "mesh", key: "mesh:v1:{k}:e", schema: 3 };
@@ -16,6 +18,44 @@ fn nonces_differ_within_a_process_even_where_entropy_does_not() {
     let nonces = Nonces::new(Arc::new(Same(u64::MAX)));
     let seen: BTreeSet<Vec<u8>> = (0..1_000).map(|_| nonce_of(&nonces)).collect();
     assert_eq!(seen.len(), 1_000);
+}
+
+#[test]
+fn whoever_seals_with_one_key_in_a_process_draws_from_one_source() {
+    let key = key(1, 0x11);
+    let next = Sealer::with_keys(KeyRing::new(key.clone()).accept(self::key(2, 0x22)).unwrap());
+    let same: Arc<dyn Entropy> = Arc::new(Same(7));
+    let first = Sealer::with_keys(KeyRing::new(key));
+    let sources = [first.nonces(&same), first.clone().accept_hints().nonces(&same), next.nonces(&same)];
+    let seen: BTreeSet<Vec<u8>> = (0..300).map(|count| nonce_of(&sources[count % 3])).collect();
+    assert_eq!(seen.len(), 300);
+    // Without a key nothing is sealed, and a name is still drawn for each.
+    let (one, other) = (Sealer::open_hints().nonces(&same), Sealer::open_hints().nonces(&same));
+    assert_eq!(nonce_of(&one), nonce_of(&other));
+}
+
+#[test]
+fn two_caches_and_a_snapshot_under_one_key_never_seal_with_one_nonce() {
+    let mut environment = Environment::system();
+    environment.entropy = Arc::new(Same(7));
+    let (sealer, tier) = (ring(), MemoryTier::new(Arc::clone(&environment.clock)));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut seen = BTreeSet::new();
+    runtime.block_on(async {
+        for name in ["one", "two"] {
+            let builder = Cache::<u64>::builder().environment(environment.clone());
+            let builder = builder.second_tier("ns", tier.clone(), JsonCodec::new(1)).seal(sealer.clone());
+            let cache = builder.build().unwrap();
+            let key = Key::new(name).unwrap();
+            assert!(cache.publish(&key, Found::new(1_u64)).await.unwrap());
+            let fetched = tier.fetch_now(&Marks::new(&key, &[]).shared_in("ns")).unwrap();
+            let bytes = fetched.bytes.unwrap();
+            let at = bytes.len() - 16 - 1 - 24;
+            seen.insert(bytes[at..at + 24].to_vec());
+        }
+    });
+    seen.insert(nonce_of(&sealer.nonces(&environment.entropy)));
+    assert_eq!(seen.len(), 3, "{seen:?}");
 }
 
 #[test]

@@ -82,6 +82,19 @@ proptest! {
     }
 }
 
+/// (seed, acts) that once failed, and why.
+#[test]
+fn what_failed_once_holds() {
+    // The registry answered an inspection that the keeper had given up while the answer to a newer one was on its way,
+    // and the model took it for what the keeper had seen.
+    let (seed, acts) = (7_888_176_240_481_298_439, [(21, 8080), (10, 8082), (16_243, 8080), (4, 8080)]);
+    let mut run = Run::of(KeeperConfig::default(), seed, fates(seed));
+    perform(&mut run, acts.map(|(after, port)| (ms(after), Act::Update(port))).to_vec());
+    run.fate(Fate::Fine(ms(2)));
+    run.pass(secs(30));
+    assert_eq!(run.keeper.state(), RegistrationState::Registered);
+}
+
 #[test]
 fn two_keepers_with_different_seeds_do_not_verify_together() {
     let times = |seed| {

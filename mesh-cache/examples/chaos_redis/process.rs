@@ -225,7 +225,7 @@ fn index(random: &mut Rng, bound: usize) -> usize {
     usize::try_from(random.below(bound as u64)).unwrap_or(0)
 }
 
-pub(crate) const FRESH: Duration = Duration::from_secs(10);
+pub(crate) const FRESH: Duration = Duration::from_secs(30);
 /// How many processes reach the server without a proxy.
 pub(crate) const STRAIGHT: usize = 2;
 /// The process whose cache may be no more than two pieces of news behind.

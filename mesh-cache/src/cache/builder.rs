@@ -9,9 +9,10 @@ use mesh_core::service::ConfigError;
 use tokio::sync::Semaphore;
 
 use super::flight::Flights;
+use super::quarantine::Quarantine;
 use super::stats::Counters;
 use super::untold::{Untold, tell_again};
-use super::{Cache, ENTRY_BYTES, Inner, Tasks, Tiered, Weigher, hearing};
+use super::{Cache, ENTRY_BYTES, Inner, Tasks, Tiered, Weigher, hearing, weight};
 use crate::codec::Codec;
 use crate::config::CacheConfig;
 use crate::early::Early;
@@ -21,7 +22,7 @@ use crate::failure::Failures;
 use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
 use crate::local::{Caps, Local};
-use crate::seal::{Limits, Nonces, Sealer};
+use crate::seal::{Limits, Sealer};
 use crate::second::SecondTier;
 
 /// Puts a [`Cache`] together.
@@ -75,8 +76,12 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         self
     }
 
-    /// Sets what a value weighs towards [`CacheConfig::bytes_max`], in bytes, what it owns elsewhere included. Left out,
-    /// it is its size without that.
+    /// Sets what a value weighs towards [`CacheConfig::bytes_max`], in bytes, what it owns elsewhere included. It is asked
+    /// once for each value that is kept.
+    ///
+    /// Left out, text and bytes (`String`, `Vec<u8>`, either as a `Box` or an `Arc`, and `Vec<String>`) weigh what they
+    /// are, and other values their own size: what those own elsewhere, as a map or a vector in a field does, is not
+    /// counted, and `bytes_max` does not bound it.
     pub fn weigh(mut self, weigh: impl Fn(&Key, &V) -> u64 + Send + Sync + 'static) -> Self {
         self.weigh = Some(Box::new(weigh));
         self
@@ -130,10 +135,11 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
         // Without others there is nothing to miss.
         let heard = if self.second.is_some() { Epoch::DEAF } else { Epoch(1) };
         let failures_max = config.failures_max.get() as usize;
-        let nonces = Nonces::new(Arc::clone(&self.environment.entropy));
+        let nonces = self.sealer.nonces(&self.environment.entropy);
         let (sealer, limits, trusts_hints) = (self.sealer, self.limits, self.trusts_hints);
+        let entry_bytes_max = limits.envelope_bytes_max();
         let tiered = self.second.map(|Second { namespace, tier, codec }| Tiered {
-            tier,
+            tier: tier.join(entry_bytes_max).unwrap_or(tier),
             codec,
             sealer,
             nonces,
@@ -141,6 +147,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             space: Mark::of_namespace(&namespace),
             namespace,
             trusts_hints,
+            quarantine: Quarantine::new(config.tier_quarantine),
         });
         let inner = Inner {
             local: Local::new(caps, config.lifetimes.clone(), heard, rng.next_u64()),
@@ -148,7 +155,7 @@ impl<V: Send + Sync + 'static> CacheBuilder<V> {
             turns: Semaphore::new(config.loads_max.get() as usize),
             early: Early { beta: config.early_beta },
             random: AtomicU64::new(rng.next_u64()),
-            weigh: self.weigh.unwrap_or_else(|| Box::new(|_, _| size_of::<V>() as u64)),
+            weigh: self.weigh.unwrap_or_else(|| Box::new(|_, value| weight::of(value))),
             config: self.config,
             environment: self.environment,
             tiered,

@@ -8,21 +8,20 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use mesh_core::port::BoxFuture;
 use tokio::sync::watch;
 
 use super::Inner;
 use super::held::Held;
+use super::pass::{Pass, unkept};
 use super::stats::count;
 use super::tiered::Seen;
-use super::value::{Cached, Found, Loaded};
-use crate::early;
-use crate::entry::{Fresh, Freshness, Source, Version};
+use super::value::{Cached, Loaded};
+use crate::entry::{Fresh, Freshness};
 use crate::error::LoadError;
 use crate::failure::Failures;
-use crate::key::{Key, Marks};
+use crate::key::Key;
 use crate::local::Kept;
 
 /// What everybody who waits for a load gets.
@@ -78,7 +77,7 @@ pub(super) enum Boarding<V: Send + Sync + 'static> {
     /// One is under way.
     Join(Landing<V>),
     /// It is to be begun, by this flight.
-    Lead(Flight<V>, Landing<V>),
+    Lead(Box<Flight<V>>, Landing<V>),
     /// The key is left alone.
     Refused(LoadError),
 }
@@ -119,8 +118,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
         }
         let (sender, landing) = watch::channel(None);
         state.by_key.insert(key.clone(), landing.clone());
-        let flight = Flight { inner: Arc::clone(self), key: key.clone(), sender };
-        Boarding::Lead(flight, landing)
+        let flight = Flight { inner: Arc::clone(self), key: key.clone(), sender, pass: None };
+        Boarding::Lead(Box::new(flight), landing)
     }
 }
 
@@ -129,18 +128,21 @@ pub(super) struct Flight<V: Send + Sync + 'static> {
     inner: Arc<Inner<V>>,
     key: Key,
     sender: watch::Sender<Option<Outcome<V>>>,
+    /// What the second tier has for the case that the origin fails, hangs or panics.
+    pass: Option<Pass<V>>,
 }
 
 impl<V: Send + Sync + 'static> Flight<V> {
     /// Loads, keeps, and tells. Its own deadline is the only one.
-    pub(super) async fn run(self, mut loader: BoxedLoader<V>) {
+    pub(super) async fn run(mut self: Box<Self>, mut loader: BoxedLoader<V>) {
         let deadline = self.inner.config.load_deadline;
         count(&self.inner.counters.loads);
-        let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &mut loader)).await;
+        let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &mut loader, &mut self.pass)).await;
         let loaded = loaded.unwrap_or(Err(LoadError::TimedOut(deadline)));
+        let pass = self.pass.take();
         let (outcome, to_share) = match loaded {
             Ok(loaded) => loaded,
-            Err(error) => (self.inner.fall_back(&self.key, error), None),
+            Err(error) => (self.inner.fall_back(&self.key, error, pass), None),
         };
         self.land(outcome);
         // Nobody waits for it to be shared.
@@ -163,28 +165,28 @@ impl<V: Send + Sync + 'static> Drop for Flight<V> {
             return;
         }
         let error = if std::thread::panicking() { LoadError::Panicked } else { LoadError::ShutDown };
-        let outcome = self.inner.fall_back(&self.key, error);
+        let pass = self.pass.take();
+        let outcome = self.inner.fall_back(&self.key, error, pass);
         self.land(outcome);
     }
 }
 
 impl<V: Send + Sync + 'static> Inner<V> {
-    /// Loads the value of `key` until what was read has not changed meanwhile.
+    /// Loads the value of `key` until what was read has not changed meanwhile. What it has for the case that the origin
+    /// fails is in `pass`, so that it is not lost with the load when that is dropped.
     async fn load(
         self: &Arc<Self>,
         key: &Key,
         loader: &mut BoxedLoader<V>,
+        pass: &mut Option<Pass<V>>,
     ) -> Result<(Outcome<V>, Option<ToShare<V>>), LoadError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(LoadError::ShutDown) };
         let mut tries_left = self.config.overtaken_max;
         loop {
-            let held = Held::begin(self);
-            let Brought { fresh, kept, good_until, begun_micros } = self.load_once(key, loader, held).await?;
-            if !matches!(kept, Kept::Overtaken) {
-                let is_kept = matches!(kept, Kept::Stored(_));
-                let begun_micros = begun_micros.filter(|_| is_kept && fresh.value.is_some());
-                let to_share = begun_micros.map(|begun_micros| ToShare { fresh: fresh.clone(), begun_micros });
-                return Ok((Outcome { served: Ok(self.landed(fresh, kept)), good_until }, to_share));
+            let Brought { fresh, kept, good_until, begun_micros } = self.load_once(key, loader, pass).await?;
+            if let Some(cached) = self.landed(kept) {
+                let to_share = begun_micros.map(|begun_micros| ToShare { fresh, begun_micros });
+                return Ok((Outcome { served: Ok(cached), good_until }, to_share));
             }
             count(&self.counters.overtaken);
             if tries_left == 0 {
@@ -195,85 +197,36 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// Reads the second tier, then the origin, and keeps what is good.
-    async fn load_once(&self, key: &Key, loader: &mut BoxedLoader<V>, held: Held<V>) -> Result<Brought<V>, LoadError> {
+    async fn load_once(
+        self: &Arc<Self>,
+        key: &Key,
+        loader: &mut BoxedLoader<V>,
+        pass: &mut Option<Pass<V>>,
+    ) -> Result<Brought<V>, LoadError> {
+        let mut held = Held::begin(self);
         let looked = self.look(key).await;
         if let Some(seen) = looked.good {
             count(&self.counters.tier_hits);
-            return Ok(self.settle(held, key, seen, None));
+            return Ok(self.settle(&mut held, key, seen));
         }
+        let pass = pass.insert(Pass { held, dating: looked.dating, fallback: looked.fallback });
         let asked_at = self.now();
-        let loaded = loader().await;
+        let loaded = loader().await?;
         let at = self.now();
-        let fresh = match (loaded, looked.fallback) {
-            (Ok(loaded), _) => self.describe(key, loaded, at.since(asked_at)),
-            (Err(error), Some(fallback)) => {
-                self.failed(key, error);
-                let brought = self.settle(held, key, fallback, None);
-                self.local.set_failed(key, true);
-                return Ok(brought);
-            }
-            (Err(error), None) => return Err(error),
-        };
+        let mut fresh = self.describe(key, loaded, at.since(asked_at));
+        fresh.claim = self.claim(&fresh, pass.dating.as_ref()).await;
         self.flights.forgive(key);
         // What is there may stay, where it is a newer version.
         self.local.set_failed(key, false);
-        Ok(self.settle(held, key, Seen { fresh, at }, looked.begun_micros))
+        let brought = self.settle(&mut pass.held, key, Seen { fresh, at });
+        Ok(Brought { begun_micros: pass.to_share_from(&brought.kept), ..brought })
     }
 
-    fn settle(&self, held: Held<V>, key: &Key, seen: Seen<V>, begun_micros: Option<u64>) -> Brought<V> {
+    fn settle(&self, held: &mut Held<V>, key: &Key, seen: Seen<V>) -> Brought<V> {
         let good_until = self.local.generation();
         let Seen { fresh, at } = seen;
         let kept = held.settle(key, fresh.clone(), at);
-        Brought { fresh, kept, good_until, begun_micros }
-    }
-
-    /// What a loader found, as the first tier keeps it.
-    pub(crate) fn describe(&self, key: &Key, loaded: Loaded<V>, took: Duration) -> Fresh<V> {
-        let before = self.local.read(key.as_str(), self.now()).map(|(record, _)| record.load_time);
-        let load_time = Some(early::smoothed(before, took));
-        Fresh { transit: took, ..self.fresh(key, loaded, Source::Origin, load_time) }
-    }
-
-    pub(super) fn fresh(&self, key: &Key, loaded: Loaded<V>, source: Source, load_time: Option<Duration>) -> Fresh<V> {
-        let (value, version, age, tags, lifetimes) = match loaded {
-            Loaded::Found(Found { value, version, age, tags, lifetimes }) => {
-                (Some(value), version, age, tags, lifetimes)
-            }
-            Loaded::Absent => (None, Version::NONE, Duration::ZERO, Vec::new(), None),
-        };
-        let weight = self.weigh(key, value.as_deref());
-        let marks = Marks::new(key, &tags);
-        Fresh {
-            value,
-            version,
-            source,
-            age,
-            transit: Duration::ZERO,
-            marks,
-            weight,
-            load_time,
-            lifetimes,
-            stands_in: false,
-        }
-    }
-
-    /// What those who waited are served of what a load brought.
-    pub(crate) fn landed(&self, fresh: Fresh<V>, kept: Kept<V>) -> Cached<V> {
-        let now = self.now();
-        match kept {
-            Kept::Stored(record) => Cached::of(&record, self.worth(&record), now),
-            Kept::Older(record) => {
-                count(&self.counters.older);
-                Cached::of(&record, self.worth(&record), now)
-            }
-            Kept::Refused => {
-                count(&self.counters.refused);
-                unkept(fresh, Freshness::Fresh)
-            }
-            // An absence that is not to be kept was true a moment ago; a value that is past its time was not.
-            Kept::Spent if fresh.value.is_none() => unkept(fresh, Freshness::Fresh),
-            Kept::Spent | Kept::Overtaken => unkept(fresh, Freshness::Stale),
-        }
+        Brought { fresh, kept, good_until, begun_micros: None }
     }
 
     /// Notes that the load of `key` failed.
@@ -285,21 +238,18 @@ impl<V: Send + Sync + 'static> Inner<V> {
         self.flights.state().failures.note(key, now, error);
     }
 
-    /// What is served when the load of `key` failed: what is there, if it may be.
-    fn fall_back(&self, key: &Key, error: LoadError) -> Outcome<V> {
+    /// What is served when the load of `key` failed: what the second tier has or what is there, if it may be.
+    fn fall_back(&self, key: &Key, error: LoadError, pass: Option<Pass<V>>) -> Outcome<V> {
         self.failed(key, error.clone());
         let good_until = self.local.generation();
-        match self.fallback(key) {
+        let served = match pass {
+            Some(pass) => self.stand_in(key, pass),
+            None => self.fallback(key),
+        };
+        match served {
             Some(cached) => Outcome { served: Ok(cached), good_until },
             None => Outcome::of(Err(error)),
         }
-    }
-
-    /// What may be served of `key` after its load failed.
-    pub(crate) fn fallback(&self, key: &Key) -> Option<Cached<V>> {
-        let now = self.now();
-        let (record, _) = self.local.read(key.as_str(), now)?;
-        Some(Cached::of(&record, self.worth(&record), now))
     }
 }
 
@@ -309,7 +259,7 @@ struct Brought<V> {
     kept: Kept<V>,
     /// The generation before it was kept.
     good_until: u64,
-    /// The second tier's time before the origin was read, where it was told.
+    /// The second tier's time before the origin was read, where others may have what it said.
     begun_micros: Option<u64>,
 }
 
@@ -317,12 +267,6 @@ struct Brought<V> {
 struct ToShare<V> {
     fresh: Fresh<V>,
     begun_micros: u64,
-}
-
-/// What is served of a value that is not kept.
-fn unkept<V>(fresh: Fresh<V>, freshness: Freshness) -> Cached<V> {
-    let Fresh { value, version, source, age, transit, .. } = fresh;
-    Cached { value, age: age.saturating_add(transit), freshness, source, version, generation: 0 }
 }
 
 /// Boxes a caller's loader, its error made one that all who wait can share.

@@ -24,8 +24,8 @@ impl<V> Held<V> {
 }
 
 impl<V: Send + Sync + 'static> Held<V> {
-    /// Keeps what was read, as it was at `at`, unless it may be out of date.
-    pub(crate) fn settle(mut self, key: &Key, fresh: Fresh<V>, at: Instant) -> Kept<V> {
+    /// Keeps what was read, as it was at `at`, unless it may be out of date. Only once: it is given back with that.
+    pub(crate) fn settle(&mut self, key: &Key, fresh: Fresh<V>, at: Instant) -> Kept<V> {
         let inner = &self.inner;
         match self.ticket.take() {
             Some(ticket) => inner.local.settle(ticket, key, fresh, at, inner.random()),
@@ -34,7 +34,7 @@ impl<V: Send + Sync + 'static> Held<V> {
     }
 
     /// Keeps what was written; where something changed since, nothing is left under the key.
-    pub(crate) fn insert(mut self, key: &Key, fresh: Fresh<V>) -> Kept<V> {
+    pub(crate) fn insert(&mut self, key: &Key, fresh: Fresh<V>) -> Kept<V> {
         let inner = &self.inner;
         match self.ticket.take() {
             Some(ticket) => inner.local.insert_since(ticket, key, fresh, inner.now(), inner.random()),

@@ -1,15 +1,19 @@
 //! The cache as its callers use it.
 
 mod builder;
+mod dating;
 mod flight;
 mod hearing;
 mod held;
+mod pass;
+mod quarantine;
 mod stats;
 mod stripes;
 mod tasks;
 mod tiered;
 mod untold;
 mod value;
+mod weight;
 
 use std::fmt;
 use std::future::Future;
@@ -21,14 +25,17 @@ use mesh_core::time::Instant;
 use tokio::sync::Semaphore;
 
 pub use builder::CacheBuilder;
+use dating::before;
 use flight::{Boarding, Flights};
 pub(crate) use flight::{BoxedLoader, Landing, Served, boxed, landed};
 pub(crate) use held::Held;
+pub(crate) use pass::Pass;
 pub use stats::CacheStats;
 use stats::Counters;
 pub(crate) use stats::count;
 use tasks::Tasks;
-pub(crate) use tiered::{Seen, Tiered};
+use tiered::Tiered;
+pub(crate) use tiered::{Looked, Seen};
 use untold::Untold;
 pub use value::{Cached, Found, Hit, Loaded};
 
@@ -182,11 +189,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
                 count(&inner.counters.older);
                 false
             }
-            Kept::Refused | Kept::Overtaken => {
+            Kept::Refused(_) | Kept::Overtaken => {
                 count(&inner.counters.refused);
                 false
             }
-            Kept::Spent => false,
+            Kept::Spent(_) => false,
         }
     }
 
@@ -201,7 +208,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     /// As [`Cache::publish`], of a value that is known to be true since `held` was begun, as far as nothing changed.
-    pub(crate) async fn publish_since(&self, held: Held<V>, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
+    pub(crate) async fn publish_since(&self, mut held: Held<V>, key: &Key, found: Found<V>) -> Result<bool, NotTold> {
         let inner = &self.inner;
         let asked_at = inner.now();
         let told = inner.tell(&Scope::Key(key.clone())).await;
@@ -212,8 +219,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let is_kept = match kept {
             Kept::Stored(_) => true,
             // For want of room: others may have some.
-            Kept::Refused => false,
-            Kept::Older(_) | Kept::Overtaken | Kept::Spent => return told.map(|_| false),
+            Kept::Refused(_) => false,
+            Kept::Older(_) | Kept::Overtaken | Kept::Spent(_) => return told.map(|_| false),
         };
         if let Some(watermark) = told? {
             inner.share(key, &fresh, watermark.saturating_add(1)).await;
@@ -226,21 +233,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// is kept here.
     pub async fn offer(&self, key: &Key, found: Found<V>) -> bool {
         let inner = &self.inner;
-        let (held, asked_at) = (Held::begin(inner), inner.now());
-        let begun_micros = inner.time_of_tier(key).await;
+        let (mut held, asked_at) = (Held::begin(inner), inner.now());
+        let dating = inner.date(key).await;
+        let mut fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
+        fresh.claim = inner.claim(&fresh, dating.as_ref()).await;
         let now = inner.now();
-        let found = Found { age: found.age.saturating_add(now.since(asked_at)), ..found };
-        let as_of =
-            begun_micros.map(|micros| micros.saturating_sub(found.age.as_micros().try_into().unwrap_or(u64::MAX)));
-        let version = as_of.filter(|_| found.version == Version::NONE).map(|index| Version { epoch: OFFERED, index });
-        let found = Found { version: version.unwrap_or(found.version), ..found };
-        let fresh = inner.fresh(key, Loaded::Found(found), Source::Inserted, None);
-        inner.flights.forgive(key);
-        let is_kept = matches!(held.settle(key, fresh.clone(), now), Kept::Stored(_));
-        if let Some(begun_micros) = begun_micros.filter(|_| is_kept) {
-            inner.share(key, &fresh, begun_micros).await;
+        let transit = now.since(asked_at);
+        let begun_micros = dating.as_ref().map(|dating| dating.begun_micros);
+        if let Some(begun_micros) = begun_micros.filter(|_| fresh.version == Version::NONE) {
+            fresh.version = Version { epoch: OFFERED, index: before(begun_micros, fresh.age.saturating_add(transit)) };
         }
-        is_kept
+        inner.flights.forgive(key);
+        let kept = held.settle(key, Fresh { transit, ..fresh.clone() }, now);
+        let pass = Pass { held, dating, fallback: None };
+        if let Some(begun_micros) = pass.to_share_from(&kept) {
+            // It was known before the tier was asked.
+            inner.share(key, &Fresh { age: fresh.age.saturating_add(transit), ..fresh }, begun_micros).await;
+        }
+        matches!(kept, Kept::Stored(_))
     }
 
     /// Invalidates a scope for every process, and returns how many entries went in this one.
@@ -333,7 +343,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     fn invalidate(&self, mark: Mark) -> u64 {
-        let gone = self.local.invalidate(mark);
+        let gone = self.local.invalidate(mark, self.now());
         count(&self.counters.invalidations);
         self.counters.invalidated.fetch_add(gone, Ordering::Relaxed);
         gone

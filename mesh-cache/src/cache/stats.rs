@@ -32,6 +32,8 @@ pub struct CacheStats {
     pub tier_errors: u64,
     /// Entries of the second tier that were thrown away as damaged, foreign or forged.
     pub tier_refused: u64,
+    /// Loads that left an entry of the second tier alone because it had been thrown away a while ago.
+    pub tier_quarantined: u64,
     /// Loads that failed.
     pub load_errors: u64,
     /// Reads that found the key left alone after a failure, and nothing to serve.
@@ -66,6 +68,7 @@ pub(crate) struct Counters {
     pub(crate) tier_hits: AtomicU64,
     pub(crate) tier_errors: AtomicU64,
     pub(crate) tier_refused: AtomicU64,
+    pub(crate) tier_quarantined: AtomicU64,
     pub(crate) load_errors: AtomicU64,
     pub(crate) backed_off: AtomicU64,
     pub(crate) overtaken: AtomicU64,
@@ -124,6 +127,7 @@ impl Counters {
             tier_hits: read(&self.tier_hits),
             tier_errors: read(&self.tier_errors),
             tier_refused: read(&self.tier_refused),
+            tier_quarantined: read(&self.tier_quarantined),
             load_errors: read(&self.load_errors),
             backed_off: read(&self.backed_off),
             overtaken: read(&self.overtaken),

@@ -6,6 +6,7 @@
 //! until it expires.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,8 +66,11 @@ impl Untold {
         !state.marks.is_empty() && marks.iter().any(|mark| state.marks.contains_key(mark))
     }
 
-    fn next(&self) -> Option<Telling<'_>> {
-        let (mark, (number, reach)) = self.state().marks.first_key_value().map(|(mark, latest)| (*mark, *latest))?;
+    /// The next scope that is to be told of, after the scope `last` in an order that goes round.
+    fn next(&self, last: Option<Mark>) -> Option<Telling<'_>> {
+        let state = self.state();
+        let beyond = last.and_then(|last| state.marks.range((Bound::Excluded(last), Bound::Unbounded)).next());
+        let (mark, (number, reach)) = beyond.or_else(|| state.marks.first_key_value()).map(|(at, it)| (*at, *it))?;
         Some(Telling { untold: self, mark, reach, number, is_heard: false })
     }
 
@@ -98,14 +102,22 @@ impl Drop for Telling<'_> {
 /// Tells the second tier of `inner` what it could not be told before, for ever.
 pub(super) async fn tell_again<V: Send + Sync + 'static>(inner: Arc<Inner<V>>) {
     let Some(tiered) = &inner.tiered else { return };
+    // A scope that cannot be told does not keep the others from it: the next round begins after it.
+    let mut last = None;
     loop {
         inner.untold.left.notified().await;
         let nanos = saturating_nanos(WAIT);
         tokio::time::sleep(Duration::from_nanos(nanos / 2 + scale(inner.random(), nanos / 2))).await;
-        while let Some(telling) = inner.untold.next() {
+        let mut failed = Vec::new();
+        while let Some(telling) = inner.untold.next(last).filter(|telling| !failed.contains(&telling.mark)) {
+            last = Some(telling.mark);
             if tiered.tier.invalidate(telling.mark.within(tiered.space), telling.reach).await.is_err() {
                 // Dropped, it asks for the next round.
-                break;
+                failed.push(telling.mark);
+                if failed.len() == FAILURES_MAX {
+                    break;
+                }
+                continue;
             }
             // A load that looked there before is not to be believed afterwards.
             inner.local.overtake(telling.mark);
@@ -113,6 +125,9 @@ pub(super) async fn tell_again<V: Send + Sync + 'static>(inner: Arc<Inner<V>>) {
         }
     }
 }
+
+/// After how many scopes that could not be told a round ends.
+const FAILURES_MAX: usize = 4;
 
 /// How many scopes are told apart.
 const COUNT_MAX: usize = 1_024;
@@ -134,7 +149,8 @@ mod tests {
         second.heard();
         assert!(!untold.has_any(&[mark]));
         drop(untold.begin(mark, Reach::Many));
-        assert_eq!(untold.next().map(|telling| telling.mark), Some(mark));
+        assert_eq!(untold.next(None).map(|telling| telling.mark), Some(mark));
+        assert_eq!(untold.next(Some(mark)).map(|telling| telling.mark), Some(mark), "the order goes round");
     }
 
     #[test]

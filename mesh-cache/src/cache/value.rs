@@ -60,17 +60,20 @@ impl<V> Found<V> {
         self
     }
 
-    /// Sets for how long it has been known to its origin already, as by an `Age` header.
+    /// Sets for how long it has been known to its origin already, as by an `Age` header. Where something that it is in
+    /// changed since then, as far as this process or the second tier knows, it is not called fresh and not shared; where
+    /// the second tier could not be asked, it is unheard at most.
     #[must_use]
     pub fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self
     }
 
-    /// Sets how long this value is good, in place of what its cache says of all of them.
+    /// Sets how long this value is good, in place of what its cache says of all of them. What is beyond the bounds of
+    /// [`Lifetimes::validate`] is cut to them; fresh for zero it is never.
     #[must_use]
     pub fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
-        self.lifetimes = Some(Arc::new(lifetimes));
+        self.lifetimes = Some(Arc::new(lifetimes.clamped()));
         self
     }
 

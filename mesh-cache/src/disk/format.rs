@@ -9,6 +9,31 @@ use super::{DiskConfig, Entry, Loaded};
 use crate::entry::Version;
 use crate::seal::{Cursor, Header, Limits, Nonce, OVERHEAD_BYTES_MAX, Place, SealError, Sealer};
 
+/// What a snapshot has room for beside what was [taken](Room::take) already.
+#[derive(Clone, Debug)]
+pub struct Room {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Room {
+    pub(super) const fn of(config: &DiskConfig) -> Self {
+        Self { entries: config.entries_max, bytes: config.bytes_max.saturating_sub(FRAME_BYTES + COUNT_BYTES) }
+    }
+
+    /// Takes the room that an entry needs; `false`, and nothing taken, where there is not enough of it. A smaller one may
+    /// still find some.
+    #[must_use = "an entry for which there is no room would spoil the whole snapshot"]
+    pub fn take(&mut self, key: &str, payload: &[u8]) -> bool {
+        let fits = key.len() <= usize::from(u16::MAX) && u32::try_from(payload.len()).is_ok();
+        let left = self.bytes.checked_sub(entry_bytes(key, payload)).filter(|_| fits && self.entries > 0);
+        if let Some(left) = left {
+            (self.entries, self.bytes) = (self.entries - 1, left);
+        }
+        left.is_some()
+    }
+}
+
 /// The file that keeps `entries`.
 pub(crate) fn encode(
     entries: &[Entry],
@@ -19,9 +44,9 @@ pub(crate) fn encode(
 ) -> Result<Vec<u8>, DiskWriteError> {
     let too_many = DiskWriteError::TooManyEntries { entries: entries.len(), entries_max: config.entries_max };
     let count = u32::try_from(entries.len()).ok().filter(|_| entries.len() <= config.entries_max).ok_or(too_many)?;
-    let sizes = entries.iter().map(|entry| ENTRY_BYTES_MIN + entry.key.len() + entry.payload.len());
+    let sizes = entries.iter().map(|entry| entry_bytes(&entry.key, &entry.payload));
     let content_bytes = sizes.fold(COUNT_BYTES, usize::saturating_add);
-    let bytes = content_bytes.saturating_add(PREAMBLE_BYTES + OVERHEAD_BYTES_MAX);
+    let bytes = content_bytes.saturating_add(FRAME_BYTES);
     if bytes > config.bytes_max {
         return Err(DiskWriteError::TooLarge { bytes, bytes_max: config.bytes_max });
     }
@@ -135,6 +160,11 @@ fn read(cursor: &mut Cursor<'_>) -> Option<Entry> {
     Some(Entry { key, version, age, payload: cursor.slice(payload_bytes)?.to_vec() })
 }
 
+/// How long an entry is in the file.
+const fn entry_bytes(key: &str, payload: &[u8]) -> usize {
+    payload.len().saturating_add(ENTRY_BYTES_MIN + key.len())
+}
+
 fn place(config: &DiskConfig) -> Place<'_> {
     Place { namespace: &config.namespace, key: "disk", schema: config.schema }
 }
@@ -149,6 +179,8 @@ const FORMAT: u16 = 1;
 const SUMMED_BYTES: usize = 4 + 2 + 4;
 const SUM_BYTES: usize = 32;
 const PREAMBLE_BYTES: usize = SUMMED_BYTES + SUM_BYTES;
+/// What a file has besides its content, at most.
+const FRAME_BYTES: usize = PREAMBLE_BYTES + OVERHEAD_BYTES_MAX;
 const COUNT_BYTES: usize = 4;
 /// The numbers of an entry, without its key and its payload.
 const ENTRY_BYTES_MIN: usize = 2 + 3 * 8 + 4;

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use error::{DiskReadError, DiskWriteError};
+pub use format::Room;
 
 use crate::entry::Version;
 use crate::seal::{Nonce, Sealer, Trust};
@@ -61,6 +62,12 @@ impl SnapshotFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How much an empty snapshot can take, for whoever has more than that and has to choose.
+    #[must_use]
+    pub const fn room(&self) -> Room {
+        Room::of(&self.config)
     }
 
     /// Replaces the snapshot by `entries`, as they are at `wall_now_ms` (milliseconds since 1970), with permissions for

@@ -12,6 +12,7 @@ use super::table::{Place, Table};
 use super::{Caps, Evictions};
 use crate::entry::Record;
 use crate::fence::Fence;
+use crate::history::History;
 use crate::key::{Key, Mark, Marks, Scope};
 use crate::sieve::{Fate, Sieve};
 
@@ -30,6 +31,7 @@ pub(super) struct Ledger<V> {
     /// Counts what was stored, for [`Record::generation`].
     pub(super) stored: u64,
     pub(super) fence: Fence,
+    pub(super) history: History,
     pub(super) evictions: Evictions,
 }
 
@@ -48,6 +50,7 @@ impl<V> Ledger<V> {
             gone: Vec::new(),
             stored: 0,
             fence: Fence::new(journal_max),
+            history: History::new(journal_max),
             evictions: Evictions::default(),
         }
     }
@@ -61,27 +64,22 @@ impl<V> Ledger<V> {
     }
 
     /// Keeps `record` under `key`, in the place of what is there, and takes away what it needs the room of first: the
-    /// caps hold at every moment.
+    /// caps hold at every moment. Where there is no room, what is there stays.
     pub(super) fn store(
         &mut self,
         table: &Table<V>,
         caps: &Caps,
         key: &Key,
-        record: Record<V>,
+        record: Arc<Record<V>>,
         now: Instant,
-    ) -> Result<Arc<Record<V>>, NoRoom> {
+    ) -> Result<(), NoRoom> {
         if record.weight > caps.bytes_max {
-            self.remove_key(table, key);
             return Err(NoRoom);
         }
         let present = table.find(key.as_str()).map(|(place, record)| (place, Arc::clone(&record)));
         let (before, places) = present.as_ref().map_or((0, 1), |(_, record)| (record.weight, 0));
         let weight = record.weight;
-        let record = Arc::new(record);
-        if let Err(refused) = self.make_room(table, caps, Need { key, places, before, weight }, now) {
-            self.remove_key(table, key);
-            return Err(refused);
-        }
+        self.make_room(table, caps, Need { key, places, before, weight }, now)?;
         match present {
             Some((place, earlier)) => {
                 if earlier.marks != record.marks {
@@ -89,7 +87,7 @@ impl<V> Ledger<V> {
                     self.note_marks(&record.marks, place);
                 }
                 record.succeed(&earlier);
-                table.replace(place, Arc::clone(&record));
+                table.replace(place, record);
                 self.gone.push(earlier);
             }
             None => {
@@ -100,7 +98,7 @@ impl<V> Ledger<V> {
             }
         }
         self.bytes = self.bytes - before + weight;
-        Ok(record)
+        Ok(())
     }
 
     /// Takes away every entry that has `mark`, and returns how many there were.

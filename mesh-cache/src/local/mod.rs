@@ -18,7 +18,7 @@ use mesh_core::time::Instant;
 use ledger::Ledger;
 use table::Table;
 
-use crate::entry::{Epoch, Fresh, Record, Stamp, State};
+use crate::entry::{Claim, Epoch, Fresh, Record, Source, Stamp, State};
 use crate::fence::Begun;
 use crate::key::{Key, Mark};
 use crate::lifetimes::Lifetimes;
@@ -73,12 +73,12 @@ pub(crate) enum Kept<V> {
     Stored(Arc<Record<V>>),
     /// It is not: something that it is in changed after it may have been read.
     Overtaken,
-    /// It is not: a newer version is here already, which is this.
+    /// It is not: a newer version is here already, or what must not give way to it, which is this.
     Older(Arc<Record<V>>),
-    /// It is not: there is no room.
-    Refused,
-    /// It is not: it is past its time already.
-    Spent,
+    /// It is not, as it would have been: there is no room.
+    Refused(Arc<Record<V>>),
+    /// It is not, as it would have been: it is past its time already.
+    Spent(Arc<Record<V>>),
 }
 
 /// The entries of this process.
@@ -175,8 +175,9 @@ impl<V> Local<V> {
     }
 
     /// Takes away whatever has `mark`, and overtakes the loads under way that may bring it back.
-    pub(crate) fn invalidate(&self, mark: Mark) -> u64 {
+    pub(crate) fn invalidate(&self, mark: Mark, now: Instant) -> u64 {
         self.change((), |ledger, ()| {
+            ledger.history.note(mark, now);
             // The fence first: between the two a load could settle.
             ledger.fence.invalidate(mark);
             ledger.remove_marked(&self.table, mark)
@@ -220,29 +221,40 @@ impl<V> Local<V> {
         &self,
         ledger: &mut Ledger<V>,
         key: &Key,
-        fresh: Fresh<V>,
+        mut fresh: Fresh<V>,
         now: Instant,
         epoch: Epoch,
         entropy: u64,
     ) -> Kept<V> {
+        if !fresh.age.is_zero() && fresh.source != Source::SecondTier {
+            // What was true before its load began, the fence knows nothing of; the second tier has its watermarks.
+            let as_of = now - fresh.age - fresh.transit;
+            let is_current = ledger.history.admits(as_of, &fresh.marks);
+            fresh.claim = if is_current { fresh.claim } else { Claim::Outdated };
+        }
         if let Some(present) = self.present(key, now)
-            && fresh.version.is_before(present.version)
+            && !present.gives_way_to(&fresh, now)
         {
             return Kept::Older(present);
         }
         ledger.stored = ledger.stored.saturating_add(1);
         let stamp = Stamp { now, epoch, generation: ledger.stored, entropy };
-        let own = fresh.lifetimes.clone();
+        let (own, stands_in) = (fresh.lifetimes.clone(), fresh.claim.stands_in());
         let record = Record::new(key.clone(), fresh, own.as_deref().unwrap_or(&self.lifetimes), stamp);
-        if record.dead_at <= now {
+        let record = Arc::new(record);
+        let kept = if record.dead_at <= now {
+            Kept::Spent(record)
+        } else {
+            match ledger.store(&self.table, &self.caps, key, Arc::clone(&record), now) {
+                Ok(()) => return Kept::Stored(record),
+                Err(ledger::NoRoom) => Kept::Refused(record),
+            }
+        };
+        // What was there is out of date, unless the origin only fails to say so.
+        if !stands_in {
             ledger.remove_key(&self.table, key);
-            return Kept::Spent;
         }
-        let stored = ledger.store(&self.table, &self.caps, key, record, now);
-        match stored {
-            Ok(record) => Kept::Stored(record),
-            Err(ledger::NoRoom) => Kept::Refused,
-        }
+        kept
     }
 
     /// What is kept under `key` and could still be served.
@@ -269,5 +281,5 @@ impl<V> Local<V> {
     }
 }
 
-/// How many invalidations during one load are told apart.
+/// How many invalidations are told apart: during one load, and since what an origin knew for a while was true.
 const JOURNAL_MAX: usize = 4_096;

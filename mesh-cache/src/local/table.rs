@@ -4,6 +4,12 @@
 //! and the text of the key. The record is borrowed under `arc-swap`'s guard, which costs two locked instructions on a
 //! line of the reader's own thread; readers of one hot key do not slow one another down, as they do where each hit takes
 //! a lock, clones or counts. An entry stays in its place as long as it is kept, so a reader cannot miss it.
+//!
+//! Own code rather than `quick_cache` with our times in its values: quick_cache knows no prefix, no tag, no journal
+//! of what came and went, and no cap that holds at every moment; a hit of its takes a lock of a shard and clones.
+//! Measured by the bench `cache`, quick_cache 0.7 takes 1.07 times our hit at 10,000 keys and one thread, 1.4 times
+//! at two, and 5.6 times where two threads read one key; ours pays for it with changes that cost 6 to 16 times
+//! quick_cache's.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -160,7 +166,7 @@ mod tests {
     use mesh_core::time::Instant;
 
     use super::*;
-    use crate::entry::{Epoch, Fresh, Source, Stamp, Version};
+    use crate::entry::{Claim, Epoch, Fresh, Source, Stamp, Version};
     use crate::key::{Key, Marks};
     use crate::lifetimes::Lifetimes;
 
@@ -180,7 +186,7 @@ mod tests {
             lifetimes: None,
             weight: 1,
             load_time: None,
-            stands_in: false,
+            claim: Claim::Full,
         };
         let stamp = Stamp { now: Instant::ZERO, epoch: Epoch::DEAF, generation: 1, entropy: 0 };
         let key = Key::new(name(number).trim_end_matches('/')).unwrap();

@@ -38,9 +38,8 @@ use std::fmt;
 
 use mesh_core::time::Instant;
 
-use crate::cache::{Cache, Cached, Held, Loaded, Seen, count};
+use crate::cache::{Cache, Cached, Held, Loaded, Looked, Pass, Seen, count};
 use crate::key::Key;
-use crate::local::Kept;
 
 /// A cache that its callers fill. Cloning it shares it.
 pub struct CacheAside<V> {
@@ -82,27 +81,20 @@ impl<V: Send + Sync + 'static> CacheAside<V> {
     /// second tier what is better than what is here.
     pub async fn begin(&self, key: &Key) -> Aside<V> {
         let inner = &self.cache.inner;
-        let (held, looked) = loop {
-            let held = Held::begin(inner);
-            let mut looked = inner.look(key).await;
-            let Some(Seen { fresh: good, at }) = looked.good.take() else { break (held, looked) };
+        let pass = loop {
+            let mut held = Held::begin(inner);
+            let Looked { dating, good, fallback } = inner.look(key).await;
+            let Some(Seen { fresh: good, at }) = good else { break Pass { held, dating, fallback } };
             count(&inner.counters.tier_hits);
-            match held.settle(key, good.clone(), at) {
+            let kept = held.settle(key, good, at);
+            match inner.landed(kept) {
+                Some(cached) => return Aside::Hit(cached),
                 // Something changed while the answer was on its way: the next one knows of it.
-                Kept::Overtaken => count(&inner.counters.overtaken),
-                kept @ (Kept::Stored(_) | Kept::Older(_) | Kept::Refused | Kept::Spent) => {
-                    return Aside::Hit(inner.landed(good, kept));
-                }
+                None => count(&inner.counters.overtaken),
             }
         };
-        Aside::Miss(Filling {
-            cache: self.cache.clone(),
-            key: key.clone(),
-            held,
-            began_at: inner.environment.clock.now(),
-            begun_micros: looked.begun_micros,
-            fallback: looked.fallback,
-        })
+        let began_at = inner.environment.clock.now();
+        Aside::Miss(Filling { cache: self.cache.clone(), key: key.clone(), began_at, pass })
     }
 }
 
@@ -123,12 +115,8 @@ impl<V> fmt::Debug for CacheAside<V> {
 pub struct Filling<V: Send + Sync + 'static> {
     cache: Cache<V>,
     key: Key,
-    held: Held<V>,
     began_at: Instant,
-    /// The second tier's time before the origin was read.
-    begun_micros: Option<u64>,
-    /// What the second tier has for when the origin fails.
-    fallback: Option<Seen<V>>,
+    pass: Pass<V>,
 }
 
 impl<V: Send + Sync + 'static> Filling<V> {
@@ -143,19 +131,19 @@ impl<V: Send + Sync + 'static> Filling<V> {
     /// # Errors
     /// That it may be out of date. Nothing was kept.
     pub async fn fill(self, loaded: impl Into<Loaded<V>>) -> Result<Cached<V>, Overtaken> {
-        let Self { cache, key, held, began_at, begun_micros, .. } = self;
+        let Self { cache, key, began_at, mut pass } = self;
         let inner = &cache.inner;
         let now = inner.environment.clock.now();
         let took = now.since(began_at);
-        let fresh = inner.describe(&key, loaded.into(), took);
+        let mut fresh = inner.describe(&key, loaded.into(), took);
+        fresh.claim = inner.claim(&fresh, pass.dating.as_ref()).await;
         inner.local.set_failed(&key, false);
-        let kept = held.settle(&key, fresh.clone(), now);
-        let to_share = begun_micros.filter(|_| matches!(kept, Kept::Stored(_)) && fresh.value.is_some());
-        if matches!(kept, Kept::Overtaken) {
+        let kept = pass.held.settle(&key, fresh.clone(), now);
+        let to_share = pass.to_share_from(&kept);
+        let Some(cached) = inner.landed(kept) else {
             count(&inner.counters.overtaken);
             return Err(Overtaken);
-        }
-        let cached = inner.landed(fresh.clone(), kept);
+        };
         if let Some(begun_micros) = to_share {
             inner.share(&key, &fresh, begun_micros).await;
         }
@@ -165,18 +153,9 @@ impl<V: Send + Sync + 'static> Filling<V> {
     /// Gives up, because the origin failed. Returns what may be served in its place, if there is something; from now on
     /// that is served as stale because of an error.
     pub fn give_up(self) -> Option<Cached<V>> {
-        let Self { cache, key, held, fallback, .. } = self;
-        let inner = &cache.inner;
-        inner.local.set_failed(&key, true);
-        match fallback {
-            Some(Seen { fresh: fallback, at }) => match held.settle(&key, fallback.clone(), at) {
-                Kept::Overtaken => None,
-                kept @ (Kept::Stored(_) | Kept::Older(_) | Kept::Refused | Kept::Spent) => {
-                    Some(inner.landed(fallback, kept))
-                }
-            },
-            None => inner.fallback(&key),
-        }
+        let Self { cache, key, pass, .. } = self;
+        cache.inner.local.set_failed(&key, true);
+        cache.inner.stand_in(&key, pass)
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mesh_core::rng::Rng;
 use mesh_core::time::Instant;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use super::batch::Batch;
+use super::batch_size::BatchSize;
 use super::queue::{Item, Queue};
 use super::write_behind::{Counters, NotQueued, WriteBehindConfig, WriteBehindStats};
-use super::{Change, Progress, Sink, WriteError, sleep_until};
-use crate::cache::{Cache, Found, Held, Loaded};
+use super::{Sink, WriteError, Written, sleep_until};
+use crate::cache::{Cache, Found, Loaded};
 use crate::entry::Version;
 use crate::env::Environment;
 use crate::key::{Key, Scope};
@@ -79,7 +82,7 @@ impl<V: Send + Sync + 'static> Shared<V> {
     }
 
     /// Puts what is queued last for `key` into the cache of this process.
-    fn show(&self, key: &Key) {
+    pub(super) fn show(&self, key: &Key) {
         let put_now = |shared: &Self| shared.state().queue.get(key).map(|entry| (entry.put, entry.found.clone()));
         let Some((mut shown, mut found)) = put_now(self) else { return };
         loop {
@@ -99,6 +102,14 @@ impl<V: Send + Sync + 'static> Shared<V> {
     /// What is queued for `key`, and since when.
     pub(super) fn queued(&self, key: &Key) -> Option<(Option<Found<V>>, Instant)> {
         self.state().queue.get(key).map(|entry| (entry.found.clone(), entry.at))
+    }
+
+    /// The first of the batch that is being written was written, or never will be. Returns whether nothing later is queued
+    /// for its key.
+    pub(super) fn settle(&self, item: &Item<V>) -> bool {
+        let is_last = self.state().queue.settle(item);
+        self.room.notify_waiters();
+        is_last
     }
 
     /// Lets what is queued be written at once, and returns the number of the last put.
@@ -165,19 +176,30 @@ impl<V: Send + Sync + 'static> Shared<V> {
 pub(super) struct Flusher<V, S> {
     shared: Arc<Shared<V>>,
     sink: Arc<S>,
+    size: BatchSize,
     rng: Rng,
+}
+
+/// What came of the try to write a batch.
+struct Attempt {
+    /// Why not all of it was written.
+    stopped: Option<WriteError>,
+    is_late: bool,
+    /// The longest time for which the sink had nothing to say.
+    silence: Duration,
 }
 
 impl<V: Send + Sync + 'static, S: Sink<V>> Flusher<V, S> {
     pub(super) fn new(shared: Arc<Shared<V>>, sink: S) -> Self {
         let rng = Rng::from_seed(shared.environment.entropy.next_u64());
-        Self { shared, sink: Arc::new(sink), rng }
+        let size = BatchSize::new(shared.config.batch_max.get() as usize);
+        Self { shared, sink: Arc::new(sink), size, rng }
     }
 
     pub(super) async fn run(mut self) {
-        let (batch_max, interval) = (self.shared.config.batch_max.get() as usize, self.shared.config.flush_interval);
+        let interval = self.shared.config.flush_interval;
         loop {
-            let due = self.shared.state().queue.due(batch_max, interval);
+            let due = self.shared.state().queue.due(self.size.get(), interval);
             if due.is_none_or(|due| due > self.shared.now()) {
                 tokio::select! {
                     () = self.shared.wake.notified() => {}
@@ -185,39 +207,27 @@ impl<V: Send + Sync + 'static, S: Sink<V>> Flusher<V, S> {
                 }
                 continue;
             }
-            self.write(batch_max).await;
+            self.write().await;
         }
     }
 
     /// Writes a batch.
-    async fn write(&mut self, batch_max: usize) {
-        let shared = &self.shared;
-        let batch = shared.state().queue.begin(batch_max);
-        // What others change from now on, these values may be older than.
-        let held: Vec<Held<V>> = batch.iter().map(|_| Held::begin(&shared.cache.inner)).collect();
-        let mut progress = self.attempt(&batch).await;
-        progress.written.truncate(batch.len());
-        let (written, rest) = batch.split_at(progress.written.len());
-
-        let mut announcing = JoinSet::new();
-        for ((item, version), held) in written.iter().zip(progress.written).zip(held) {
-            shared.counters.written.fetch_add(1, Ordering::Relaxed);
-            if shared.state().queue.settle(item) {
-                announcing.spawn(announce(Arc::clone(shared), item.key.clone(), item.found.clone(), version, held));
-            }
+    async fn write(&mut self) {
+        let items = self.shared.state().queue.begin(self.size.get());
+        let mut batch = Batch::new(Arc::clone(&self.shared), items);
+        let count = batch.len();
+        let Attempt { mut stopped, is_late, silence } = self.attempt(&mut batch).await;
+        if is_late {
+            self.size.late(count);
+        } else if stopped.is_none() {
+            self.size.written(count, silence, self.shared.config.write_deadline);
         }
-        if let (Some(WriteError::Refused(error)), Some(item)) = (&progress.stopped, rest.first()) {
-            shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(key = %item.key, %error, "the origin refuses a value for good; it is given up");
-            if shared.state().queue.settle(item) {
-                shared.cache.doubt(&item.key);
-            }
-            progress.stopped = None;
+        if let Some(WriteError::Refused(error)) = &stopped {
+            batch.refused(error);
+            stopped = None;
         }
-        shared.room.notify_waiters();
-        // What it has to say when it panicked is lost with one entry, which expires.
-        while announcing.join_next().await.is_some() {}
-        self.end(progress.stopped);
+        batch.end().await;
+        self.end(stopped);
     }
 
     fn end(&mut self, stopped: Option<WriteError>) {
@@ -234,49 +244,48 @@ impl<V: Send + Sync + 'static, S: Sink<V>> Flusher<V, S> {
         self.shared.rounds.send_replace(stopped);
     }
 
-    /// Tries to write a batch, on a task of its own: whatever the sink does, this one goes on.
-    async fn attempt(&self, batch: &[Item<V>]) -> Progress {
-        let change = |item: &Item<V>| Change {
-            key: item.key.clone(),
-            value: item.found.as_ref().map(|found| Arc::clone(&found.value)),
-        };
-        let (sink, changes) = (Arc::clone(&self.sink), batch.iter().map(change).collect::<Vec<_>>());
-        let count = changes.len();
+    /// Tries to write a batch, on a task of its own: whatever the sink does, this one goes on, with what was written.
+    async fn attempt(&self, batch: &mut Batch<V>) -> Attempt {
+        let (sink, changes, (written, mut heard)) = (Arc::clone(&self.sink), batch.changes(), Written::channel());
         let mut writing = JoinSet::new();
-        writing.spawn(async move { sink.write_all(&changes).await });
+        writing.spawn(async move { sink.write_all(&changes, &written).await });
         let deadline = self.shared.config.write_deadline;
-        let stopped = match tokio::time::timeout(deadline, writing.join_next()).await {
-            Ok(Some(Ok(progress))) if progress.stopped.is_some() || progress.written.len() >= count => return progress,
-            Ok(Some(Ok(progress))) => {
-                let stopped = Some(WriteError::not_written("the sink stopped and did not say why"));
-                return Progress { stopped, ..progress };
+        let (mut since, mut silence) = (self.shared.now(), Duration::ZERO);
+        let ended = loop {
+            let ended = tokio::select! {
+                biased;
+                Some(version) = heard.recv(), if !batch.is_done() => {
+                    batch.wrote(version);
+                    None
+                }
+                ended = writing.join_next() => Some(ended),
+                () = tokio::time::sleep(deadline) => break None,
+            };
+            let now = self.shared.now();
+            silence = silence.max(now.since(since));
+            since = now;
+            if ended.is_some() {
+                break ended;
             }
-            Ok(Some(Err(error))) => WriteError::unknown(error),
-            Ok(None) => WriteError::unknown("the sink went away"),
-            Err(_) => WriteError::unknown(format!("the sink did not answer within {deadline:?}")),
         };
-        Progress { written: Vec::new(), stopped: Some(stopped) }
-    }
-}
-
-/// Tells every process of what was written.
-async fn announce<V: Send + Sync + 'static>(
-    shared: Arc<Shared<V>>,
-    key: Key,
-    found: Option<Found<V>>,
-    version: Version,
-    held: Held<V>,
-) {
-    let told = match found {
-        Some(found) => {
-            let found = if version == Version::NONE { found } else { found.version(version) };
-            shared.cache.publish_since(held, &key, found).await.map(|_| ())
+        // The last of it may have been told after it was asked for.
+        while let Ok(version) = heard.try_recv() {
+            batch.wrote(version);
         }
-        None => shared.cache.invalidate(&Scope::Key(key.clone())).await.map(|_| ()),
-    };
-    if let Err(error) = told {
-        tracing::debug!(%key, %error, "others are told later of what was written");
+        let is_late = ended.is_none();
+        let stopped = match ended {
+            Some(Some(Ok(Ok(())))) => {
+                while !batch.is_done() {
+                    batch.wrote(Version::NONE);
+                }
+                None
+            }
+            Some(Some(Ok(Err(error)))) => Some(error),
+            Some(Some(Err(error))) => Some(WriteError::unknown(error)),
+            Some(None) => Some(WriteError::unknown("the sink went away")),
+            None => Some(WriteError::unknown(format!("the sink wrote nothing for {deadline:?}"))),
+        };
+        // With nothing left, whatever it said last is about nothing.
+        Attempt { stopped: stopped.filter(|_| !batch.is_done()), is_late, silence }
     }
-    // What was put meanwhile is newer than what was just kept.
-    shared.show(&key);
 }

@@ -11,6 +11,8 @@
 //! They share one [`Cache`](crate::Cache), and may be combined over it: what one writes another reads. Each decides when
 //! the origin is asked; how long what it said is believed, the cache's lifetimes decide.
 
+mod batch;
+mod batch_size;
 mod cache_aside;
 mod flusher;
 mod queue;
@@ -32,7 +34,7 @@ use tokio::task::JoinHandle;
 pub use cache_aside::{Aside, CacheAside, Filling, Overtaken};
 pub use read_through::ReadThrough;
 pub use refresh_ahead::{RefreshAhead, RefreshAheadConfig, TooManyKeys};
-pub use sink::{Change, Progress, Sink, WriteError};
+pub use sink::{Change, Sink, WriteError, Written};
 pub use write_behind::{Flushed, NotFlushed, NotQueued, WriteBehind, WriteBehindConfig, WriteBehindStats};
 pub use write_through::{PutError, WriteThrough};
 

@@ -140,8 +140,11 @@ impl<V> Queue<V> {
 
     /// The first that is being written, `item`, was written, or never will be. Returns whether nothing later is queued
     /// for its key; what is stands last now.
+    ///
+    /// Failures before it do not count any more: an origin that answers now and then is worth trying soon.
     pub(super) fn settle(&mut self, item: &Item<V>) -> bool {
         self.order.pop_front();
+        self.failures_in_a_row = 0;
         let Some(entry) = self.entries.get_mut(&item.key) else { return true };
         if entry.put == item.put {
             // The item shares the value, and drops it.
@@ -225,6 +228,9 @@ mod tests {
         assert_eq!(names(&queue.begin(8)), [("b".into(), 7), ("c".into(), 1)]);
         queue.fail(Instant::ZERO, |failures| Duration::from_secs(u64::from(failures)));
         assert_eq!(queue.due(1, Duration::ZERO), Some(Instant::from_millis(2_000)));
+        assert!(!queue.settle(&batch[1]), "which was written before `b` was put again, so that it stands last now");
+        queue.fail(Instant::ZERO, |failures| Duration::from_secs(u64::from(failures)));
+        assert_eq!(queue.due(1, Duration::ZERO), Some(Instant::from_millis(1_000)), "it was no failure in a row");
         queue.hurry();
         assert_eq!(queue.due(9, Duration::from_secs(1)), Some(Instant::ZERO));
     }

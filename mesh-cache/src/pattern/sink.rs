@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use crate::entry::Version;
 use crate::error::OriginError;
 use crate::key::Key;
@@ -27,23 +29,28 @@ pub trait Sink<V: Send + Sync + 'static>: Send + Sync + 'static {
 
     /// Writes `changes`, each of another key, from the first on; as it is, one after another. A sink whose origin takes
     /// many at once writes its own.
-    fn write_all(&self, changes: &[Change<V>]) -> impl Future<Output = Progress> + Send {
+    ///
+    /// What it tells `written` counts, whatever becomes of the rest: it is not written again, and the time that the sink
+    /// has begins anew. Where all are written or none, nothing need be told before the end; of a batch that takes too long
+    /// for that the next try is half.
+    ///
+    /// # Errors
+    /// Why the first of which `written` was not told was not written, and whether it may have been all the same. Without
+    /// an error all of them were: those that `written` was not told of have no version.
+    fn write_all(
+        &self,
+        changes: &[Change<V>],
+        written: &Written,
+    ) -> impl Future<Output = Result<(), WriteError>> + Send {
         async move {
-            let mut progress = Progress { written: Vec::with_capacity(changes.len()), stopped: None };
             for Change { key, value } in changes {
-                let written = match value {
-                    Some(value) => self.write(key, value).await,
-                    None => self.remove(key).await.map(|()| Version::NONE),
+                let version = match value {
+                    Some(value) => self.write(key, value).await?,
+                    None => self.remove(key).await.map(|()| Version::NONE)?,
                 };
-                match written {
-                    Ok(version) => progress.written.push(version),
-                    Err(error) => {
-                        progress.stopped = Some(error);
-                        break;
-                    }
-                }
+                written.tell(version);
             }
-            progress
+            Ok(())
         }
     }
 }
@@ -69,13 +76,23 @@ impl<V> fmt::Debug for Change<V> {
     }
 }
 
-/// How far a batch was written.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    /// The versions of those that were written: as many of the first as there are.
-    pub written: Vec<Version>,
-    /// Why the next one was not.
-    pub stopped: Option<WriteError>,
+/// Told of the changes of a batch that were written, one after another, as soon as they were.
+#[derive(Debug)]
+pub struct Written(mpsc::UnboundedSender<Version>);
+
+impl Written {
+    /// Where it tells of them, and where they are heard.
+    pub(super) fn channel() -> (Self, mpsc::UnboundedReceiver<Version>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// The first change of which it was not told yet was written, and has this version now: [`Version::NONE`] where the
+    /// origin has none, or it was taken away.
+    pub fn tell(&self, version: Version) {
+        // Who lost patience does not listen any more, and will have it written again.
+        let _ = self.0.send(version);
+    }
 }
 
 /// Why the origin was not written, and whether it was changed.

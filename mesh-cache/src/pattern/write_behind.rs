@@ -5,8 +5,8 @@
 //! is written nobody else sees it. Then [`WriteThrough`](super::WriteThrough) is for it.
 //!
 //! At most [`queue_max`](WriteBehindConfig::queue_max) keys wait. Of one key only the last value is written, when its first
-//! one would have been; a batch that fails stays where it is, is tried again with growing waits, and takes what newer
-//! values came meanwhile. When the queue is full a put fails at once and says that nothing was changed, or
+//! one would have been; what a batch that fails has not written stays where it is, is tried again with growing waits, and
+//! takes what newer values came meanwhile. When the queue is full a put fails at once and says that nothing was changed, or
 //! [waits](WriteBehind::put_wait). Nothing is lost in silence: [`WriteBehind::shut_down`] names what it could not write.
 //!
 //! Until a value is written its origin has the one before it, so reads go through [`WriteBehind::get`] or
@@ -91,10 +91,13 @@ pub struct WriteBehindConfig {
     pub batch_max: NonZeroU32,
     /// How many keys may wait; 10,000.
     pub queue_max: NonZeroU32,
-    /// How long a batch may take before it counts as failed; 5 s.
+    /// How long the sink may write nothing of a batch before that counts as failed; 5 s. One that tells of no key before
+    /// its last one is given half as many next time, and more again when there is time for them: so a single write has to
+    /// fit, and a batch need not.
     #[serde(with = "mesh_core::text::duration")]
     pub write_deadline: Duration,
-    /// How long nothing is tried after a failed batch; 100 ms doubling to 30 s, each drawn from zero to that.
+    /// How long nothing is tried after a failed batch; 100 ms doubling to 30 s, each drawn from zero to that. It begins
+    /// anew with every key that is written.
     pub failure_backoff: FailureBackoff,
 }
 
@@ -156,7 +159,7 @@ pub enum NotFlushed {
 pub struct Flushed {
     /// How many values were written since the shutdown began.
     pub written: u64,
-    /// The keys of which something was not, in their order; one whose write was under way may have been.
+    /// The keys of which something was not, in their order; those whose write was under way may have been.
     pub left: Vec<Key>,
 }
 

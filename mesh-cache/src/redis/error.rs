@@ -11,6 +11,7 @@ use thiserror::Error as ThisError;
 use super::cluster::SLOTS;
 use super::reason::{DownReason, Unfit};
 use super::url::Node;
+use crate::second::{TierError, TierErrorKind};
 
 /// A call to Redis that failed.
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
@@ -273,6 +274,29 @@ impl RedisError {
             | Self::Other { .. }
             | Self::Unsendable => None,
         }
+    }
+}
+
+impl From<RedisError> for TierError {
+    fn from(error: RedisError) -> Self {
+        let kind = match error {
+            RedisError::Down { .. } | RedisError::Overloaded | RedisError::Unsendable => TierErrorKind::Away,
+            RedisError::Timeout(_) | RedisError::Disconnected => TierErrorKind::Silent,
+            RedisError::Hostile => TierErrorKind::Garbled,
+            RedisError::Loading
+            | RedisError::Busy
+            | RedisError::ReadOnly
+            | RedisError::Oom
+            | RedisError::NoScript
+            | RedisError::NoPerm
+            | RedisError::WrongType
+            | RedisError::Moved(_)
+            | RedisError::Ask(_)
+            | RedisError::Auth
+            | RedisError::Script { .. }
+            | RedisError::Other { .. } => TierErrorKind::Refused,
+        };
+        Self::new(kind, format!("failed: {error}"))
     }
 }
 

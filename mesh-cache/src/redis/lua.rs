@@ -1,8 +1,10 @@
 //! What the second tier does on the server in one step.
 
 /// Keeps an entry unless its scope changed after its load began, or a newer version is there. KEYS: entry, watermark.
-/// ARGV: when its load began, its bytes, its version as 16 bytes, both lifetimes in ms.
+/// ARGV: when its load began, its bytes, its version as 16 bytes, both lifetimes in ms, when it was true, the first
+/// 33 bytes of an entry that nobody could read, or none.
 ///
+/// The watermark of one entry is kept for two minutes, so a load that began a minute ago is not stored any more.
 /// A watermark from the future or of another type, which nobody of ours wrote, is put right. The versions are compared
 /// byte by byte: Lua's numbers are exact to 53 bits and its strings are ordered by the server's locale. One of zeros is
 /// none, and wins over any. Offsets are those of `crate::seal`, counted from 0 as GETRANGE does.
@@ -19,9 +21,9 @@ if watermark and (type(watermark) ~= 'number' or watermark > now + 1000000) then
   redis.call('PEXPIRE', KEYS[2], ARGV[5])
   return 0
 end
-if watermark and begun <= watermark then return 0 end
+if watermark and tonumber(ARGV[6]) <= watermark then return 0 end
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 32)
-if ARGV[3] ~= string.rep('\0', 16) and type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
+if ARGV[3] ~= string.rep('\0', 16) and head ~= ARGV[7] and type(head) == 'string' and #head == 33 and string.sub(head, 1, 4) == 'MSH1'
   and string.sub(head, 18, 25) == string.sub(ARGV[3], 1, 8) then
   for at = 1, 8 do
     local there, new = string.byte(head, 25 + at), string.byte(ARGV[3], 8 + at)

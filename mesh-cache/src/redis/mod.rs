@@ -49,6 +49,7 @@ mod connect;
 mod error;
 mod event;
 pub mod link;
+mod listener;
 mod lua;
 mod owed;
 mod push;
@@ -62,6 +63,7 @@ pub mod suite;
 mod supervisor;
 mod tier;
 mod tls;
+mod together;
 mod url;
 
 pub use client::{LinkState, LinkStats, RedisLink};

@@ -9,7 +9,6 @@
 //! trip, but the server tells a client of what its own scripts changed, `NOLOOP` or not (7.0.15), and then whoever
 //! publishes a value would be told to forget it.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,18 +21,20 @@ use mesh_core::time::{Instant, saturating_nanos};
 use super::client::LinkState;
 use super::config::RedisConfig;
 use super::error::RedisError;
-use super::event::{LinkEvent, LinkEvents};
+use super::listener::{Neighbours, RedisListener};
 use super::lua::STORE;
-use super::owed::{Debt, Owed};
-use super::push::Keys;
+use super::owed::Owed;
 use super::reason::Epoch;
 use super::route::RedisClient;
 use super::script::Script;
+use super::together::all_of;
 use crate::env::Environment;
 use crate::key::{Mark, Marks};
-use crate::second::{Fetched, Listener, News, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
+use crate::second::{Fetched, Listener, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
 
 /// Redis as the second tier of the caches of one process, which share one connection. Cheap to clone.
+///
+/// Caches of one namespace hear of each other's changes, as those of other processes do.
 ///
 /// It needs Redis 6.2 and these rights, for the prefix `mesh`:
 ///
@@ -52,6 +53,11 @@ pub struct RedisTier {
     write_deadline: Duration,
     store: Script,
     owed: Arc<Mutex<Owed>>,
+    /// Held while what is owed is told again: by one listener for all.
+    repaying: Arc<tokio::sync::Mutex<()>>,
+    neighbours: Neighbours,
+    /// The longest entry that is read.
+    entry_bytes_max: usize,
 }
 
 /// The names of keys.
@@ -74,8 +80,20 @@ impl RedisTier {
         let store = Script::new(STORE);
         let (read_deadline, write_deadline) = (config.read_deadline, config.write_deadline);
         let client = RedisClient::start(config, environment, std::slice::from_ref(&store))?;
-        let (clock, owed) = (Arc::clone(&environment.clock), Arc::default());
-        Ok(Self { client, names, clock, read_deadline, write_deadline, store, owed })
+        let (clock, neighbours, entry_bytes_max) = (Arc::clone(&environment.clock), Neighbours::new(), ENTRY_BYTES_MAX);
+        let (owed, repaying) = (Arc::default(), Arc::default());
+        Ok(Self {
+            client,
+            names,
+            clock,
+            read_deadline,
+            write_deadline,
+            store,
+            owed,
+            repaying,
+            neighbours,
+            entry_bytes_max,
+        })
     }
 
     /// The connection, for what else is kept there.
@@ -97,7 +115,7 @@ impl RedisTier {
         // In a cluster only the entry's own watermark is sure to be where the entry is.
         let (here, elsewhere) = if is_cluster { marks.all().split_at(1) } else { (marks.all(), [].as_slice()) };
         let mut pipeline = Pipeline::with_capacity(here.len() + 2);
-        pipeline.cmd("TIME").cmd("GETRANGE").arg(&entry).arg(0).arg(ENTRY_BYTES_MAX);
+        pipeline.cmd("TIME").cmd("GETRANGE").arg(&entry).arg(0).arg(self.entry_bytes_max);
         for mark in here {
             pipeline.cmd("ZSCORE").arg(self.names.watermark(*mark)).arg(MEMBER);
         }
@@ -107,10 +125,14 @@ impl RedisTier {
         // One of another type is no entry; the next to store puts that right.
         let bytes = bytes.ok().and_then(bytes_of).filter(|bytes| !bytes.is_empty());
         let mut watermarks: Vec<Watermark> = replies.map(|reply| watermark_of(reply, now_micros)).collect();
-        for mark in elsewhere {
-            watermarks.push(self.watermark(*mark, now_micros).await?);
-        }
+        watermarks.extend(self.each_watermark(elsewhere, now_micros).await?);
         Ok(Fetched { now_micros, bytes, watermarks })
+    }
+
+    /// The watermarks of `marks`, asked for at once, wherever they are.
+    async fn each_watermark(&self, marks: &[Mark], now_micros: u64) -> Result<Vec<Watermark>, RedisError> {
+        let asked = marks.iter().map(|mark| self.watermark(*mark, now_micros)).collect();
+        all_of(asked).await.into_iter().collect()
     }
 
     async fn watermark(&self, mark: Mark, now_micros: u64) -> Result<Watermark, RedisError> {
@@ -127,10 +149,7 @@ impl RedisTier {
         let Some(first) = marks.first() else { return Ok(Vec::new()) };
         let mut watermarks = Vec::with_capacity(marks.len());
         if matches!(self.client, RedisClient::Cluster(_)) {
-            for mark in marks {
-                watermarks.push(self.watermark(*mark, u64::MAX).await?);
-            }
-            return Ok(watermarks);
+            return self.each_watermark(marks, u64::MAX).await;
         }
         let mut pipeline = Pipeline::with_capacity(marks.len());
         marks.iter().for_each(|mark| {
@@ -147,8 +166,9 @@ impl RedisTier {
         let mut version = [0; 16];
         version[..8].copy_from_slice(&store.version.epoch.to_be_bytes());
         version[8..].copy_from_slice(&store.version.index.to_be_bytes());
-        let keep_for = millis(store.keep_for.min(ENTRY_KEPT_MAX));
-        let args = (store.begun_micros, store.bytes, &version, keep_for, millis(ENTRY_WATERMARK_KEPT));
+        let (keep_for, kept) = (millis(store.keep_for.min(ENTRY_KEPT_MAX)), millis(ENTRY_WATERMARK_KEPT));
+        let replaces = store.replaces.unwrap_or_default();
+        let args = (store.begun_micros, store.bytes, &version, keep_for, kept, store.as_of_micros, replaces);
         let reply = self.client.invoke(&self.store, &names, args, self.write_deadline).await?;
         let Value::Int(number) = reply else { return Err(RedisError::Hostile) };
         match number {
@@ -160,10 +180,14 @@ impl RedisTier {
     }
 
     /// Sets a watermark, and remembers that it did.
-    async fn mark(&self, mark: Mark, reach: Reach) -> Result<u64, RedisError> {
+    async fn mark(&self, mark: Mark, reach: Reach) -> Result<u64, TierError> {
         let since = self.clock.now();
         let watermark = self.set(mark, reach).await?;
-        self.owed().note(mark, Debt { reach, since });
+        if !self.owed().note(mark, reach, since) {
+            // It was told, and would not be told again: whoever asked keeps it for later.
+            let reason = "was told of more changes lately than can be remembered";
+            return Err(TierError::new(TierErrorKind::Silent, reason));
+        }
         Ok(watermark)
     }
 
@@ -205,15 +229,30 @@ impl RedisTier {
         replies.into_iter().try_for_each(|reply| reply.map(drop))
     }
 
-    /// Tells the new connection `epoch` what its server may not know.
-    async fn repay(&self, epoch: Epoch) {
-        let debts = self.owed().due(epoch, self.clock.now());
-        for (mark, reach) in debts {
-            // Another connection, another try.
-            if self.mark(mark, reach).await.is_err() {
-                return;
+    /// Tells the server what it may not know, however often that takes; whoever listens is not told to hear before. Dropped
+    /// half-way, another listener goes on from there.
+    pub(super) async fn repay(&self) {
+        let _turn = self.repaying.lock().await;
+        loop {
+            let due = self.owed().due();
+            let Some((mark, debt)) = due else { return };
+            let since = self.clock.now();
+            match self.set(mark, debt.reach).await {
+                Ok(_) => self.owed().repaid(mark, debt, since),
+                // That the connection is lost is news, at which this is dropped.
+                Err(_) => tokio::time::sleep(REPAID_AGAIN).await,
             }
         }
+    }
+
+    /// The connection `epoch` is lost.
+    pub(super) fn lose(&self, epoch: Epoch) {
+        self.owed().lose(epoch, self.clock.now());
+    }
+
+    /// The mark of the scope whose watermark is at `key`.
+    pub(super) fn mark_of(&self, key: &[u8]) -> Option<Mark> {
+        self.names.mark_of(key)
     }
 
     fn owed(&self) -> MutexGuard<'_, Owed> {
@@ -223,84 +262,50 @@ impl RedisTier {
 
 impl SecondTier for RedisTier {
     fn fetch<'a>(&'a self, marks: &'a Marks) -> BoxFuture<'a, Result<Fetched, TierError>> {
-        Box::pin(async move { self.read(marks).await.map_err(|error| tier_error(&error)) })
+        Box::pin(async move { self.read(marks).await.map_err(TierError::from) })
     }
 
     fn watermarks<'a>(&'a self, marks: &'a [Mark]) -> BoxFuture<'a, Result<Vec<Watermark>, TierError>> {
-        Box::pin(async move { self.read_watermarks(marks).await.map_err(|error| tier_error(&error)) })
+        Box::pin(async move { self.read_watermarks(marks).await.map_err(TierError::from) })
     }
 
     fn store<'a>(&'a self, store: Store<'a>) -> BoxFuture<'a, Result<Stored, TierError>> {
-        Box::pin(async move { self.keep(store).await.map_err(|error| tier_error(&error)) })
+        Box::pin(async move { self.keep(store).await.map_err(TierError::from) })
     }
 
     fn invalidate(&self, mark: Mark, reach: Reach) -> BoxFuture<'_, Result<u64, TierError>> {
-        Box::pin(async move { self.mark(mark, reach).await.map_err(|error| tier_error(&error)) })
+        Box::pin(async move {
+            let told = self.mark(mark, reach).await;
+            // Not before: who looked here meanwhile may have found what is out of date now.
+            self.neighbours.tell(mark);
+            told
+        })
+    }
+
+    fn discard(&self, own: Mark) -> BoxFuture<'_, Result<(), TierError>> {
+        Box::pin(async move {
+            let (name, mut del) = (self.names.entry(own), cmd("DEL"));
+            self.client.query(name.as_bytes(), del.arg(&name), self.write_deadline).await?;
+            Ok(())
+        })
     }
 
     fn listen(&self) -> Box<dyn Listener> {
-        let (tier, events) = (self.clone(), self.client.events());
-        Box::new(RedisListener { tier, events, pending: VecDeque::new(), begun: 0 })
+        Box::new(RedisListener::new(self.clone(), self.client.events(), self.neighbours.listen()))
+    }
+
+    fn join(&self, entry_bytes_max: usize) -> Option<Arc<dyn SecondTier>> {
+        Some(Arc::new(Self { neighbours: self.neighbours.join(), entry_bytes_max, ..self.clone() }))
+    }
+
+    fn read_deadline(&self) -> Option<Duration> {
+        Some(self.read_deadline)
     }
 }
 
 impl fmt::Debug for RedisTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisTier").field("names", &self.names).field("state", &self.state()).finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug)]
-struct RedisListener {
-    tier: RedisTier,
-    events: LinkEvents,
-    pending: VecDeque<News>,
-    /// How often it began to hear. A connection does not tell: whoever was too far behind begins anew on the same one.
-    begun: u64,
-}
-
-impl Listener for RedisListener {
-    fn next(&mut self) -> BoxFuture<'_, News> {
-        Box::pin(async {
-            loop {
-                if let Some(news) = self.pending.pop_front() {
-                    return news;
-                }
-                match self.events.next().await {
-                    Some(LinkEvent::Up { epoch }) => {
-                        let news = self.begin();
-                        self.pending.push_back(news);
-                        self.tier.repay(epoch).await;
-                    }
-                    Some(LinkEvent::Down { .. }) => return News::Deaf,
-                    Some(LinkEvent::Invalidated { keys, .. }) => self.hear(keys),
-                    // The connection was closed for good, and that it is down was said before.
-                    None => std::future::pending().await,
-                }
-            }
-        })
-    }
-}
-
-impl RedisListener {
-    /// Begins to hear, unless a part of a cluster is out of reach.
-    fn begin(&mut self) -> News {
-        if !self.tier.client.hears_all() {
-            return News::Deaf;
-        }
-        self.begun += 1;
-        News::Hearing(self.begun)
-    }
-
-    fn hear(&mut self, keys: Keys) {
-        match keys {
-            Keys::Some(keys) => {
-                let names = &self.tier.names;
-                let news = |key: &bytes::Bytes| names.mark_of(key).map_or(News::AllChanged, News::Changed);
-                self.pending.extend(keys.iter().map(news));
-            }
-            Keys::All => self.pending.push_back(News::AllChanged),
-        }
     }
 }
 
@@ -366,30 +371,9 @@ fn millis(duration: Duration) -> u64 {
     (saturating_nanos(duration) / 1_000_000).max(1)
 }
 
-fn tier_error(error: &RedisError) -> TierError {
-    let kind = match error {
-        RedisError::Down { .. } | RedisError::Overloaded | RedisError::Unsendable => TierErrorKind::Away,
-        RedisError::Timeout(_) | RedisError::Disconnected => TierErrorKind::Silent,
-        RedisError::Hostile => TierErrorKind::Garbled,
-        RedisError::Loading
-        | RedisError::Busy
-        | RedisError::ReadOnly
-        | RedisError::Oom
-        | RedisError::NoScript
-        | RedisError::NoPerm
-        | RedisError::WrongType
-        | RedisError::Moved(_)
-        | RedisError::Ask(_)
-        | RedisError::Auth
-        | RedisError::Script { .. }
-        | RedisError::Other { .. } => TierErrorKind::Refused,
-    };
-    TierError::new(kind, format!("failed: {error}"))
-}
-
 /// The one member of a watermark's sorted set.
 const MEMBER: &str = "t";
-/// The most bytes of an entry that are read, less one: an envelope of the longest payload that the default limits allow
+/// The longest entry that is read where no cache has said: an envelope of the longest payload that the default limits allow
 /// is shorter.
 const ENTRY_BYTES_MAX: usize = 1024 * 1024;
 /// How long an entry is kept at most: as long as the watermarks that may be against it.
@@ -398,3 +382,5 @@ const ENTRY_KEPT_MAX: Duration = Duration::from_secs(4 * 86_400);
 const WATERMARK_KEPT: Duration = Duration::from_secs(4 * 86_400 + 3_600);
 /// How long an entry's own is: the entry is taken away with it, and what was begun a minute ago is not stored any more.
 const ENTRY_WATERMARK_KEPT: Duration = Duration::from_secs(120);
+/// How long after one could not be told again it is tried once more.
+const REPAID_AGAIN: Duration = Duration::from_millis(100);

@@ -109,6 +109,26 @@ pub enum UnsealError {
 }
 
 impl UnsealError {
+    /// Whether nobody can read it: not one who has another key, runs another version, or keeps another time.
+    #[must_use]
+    pub const fn is_garbage(&self) -> bool {
+        match self {
+            Self::TooLarge { .. }
+            | Self::Truncated { .. }
+            | Self::TrailingBytes { .. }
+            | Self::NotAnEnvelope
+            | Self::TooManyMarks { .. }
+            | Self::HintWithKey { .. } => true,
+            Self::UnknownKind { .. }
+            | Self::Unsealed
+            | Self::NoKey { .. }
+            | Self::UnknownKey { .. }
+            | Self::Forged { .. }
+            | Self::Replayed { .. }
+            | Self::FromTheFuture { .. } => false,
+        }
+    }
+
     /// A short name that never changes, for metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {

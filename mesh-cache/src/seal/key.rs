@@ -1,20 +1,27 @@
 //! Keys, how they are read from text, and how one is replaced by the next.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_PAD_INDIFFERENT, URL_SAFE_PAD_INDIFFERENT};
+use mesh_core::port::Entropy;
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use super::nonce::Nonces;
 
 /// A key of 256 bits and the id that envelopes name it by.
 ///
 /// The id is no secret: it travels in the open, and a key must never be replaced under the same id. The key is never
-/// shown, and overwritten when it is dropped; it lives on the heap, so that moving it leaves no copy behind.
+/// shown, and overwritten when it is dropped; it lives on the heap, so that moving it leaves no copy behind. In a process
+/// it is read once and cloned from there: clones share where their nonces come from.
 #[derive(Clone)]
 pub struct SealKey {
     id: u32,
     bytes: Box<Zeroizing<[u8; Self::BYTES]>>,
+    /// Shared by its clones: no two values may be sealed with one nonce under one key.
+    nonces: Arc<OnceLock<Arc<Nonces>>>,
 }
 
 impl SealKey {
@@ -29,7 +36,7 @@ impl SealKey {
         if bytes.iter().all(|byte| *byte == 0) {
             return Err(KeyError::Zero { id });
         }
-        Ok(Self { id, bytes: Box::new(Zeroizing::new(*bytes)) })
+        Ok(Self { id, bytes: Box::new(Zeroizing::new(*bytes)), nonces: Arc::default() })
     }
 
     /// Reads 64 hexadecimal digits, or 43 or 44 characters of base64 (either alphabet, padded or not); white space
@@ -53,6 +60,11 @@ impl SealKey {
     #[must_use]
     pub const fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Where its nonces come from: whoever asks first says of which entropy.
+    pub(super) fn nonces(&self, entropy: &Arc<dyn Entropy>) -> Arc<Nonces> {
+        Arc::clone(self.nonces.get_or_init(|| Arc::new(Nonces::new(Arc::clone(entropy)))))
     }
 
     /// The key itself, for the cipher and nothing else.

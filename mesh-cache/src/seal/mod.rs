@@ -3,7 +3,7 @@
 //! Decides which bytes are believed. With keys, a value is sealed (XChaCha20-Poly1305) together with the place that it is
 //! kept at and all that is said of it: it cannot be read, changed, made younger or moved to another key. Without keys it
 //! is a *hint*: whoever reads it must let it override nothing that came from the origin. Never reads a clock, never
-//! draws entropy, keeps no state.
+//! draws entropy but for nonces, and keeps no state but where a key's nonces come from.
 //!
 //! # What a seal does not do
 //! A tier may withhold a value, delete it, or play back an old one: anything that was ever sealed for a place is
@@ -43,10 +43,12 @@ mod nonce;
 mod wire;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chacha20poly1305::aead::{AeadInPlace as _, KeyInit as _};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
+use mesh_core::port::Entropy;
 
 pub use envelope::{
     AGE_OFFSET, Header, KEY_ID_OFFSET, KIND_OFFSET, LIFETIMES_OFFSET, MAGIC, MARKS_MAX, MARKS_OFFSET,
@@ -93,7 +95,18 @@ impl Sealer {
         self.keys.is_some()
     }
 
-    /// Puts `payload` into an envelope for `place`. A hint needs no nonce; it is dropped.
+    /// The nonces that it seals with: one source for every clone of its key in this process, made of the first `entropy`
+    /// that is given. Without keys, nonces of `entropy`, which seal nothing.
+    #[must_use]
+    pub fn nonces(&self, entropy: &Arc<dyn Entropy>) -> Arc<Nonces> {
+        match self.keys.as_ref().map(KeyRing::current) {
+            Some(key) => key.nonces(entropy),
+            None => Arc::new(Nonces::new(Arc::clone(entropy))),
+        }
+    }
+
+    /// Puts `payload` into an envelope for `place`, sealed with a nonce of [`Sealer::nonces`]. A hint needs none; it is
+    /// dropped.
     ///
     /// # Errors
     /// When the payload or its marks do not fit into an envelope. What readers refuse to read is their [`Limits`]'

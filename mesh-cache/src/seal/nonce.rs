@@ -33,12 +33,14 @@ impl fmt::Debug for Nonce {
     }
 }
 
-/// Where a process's nonces come from; it keeps one and shares it.
+/// Where the nonces of a key come from. A process keeps one for each key, which [`Sealer::nonces`](super::Sealer::nonces)
+/// gives to whoever seals with that key or a clone of it.
 ///
 /// A nonce is two words of entropy drawn for it, and a third that is a random start plus a counter.
 ///
 /// * *Within a process* the third word repeats after 2^64 nonces and not before, whatever the entropy is worth: a
-///   sandbox that refuses it, or a simulation that gives the same word for ever, costs no seal.
+///   sandbox that refuses it, or a simulation that gives the same word for ever, costs no seal. A key that is read twice
+///   in one process, in place of being cloned, is as one of two processes.
 /// * *Between processes* that share a key, any two nonces are equal with a probability of 2^-192, as if all of it were
 ///   random: a hundred processes that write 10,000 values a second for a century draw 2^51.5 of them, and the
 ///   probability that any two are the same is below 2^-89 (n²/2 pairs). This is why the cipher is XChaCha20, which has
@@ -46,7 +48,7 @@ impl fmt::Debug for Nonce {
 /// * *Between copies* of one process, such as a virtual machine that was restored twice, start and counter are the same
 ///   and the two fresh words differ.
 ///
-/// The counter belongs to this value and not to the process, so that a simulation sees the same nonces in every run.
+/// The counter belongs to the key and not to the process, so that a simulation sees the same nonces in every run.
 #[derive(Debug)]
 pub struct Nonces {
     entropy: Arc<dyn Entropy>,

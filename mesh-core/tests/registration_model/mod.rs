@@ -198,12 +198,23 @@ impl Run {
         match next.filter(|_| arrival_at <= timer_at) {
             Some(index) => match self.pending.swap_remove(index).2 {
                 Arrival::At { effect, fate } => self.arrive(&effect, &fate),
-                Arrival::Back(input) => self.keeper.handle_input(self.now, input),
+                Arrival::Back(input) => self.hand(input),
             },
             None => self.keeper.handle_timeout(self.now),
         }
         self.drain();
         true
+    }
+
+    /// Hands the keeper an answer, and remembers what it saw in it; an answer that comes too late it does not look at.
+    fn hand(&mut self, input: RegistrationInput) {
+        let standing =
+            if let RegistrationInput::Inspected { result: Ok(standing), .. } = &input { Some(*standing) } else { None };
+        let ignored = self.keeper.ignored();
+        self.keeper.handle_input(self.now, input);
+        if self.keeper.ignored() == ignored {
+            self.last_seen = standing.or(self.last_seen);
+        }
     }
 
     fn drain(&mut self) {
@@ -240,7 +251,6 @@ impl Run {
             RegistrationEffect::Deregister { op, .. } => RegistrationInput::Deregistered { op: *op, result },
             RegistrationEffect::Inspect { op, config } => {
                 let standing = self.model.standing(config);
-                self.last_seen = result.is_ok().then_some(standing).or(self.last_seen);
                 RegistrationInput::Inspected { op: *op, result: result.map(|()| standing) }
             }
         };

@@ -120,6 +120,9 @@ impl ServiceDriver {
                 }
             }
             if self.followed.has_ended() {
+                if let Some(Remembering { memory, .. }) = &self.memory {
+                    memory.unfollow(&self.followed.name);
+                }
                 return;
             }
             self.carry_out();

@@ -59,6 +59,16 @@ impl List {
     }
 }
 
+impl List {
+    /// What it weighs in memory, in bytes: as much as it says as JSON, and the parts that say it. One that is too long to
+    /// be kept elsewhere is not kept here.
+    pub(super) fn weight(&self) -> u64 {
+        let said = ListCodec::new().encode(self).map_or(u64::MAX, |json| json.len() as u64);
+        let parts = (self.instances.len() * size_of::<Listed>()) as u64;
+        said.saturating_add(parts).saturating_add(size_of::<Self>() as u64)
+    }
+}
+
 /// JSON of a bounded number of instances.
 #[derive(Clone, Debug)]
 pub(crate) struct ListCodec(JsonCodec);

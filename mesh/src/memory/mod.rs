@@ -7,6 +7,7 @@ mod disk;
 mod list;
 
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,10 @@ pub struct MemoryConfig {
     /// How often it is written, changed or not; 30 s.
     #[serde(with = "mesh_core::text::duration")]
     pub snapshot_interval: Duration,
+    /// How large it may be, and how large one may be to be read; 16 MiB, about 70 lists of 1,000 instances. Of more, and
+    /// of more than 10,000 lists, those that this process follows are written first, and of those the ones that changed
+    /// last; how many are left out is logged when it begins.
+    pub snapshot_bytes_max: NonZeroU32,
 }
 
 impl Default for MemoryConfig {
@@ -58,6 +63,7 @@ impl Default for MemoryConfig {
             recall_after: Duration::from_millis(300),
             snapshot: None,
             snapshot_interval: Duration::from_secs(30),
+            snapshot_bytes_max: NonZeroU32::MIN.saturating_add(16 * 1024 * 1024 - 1),
         }
     }
 }
@@ -68,14 +74,31 @@ impl MemoryConfig {
     /// # Errors
     /// Names the first that breaks its rule.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.lists.validate()?;
-        self.health.validate()?;
+        let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:".contains(&byte));
+        if !(1..=64).contains(&self.namespace.len()) || !is_name(&self.namespace) {
+            let rule = "must be 1 to 64 letters, digits, `-`, `_` and `:`";
+            return Err(ConfigError::new("memory.namespace", &self.namespace, rule));
+        }
+        for (field, lifetimes) in [("memory.lists", &self.lists), ("memory.health", &self.health)] {
+            lifetimes.validate().map_err(|error| within(field, error))?;
+        }
         for (field, value) in
             [("memory.keep_interval", self.keep_interval), ("memory.snapshot_interval", self.snapshot_interval)]
         {
-            if value < Duration::from_secs(1) {
-                return Err(ConfigError::new(field, format!("{value:?}"), "must be at least 1s"));
+            if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&value) {
+                return Err(ConfigError::new(field, format!("{value:?}"), "must be 1 s to 1 day"));
             }
+        }
+        if self.recall_after > RECALL_AFTER_MAX {
+            let value = format!("{:?}", self.recall_after);
+            return Err(ConfigError::new("memory.recall_after", value, "must be at most 1 min"));
+        }
+        if !(SNAPSHOT_BYTES_MIN..=SNAPSHOT_BYTES_MAX).contains(&self.snapshot_bytes_max.get()) {
+            let rule = "must be 4096 to 1073741824";
+            return Err(ConfigError::new("memory.snapshot_bytes_max", self.snapshot_bytes_max, rule));
+        }
+        if let Some(path) = self.snapshot.as_ref().filter(|path| path.file_name().is_none()) {
+            return Err(ConfigError::new("memory.snapshot", path.display(), "must be the path of a file"));
         }
         Ok(())
     }
@@ -86,12 +109,18 @@ impl MemoryConfig {
     }
 }
 
+/// The problem of `error` as one of a field of `parent`.
+fn within(parent: &'static str, error: ConfigError) -> ConfigError {
+    let Some(problem) = error.problems().first() else { return error };
+    ConfigError::new(parent, format!("{} of {}", problem.field(), problem.value()), problem.rule().to_owned())
+}
+
 /// The memory of one mesh.
 #[derive(Debug)]
 pub(crate) struct Memory {
     config: MemoryConfig,
     lists: Option<Cache<List>>,
-    disk: Option<Disk>,
+    disk: Option<Arc<Disk>>,
     registry: Arc<dyn Registry>,
 }
 
@@ -116,11 +145,12 @@ impl Memory {
         let lists = tier.map(|tier| {
             let builder = Cache::builder().environment(environment.clone()).lifetimes(config.lists.clone());
             let namespace = format!("{}/discovery", config.namespace);
+            let builder = builder.weigh(|_, list: &List| list.weight());
             builder.second_tier(namespace, tier, ListCodec::new()).seal(sealer.clone()).limits(list::limits()).build()
         });
         let lists = lists.transpose()?;
         let disk = match &config.snapshot {
-            Some(path) => Some(Disk::open(path, &config.namespace, sealer, environment).await),
+            Some(path) => Some(Disk::open(path, config, sealer, environment).await),
             None => None,
         };
         if lists.is_none() && disk.is_none() {
@@ -192,10 +222,19 @@ impl Memory {
         }
     }
 
-    /// Writes the file a last time and ends the tasks of the cache.
-    pub(crate) async fn close(&self) {
-        if let Some(disk) = &self.disk {
-            disk.write().await;
+    /// Nobody follows `service` any more.
+    pub(crate) fn unfollow(&self, service: &ServiceName) {
+        if let (Some(disk), Some(key)) = (&self.disk, self.key(service)) {
+            disk.unfollow(key.as_str());
+        }
+    }
+
+    /// Writes the file a last time, for which it waits `grace` at most, and ends the tasks of the cache.
+    pub(crate) async fn close(&self, grace: Duration) {
+        if let Some(disk) = &self.disk
+            && tokio::time::timeout(grace, disk.write()).await.is_err()
+        {
+            tracing::warn!(?grace, "the last snapshot was not written in time; it still may be");
         }
         if let Some(lists) = &self.lists {
             lists.shut_down().await;
@@ -216,3 +255,39 @@ impl Memory {
 const CLEARLY: Duration = Duration::from_secs(5);
 /// How soon it is looked again whether the second tier is connected.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Well within the 3 days for which a list is worth anything.
+const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+const RECALL_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Enough for a list of a few instances.
+const SNAPSHOT_BYTES_MIN: u32 = 4_096;
+const SNAPSHOT_BYTES_MAX: u32 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use mesh_cache::MemoryTier;
+    use mesh_core::service::ServiceConfig;
+    use mesh_core::snapshot::{Entry, RegistryStatus};
+
+    use super::*;
+    use crate::registry::MemoryRegistry;
+
+    #[tokio::test]
+    async fn a_list_weighs_what_its_instances_say() {
+        let environment = Environment::system();
+        let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::new());
+        let tier: Arc<dyn SecondTier> = Arc::new(MemoryTier::new(Arc::clone(&environment.clock)));
+        let (config, sealer) = (MemoryConfig::default(), Sealer::open_hints());
+        let memory = Memory::open(&config, Some(tier), &sealer, &registry, &environment).await.unwrap().unwrap();
+        let entry = |number: u16| {
+            let builder = ServiceConfig::builder("api", "10.0.0.1", number).meta("text", "x".repeat(500));
+            let config = builder.without_check().build().unwrap();
+            Entry::new(Arc::clone(config.instance()), RegistryStatus::Passing, None)
+        };
+        let snapshot = Arc::new(Snapshot::new((1..=1_000).map(entry).collect()));
+        memory.keep(&"api".parse().unwrap(), &snapshot, Duration::ZERO).await;
+        let stats = memory.lists.as_ref().unwrap().stats();
+        assert_eq!(stats.entries, 1);
+        assert!((500_000..2_000_000).contains(&stats.bytes), "{stats:?}");
+    }
+}

@@ -34,6 +34,11 @@ impl ServiceMesh {
     /// in flight end, and its tasks stop. Calls are accepted until the last step, because requests being served
     /// may need them; afterwards every question is answered with `ShutDown`.
     ///
+    /// Last, what is remembered is written to the [snapshot](crate::MemoryConfig::snapshot), if there is one. A disk that is
+    /// too slow for what is left of the grace is not waited for: the write goes on behind, and until it has ended, or if
+    /// the process ends before it, the file is the one of up to [`snapshot_interval`](crate::MemoryConfig::snapshot_interval)
+    /// ago.
+    ///
     /// Calling it again, or from several places, is harmless.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         let deadline = self.inner.now() + grace;
@@ -45,7 +50,7 @@ impl ServiceMesh {
         let mut tasks = self.inner.stop();
         while tasks.join_next().await.is_some() {}
         if let Some(memory) = self.inner.memory() {
-            memory.close().await;
+            memory.close(deadline.since(self.inner.now())).await;
         }
         ShutdownReport { deregistered, in_flight_left }
     }
