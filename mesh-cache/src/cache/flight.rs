@@ -77,7 +77,7 @@ pub(super) enum Boarding<V: Send + Sync + 'static> {
     /// One is under way.
     Join(Landing<V>),
     /// It is to be begun, by this flight.
-    Lead(Flight<V>, Landing<V>),
+    Lead(Box<Flight<V>>, Landing<V>),
     /// The key is left alone.
     Refused(LoadError),
 }
@@ -119,7 +119,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let (sender, landing) = watch::channel(None);
         state.by_key.insert(key.clone(), landing.clone());
         let flight = Flight { inner: Arc::clone(self), key: key.clone(), sender, pass: None };
-        Boarding::Lead(flight, landing)
+        Boarding::Lead(Box::new(flight), landing)
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) struct Flight<V: Send + Sync + 'static> {
 
 impl<V: Send + Sync + 'static> Flight<V> {
     /// Loads, keeps, and tells. Its own deadline is the only one.
-    pub(super) async fn run(mut self, mut loader: BoxedLoader<V>) {
+    pub(super) async fn run(mut self: Box<Self>, mut loader: BoxedLoader<V>) {
         let deadline = self.inner.config.load_deadline;
         count(&self.inner.counters.loads);
         let loaded = tokio::time::timeout(deadline, self.inner.load(&self.key, &mut loader, &mut self.pass)).await;
