@@ -27,6 +27,8 @@ pub const ALL: &[Shipped] = &[
     Shipped { name: "steady", text: include_str!("../scenarios/steady.toml") },
     Shipped { name: "linkerd-slow-backend", text: include_str!("../scenarios/linkerd-slow-backend.toml") },
     Shipped { name: "black-hole", text: include_str!("../scenarios/black-hole.toml") },
+    Shipped { name: "heterogeneous-fleet", text: include_str!("../scenarios/heterogeneous-fleet.toml") },
+    Shipped { name: "hashing-churn", text: include_str!("../scenarios/hashing-churn.toml") },
     Shipped { name: "many-by-many", text: include_str!("../scenarios/many-by-many.toml") },
     Shipped { name: "slow-discovery", text: include_str!("../scenarios/slow-discovery.toml") },
     Shipped { name: "rolling-restart", text: include_str!("../scenarios/rolling-restart.toml") },

@@ -20,7 +20,7 @@ fn a_run_prints_a_table_of_80_columns_that_ends_with_a_line_for_programs() {
     assert!(for_people.into_iter().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.contains("round-robin") && text.contains("✓ p2c-least-loaded success_ratio"), "{text}");
     let last = text.lines().last().expect("it prints something");
-    assert!(last.starts_with("RESULT scenario=linkerd-slow-backend runs=3 expectations=3 failed=0 seconds="), "{last}");
+    assert!(last.starts_with("RESULT scenario=linkerd-slow-backend runs=4 expectations=4 failed=0 seconds="), "{last}");
     assert!(!text.contains('\u{1b}'), "no colour in a pipe");
 }
 
@@ -90,7 +90,7 @@ fn a_trace_has_a_line_for_every_event() {
 fn usage_errors_end_with_2_and_say_what_is_known() {
     for (arguments, said) in [
         (&["run", "stedy"][..], "did you mean `steady`?"),
-        (&["run", "steady", "--strategy", "fastest"], "there are least-loaded"),
+        (&["run", "steady", "--strategy", "fastest"], "there are adaptive, bounded-load"),
         (&["run", "steady", "--strategy", "lest-loaded"], "did you mean `least-loaded`?"),
         (&["run", "steady", "--seed", "one"], "invalid value 'one'"),
         (&["run", "."], "it is a directory"),

@@ -67,7 +67,7 @@ fn nobody_picks_a_server_that_he_takes_for_unhealthy() {
 #[test]
 fn with_nobody_healthy_there_is_no_instance_to_pick() {
     let trace = Trace::of(&checked(scenario(at(&[35, 45, 85]), backends(2)).fault(fault(FaultKind::Crash, 15, 65))));
-    assert_eq!(trace.lines(&[Unavailable, Replied]), ["45ms unavailable r1.1", "95ms replied r2.1@1"]);
+    assert_eq!(trace.lines(&[Unavailable, Replied]), ["45ms unavailable r1.1", "95ms replied r2.1@0"]);
     assert_eq!(trace.ends(), [1, 1, 0, 0, 1]);
 }
 

@@ -69,18 +69,18 @@ fn a_paused_client_begins_with_its_requests_when_it_goes_on_and_their_latency_co
         trace.lines(&[Arrived, Picked, Replied]),
         [
             "0ns arrived r0",
-            "0ns picked r0.1@0",
+            "0ns picked r0.1@2",
             "12ms arrived r1",
             "20ms arrived r2",
             // The answer of 10 ms is heard first, for it came first.
-            "45ms replied r0.1@0",
-            "45ms picked r1.1@1",
-            "45ms picked r2.1@2",
+            "45ms replied r0.1@2",
+            "45ms picked r1.1@3",
+            "45ms picked r2.1@0",
             "50ms arrived r3",
-            "50ms picked r3.1@3",
-            "55ms replied r1.1@1",
-            "55ms replied r2.1@2",
-            "60ms replied r3.1@3",
+            "50ms picked r3.1@1",
+            "55ms replied r1.1@3",
+            "55ms replied r2.1@0",
+            "60ms replied r3.1@1",
         ]
     );
     assert_eq!((trace.run.latency_ms.mean, trace.run.latency_ms.max), (Some(33.25), Some(45.0)));

@@ -38,8 +38,11 @@ fn no_strategy_changes_the_run_of_another() {
         let mut reversed = scenario.run().expect("a possible scenario").runs;
         reversed.reverse();
         assert!(together == reversed, "{name}");
-        let digests: BTreeSet<_> = together.iter().map(|run| run.digest.as_str()).collect();
-        assert_eq!(digests.len(), together.len(), "{name}: every strategy has a trace of its own");
+        // Some have the same where weights are equal or no request has a key.
+        let apart = ["round-robin", "random", "least-loaded", "p2c-least-loaded", "peak-ewma", "bounded-load"];
+        let apart = together.iter().filter(|run| apart.contains(&run.strategy.as_str()));
+        let digests: BTreeSet<_> = apart.map(|run| run.digest.as_str()).collect();
+        assert_eq!(digests.len(), 6, "{name}: every one has a trace of its own");
     }
 }
 

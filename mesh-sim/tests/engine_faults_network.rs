@@ -200,7 +200,7 @@ fn the_later_partition_of_one_server_wins() {
 fn a_partition_of_one_server_leaves_the_others_alone() {
     let cut = aimed(exact::server(1), partition(Direction::Both), 0, 1000);
     let trace = Trace::of(&patient(scenario(at(&[0, 0, 0]), backends(3)).fault(cut)));
-    assert_eq!(trace.lines(&[Lost]), ["0ns lost r1.1@1"]);
+    assert_eq!(trace.lines(&[Lost]), ["0ns lost r2.1@1"]);
     assert_eq!(trace.ends(), [2, 0, 1, 0, 0]);
 }
 

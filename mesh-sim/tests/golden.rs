@@ -25,6 +25,16 @@ fn black_hole_gives_what_is_kept() {
 }
 
 #[test]
+fn heterogeneous_fleet_gives_what_is_kept() {
+    compare("heterogeneous-fleet");
+}
+
+#[test]
+fn hashing_churn_gives_what_is_kept() {
+    compare("hashing-churn");
+}
+
+#[test]
 fn many_by_many_gives_what_is_kept() {
     compare("many-by-many");
 }

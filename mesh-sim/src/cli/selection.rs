@@ -120,7 +120,9 @@ mod tests {
         let ended = strategies(&mut scenario, &["round-robbin"]).unwrap_err();
         assert!(ended.message.contains("did you mean `round-robin`?"), "{ended:?}");
         assert!(
-            ended.message.contains("there are least-loaded, p2c-least-loaded, p2c-least-loaded(choices=2)"),
+            ended.message.contains(
+                "there are adaptive, bounded-load, least-loaded, maglev, p2c-least-loaded, p2c-least-loaded(choices=2)"
+            ),
             "{ended:?}"
         );
         assert_eq!(ended.code, 2);
