@@ -3,7 +3,7 @@
 //! Decides what is kept, for how long, and what has to go; and refuses what was read before something changed. It never
 //! loads anything, reads no clock and holds no lock while anybody waits. Everything here is synchronous, so that the
 //! interleavings of a load, the news of a change and a broken connection can be explored one by one
-//! (`tests/interleavings.rs`).
+//! (`tests/interleavings*.rs`).
 
 mod chunk;
 mod ledger;

@@ -3,6 +3,10 @@
 //! What runs is the real cache over the real reference of a second tier. Only *when* things happen is decided here: each
 //! reading and answering of the tier and of the origin, each piece of news, each fault is a step of its own.
 
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+pub(crate) mod world;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
