@@ -21,8 +21,9 @@ pub(super) fn tasks() -> Vec<Task> {
         moves("rendezvous", named("rendezvous"), 0.0, 0.0),
         moves("maglev", named("maglev"), 0.0056, 0.004),
         moves("ring as Envoy's", Strategy::RingHash(envoy.clone()), 0.072, 0.02),
-        // The largest share over the mean, of ten instances: by the number of points, and exact for a table.
-        spread("maglev", named("maglev"), Claim::AtMost(1.01), 0.0),
+        // The largest share over the mean, of ten instances: by the number of points, and for a table exact but for the
+        // sample: the largest of ten counts of 5,000 is 1.54 deviations above their mean, 2.1 %.
+        spread("maglev", named("maglev"), Claim::AtMost(1.03), 0.0),
         spread("ring as Envoy's", Strategy::RingHash(envoy), Claim::Is(1.16), 0.06),
         spread("rendezvous", named("rendezvous"), Claim::AtMost(1.02), 0.0),
         share("weighted-round-robin", 0.0005),
