@@ -107,7 +107,10 @@ impl RedisListener {
 
     async fn take(&mut self, event: Option<LinkEvent>) {
         match event {
-            Some(LinkEvent::Up { .. }) => self.rises = true,
+            Some(LinkEvent::Up { epoch }) => {
+                self.tier.rise(epoch);
+                self.rises = true;
+            }
             Some(LinkEvent::Down { epoch }) => {
                 self.tier.lose(epoch);
                 self.rises = false;

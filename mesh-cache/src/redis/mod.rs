@@ -51,6 +51,7 @@ mod event;
 pub mod link;
 mod listener;
 mod lua;
+mod names;
 mod owed;
 mod push;
 mod reason;

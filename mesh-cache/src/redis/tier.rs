@@ -23,7 +23,8 @@ use super::config::RedisConfig;
 use super::error::RedisError;
 use super::listener::{Neighbours, RedisListener};
 use super::lua::STORE;
-use super::owed::Owed;
+use super::names::Names;
+use super::owed::{Debt, Owed, Told};
 use super::reason::Epoch;
 use super::route::RedisClient;
 use super::script::Script;
@@ -58,13 +59,8 @@ pub struct RedisTier {
     neighbours: Neighbours,
     /// The longest entry that is read.
     entry_bytes_max: usize,
-}
-
-/// The names of keys.
-#[derive(Clone, Debug)]
-struct Names {
-    entry: Arc<str>,
-    watermark: Arc<str>,
+    /// How many changes are told again at a time.
+    repaid_at_once: usize,
 }
 
 impl RedisTier {
@@ -75,10 +71,12 @@ impl RedisTier {
     /// What is wrong with `prefix` or `config`, the files that it names included.
     pub fn start(prefix: &str, mut config: RedisConfig, environment: &Environment) -> Result<Self, ConfigError> {
         let names = Names::new(prefix)?;
-        config.tracking_prefix = Some(names.watermark.to_string());
+        config.tracking_prefix = Some(names.watermark_prefix.to_string());
         config.tracking_own = false;
         let store = Script::new(STORE);
         let (read_deadline, write_deadline) = (config.read_deadline, config.write_deadline);
+        // Others ask too.
+        let repaid_at_once = (config.in_flight_max.get() / 2).clamp(1, REPAID_AT_ONCE_MAX);
         let client = RedisClient::start(config, environment, std::slice::from_ref(&store))?;
         let (clock, neighbours, entry_bytes_max) = (Arc::clone(&environment.clock), Neighbours::new(), ENTRY_BYTES_MAX);
         let (owed, repaying) = (Arc::default(), Arc::default());
@@ -93,6 +91,7 @@ impl RedisTier {
             repaying,
             neighbours,
             entry_bytes_max,
+            repaid_at_once,
         })
     }
 
@@ -181,11 +180,11 @@ impl RedisTier {
 
     /// Sets a watermark, and remembers that it did.
     async fn mark(&self, mark: Mark, reach: Reach) -> Result<u64, TierError> {
-        let since = self.clock.now();
+        let told = self.beginning_now();
         let watermark = self.set(mark, reach).await?;
-        if !self.owed().note(mark, reach, since) {
-            // It was told, and would not be told again: whoever asked keeps it for later.
-            let reason = "was told of more changes lately than can be remembered";
+        if !self.owed().note(mark, reach, told) {
+            // It would not be told again: whoever asked keeps it for later.
+            let reason = "was told, and either lost since or told of more lately than can be remembered";
             return Err(TierError::new(TierErrorKind::Silent, reason));
         }
         Ok(watermark)
@@ -233,21 +232,48 @@ impl RedisTier {
     /// half-way, another listener goes on from there.
     pub(super) async fn repay(&self) {
         let _turn = self.repaying.lock().await;
-        loop {
-            let due = self.owed().due();
-            let Some((mark, debt)) = due else { return };
-            let since = self.clock.now();
-            match self.set(mark, debt.reach).await {
-                Ok(_) => self.owed().repaid(mark, debt, since),
-                // That the connection is lost is news, at which this is dropped.
-                Err(_) => tokio::time::sleep(REPAID_AGAIN).await,
-            }
+        let mut wait = REPAID_AGAIN;
+        // That the connection is lost is news, at which this is dropped.
+        while !self.repay_each().await {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(REPAID_AGAIN_MAX);
         }
     }
 
-    /// The connection `epoch` is lost.
+    /// Tries each that is owed once, so that one that cannot be told keeps no other from it; returns whether all were told.
+    async fn repay_each(&self) -> bool {
+        let (mut last, mut is_over) = (None, true);
+        loop {
+            let due = self.owed().due(last, self.repaid_at_once);
+            let Some((mark, _)) = due.last() else { return is_over };
+            last = Some(*mark);
+            let told = all_of(due.into_iter().map(|(mark, debt)| self.repay_one(mark, debt)).collect()).await;
+            is_over &= told.into_iter().all(|is_told| is_told);
+        }
+    }
+
+    async fn repay_one(&self, mark: Mark, debt: Debt) -> bool {
+        let told = self.beginning_now();
+        self.set(mark, debt.reach).await.is_ok() && self.owed().repaid(mark, debt, told)
+    }
+
+    /// When, and on which connection at the earliest, what is begun now is told.
+    fn beginning_now(&self) -> Told {
+        let epoch = match self.client.state() {
+            LinkState::Up { epoch } => epoch,
+            LinkState::Down { .. } => Epoch::default(),
+        };
+        Told { since: self.clock.now(), epoch }
+    }
+
+    /// The connection `epoch` is lost, or tells of nothing for a while.
     pub(super) fn lose(&self, epoch: Epoch) {
         self.owed().lose(epoch, self.clock.now());
+    }
+
+    /// There is the connection `epoch`, still or anew.
+    pub(super) fn rise(&self, epoch: Epoch) {
+        self.owed().rise(epoch);
     }
 
     /// The mark of the scope whose watermark is at `key`.
@@ -309,32 +335,6 @@ impl fmt::Debug for RedisTier {
     }
 }
 
-impl Names {
-    fn new(prefix: &str) -> Result<Self, ConfigError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
-        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(is_plain) {
-            let rule = "must be 1 to 64 letters, digits, `-`, `_` and `:`";
-            return Err(ConfigError::new("prefix", prefix, rule));
-        }
-        Ok(Self { entry: format!("{prefix}:v1:e:").into(), watermark: format!("{prefix}:v1:w:").into() })
-    }
-
-    /// In braces, so that an entry and its watermark are in the same slot of a cluster.
-    fn entry(&self, mark: Mark) -> String {
-        format!("{}{{{mark}}}", self.entry)
-    }
-
-    fn watermark(&self, mark: Mark) -> String {
-        format!("{}{{{mark}}}", self.watermark)
-    }
-
-    fn mark_of(&self, key: &[u8]) -> Option<Mark> {
-        let digits = key.strip_prefix(self.watermark.as_bytes())?.strip_prefix(b"{")?.strip_suffix(b"}")?;
-        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 16)?;
-        u64::from_str_radix(digits, 16).ok().map(Mark::from_bits)
-    }
-}
-
 fn bytes_of(value: Value) -> Option<Vec<u8>> {
     if let Value::BulkString(bytes) = value { Some(bytes) } else { None }
 }
@@ -384,3 +384,7 @@ const WATERMARK_KEPT: Duration = Duration::from_secs(4 * 86_400 + 3_600);
 const ENTRY_WATERMARK_KEPT: Duration = Duration::from_secs(120);
 /// How long after one could not be told again it is tried once more.
 const REPAID_AGAIN: Duration = Duration::from_millis(100);
+/// After how long at most, where that fails again and again.
+const REPAID_AGAIN_MAX: Duration = Duration::from_secs(1);
+/// How many are told again at a time.
+const REPAID_AT_ONCE_MAX: usize = 64;
