@@ -118,13 +118,16 @@ impl RedisTier {
         for mark in here {
             pipeline.cmd("ZSCORE").arg(self.names.watermark(*mark)).arg(MEMBER);
         }
-        let mut replies = self.client.pipeline(entry.as_bytes(), &pipeline, self.read_deadline).await?.into_iter();
+        let replies = self.client.pipeline(entry.as_bytes(), &pipeline, self.read_deadline);
+        // All at once, since there is one deadline for all of it.
+        let (replies, elsewhere) = tokio::join!(replies, self.each_watermark(elsewhere, u64::MAX));
+        let mut replies = replies?.into_iter();
         let now_micros = replies.next().ok_or(RedisError::Hostile)?.and_then(|time| time_of(&time))?;
         let bytes = replies.next().ok_or(RedisError::Hostile)?;
         // One of another type is no entry; the next to store puts that right.
         let bytes = bytes.ok().and_then(bytes_of).filter(|bytes| !bytes.is_empty());
         let mut watermarks: Vec<Watermark> = replies.map(|reply| watermark_of(reply, now_micros)).collect();
-        watermarks.extend(self.each_watermark(elsewhere, now_micros).await?);
+        watermarks.extend(elsewhere?.into_iter().map(|watermark| watermark.map(|at| at.min(now_micros))));
         Ok(Fetched { now_micros, bytes, watermarks })
     }
 
