@@ -132,6 +132,18 @@ async fn as_much_is_read_as_the_cache_allows_and_no_more_is_stored() {
 }
 
 #[tokio::test]
+async fn a_cache_without_a_limit_reads_what_redis_can_hold() {
+    let server = RedisServer::start().await;
+    let mut limits = Limits::default();
+    limits.value_bytes_max = usize::MAX;
+    let one = built(builder(&tier(&server.url())).limits(limits)).await;
+    let two = built(builder(&tier(&server.url())).limits(limits)).await;
+    read(&one, "k", "one").await;
+    until_shared(&server).await;
+    assert_eq!(read(&two, "k", "two").await.source, Source::SecondTier);
+}
+
+#[tokio::test]
 async fn a_look_takes_no_longer_than_one_deadline() {
     let server = RedisServer::start().await;
     let proxy = FaultProxy::start(server.address()).await;

@@ -324,6 +324,8 @@ impl SecondTier for RedisTier {
     }
 
     fn join(&self, entry_bytes_max: usize) -> Option<Arc<dyn SecondTier>> {
+        // The server counts no further, and has no string that is longer.
+        let entry_bytes_max = entry_bytes_max.min(STRING_BYTES_MAX);
         Some(Arc::new(Self { neighbours: self.neighbours.join(), entry_bytes_max, ..self.clone() }))
     }
 
@@ -379,6 +381,8 @@ const MEMBER: &str = "t";
 /// The longest entry that is read where no cache has said: an envelope of the longest payload that the default limits allow
 /// is shorter.
 const ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// The longest string that Redis has.
+const STRING_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How long an entry is kept at most: as long as the watermarks that may be against it.
 const ENTRY_KEPT_MAX: Duration = Duration::from_secs(4 * 86_400);
 /// How long the watermark of many entries is kept: an hour longer than an entry may be.
