@@ -64,7 +64,6 @@ pub mod suite;
 mod supervisor;
 mod tier;
 mod tls;
-mod together;
 mod url;
 
 pub use client::{LinkState, LinkStats, RedisLink};

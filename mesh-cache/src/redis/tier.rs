@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::{Pipeline, Value, cmd};
+use futures_util::future::{join_all, try_join_all};
 use mesh_core::port::{BoxFuture, Clock};
 use mesh_core::service::ConfigError;
 use mesh_core::time::{Instant, saturating_nanos};
@@ -28,7 +29,6 @@ use super::owed::{Debt, Owed, Told};
 use super::reason::Epoch;
 use super::route::RedisClient;
 use super::script::Script;
-use super::together::all_of;
 use crate::env::Environment;
 use crate::key::{Mark, Marks};
 use crate::second::{Fetched, Listener, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
@@ -133,8 +133,7 @@ impl RedisTier {
 
     /// The watermarks of `marks`, asked for at once, wherever they are.
     async fn each_watermark(&self, marks: &[Mark], now_micros: u64) -> Result<Vec<Watermark>, RedisError> {
-        let asked = marks.iter().map(|mark| self.watermark(*mark, now_micros)).collect();
-        all_of(asked).await.into_iter().collect()
+        try_join_all(marks.iter().map(|mark| self.watermark(*mark, now_micros))).await
     }
 
     async fn watermark(&self, mark: Mark, now_micros: u64) -> Result<Watermark, RedisError> {
@@ -250,7 +249,7 @@ impl RedisTier {
             let due = self.owed().due(last, self.repaid_at_once);
             let Some((mark, _)) = due.last() else { return is_over };
             last = Some(*mark);
-            let told = all_of(due.into_iter().map(|(mark, debt)| self.repay_one(mark, debt)).collect()).await;
+            let told = join_all(due.into_iter().map(|(mark, debt)| self.repay_one(mark, debt))).await;
             is_over &= told.into_iter().all(|is_told| is_told);
         }
     }
