@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mesh_core::service::ConfigError;
 
 use crate::key::Mark;
+use crate::second::check_prefix;
 
 /// The names of keys.
 #[derive(Clone, Debug)]
@@ -15,11 +16,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(prefix: &str) -> Result<Self, ConfigError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
-        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(is_plain) {
-            let rule = "must be 1 to 64 letters, digits, `-`, `_` and `:`";
-            return Err(ConfigError::new("prefix", prefix, rule));
-        }
+        check_prefix("prefix", prefix)?;
         let (entry, watermark) = (format!("{prefix}:v1:e:"), format!("{prefix}:v1:w:"));
         Ok(Self { entry_prefix: entry.into(), watermark_prefix: watermark.into() })
     }
