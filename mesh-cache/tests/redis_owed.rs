@@ -56,6 +56,16 @@ async fn cache(namespace: &str, tier: &RedisTier, environment: &Environment) -> 
     cache
 }
 
+/// Two caches of one tier, and its server, which begins with nothing whenever it comes back.
+async fn two_caches() -> (RedisServer, Cache<u64>, Cache<u64>) {
+    let server = RedisServer::start().await;
+    let environment = Environment::system();
+    let tier = tier(&server.url(), &environment);
+    let (one, two) = (cache("one", &tier, &environment).await, cache("two", &tier, &environment).await);
+    save(&server).await;
+    (server, one, two)
+}
+
 async fn read(cache: &Cache<u64>, key: &str, value: u64) -> Cached<u64> {
     let load = move || async move { Ok::<_, Infallible>(Found::new(value)) };
     cache.get_or_load(&Key::new(key).unwrap(), load).await.unwrap()
@@ -132,12 +142,7 @@ async fn what_an_outage_kept_from_being_told_again_is_told_after_the_next() {
 #[tokio::test]
 async fn every_cache_of_a_tier_waits_until_all_is_told_again() {
     const COUNT: usize = 1_500;
-    let mut server = RedisServer::start().await;
-    let environment = Environment::system();
-    let tier = tier(&server.url(), &environment);
-    let one = cache("one", &tier, &environment).await;
-    let two = cache("two", &tier, &environment).await;
-    save(&server).await;
+    let (mut server, one, two) = two_caches().await;
     for number in 0..COUNT / 2 {
         invalidate(&one, &format!("k/{number}")).await;
         invalidate(&two, &format!("k/{number}")).await;
@@ -153,12 +158,7 @@ async fn every_cache_of_a_tier_waits_until_all_is_told_again() {
 #[tokio::test]
 async fn what_one_cache_began_to_tell_again_and_did_not_end_another_tells() {
     const COUNT: usize = 1_500;
-    let mut server = RedisServer::start().await;
-    let environment = Environment::system();
-    let tier = tier(&server.url(), &environment);
-    let one = cache("one", &tier, &environment).await;
-    let two = cache("two", &tier, &environment).await;
-    save(&server).await;
+    let (mut server, one, two) = two_caches().await;
     for number in 0..COUNT {
         invalidate(&one, &format!("k/{number}")).await;
     }

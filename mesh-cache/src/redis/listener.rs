@@ -112,7 +112,7 @@ impl RedisListener {
                 self.rises = true;
             }
             Some(LinkEvent::Down { epoch }) => {
-                self.tier.lose(epoch);
+                self.tier.mute(epoch);
                 self.rises = false;
                 self.pending.push_back(News::Deaf);
             }

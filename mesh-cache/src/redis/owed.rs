@@ -22,7 +22,7 @@ pub(super) struct Owed {
     /// The last connection that there was.
     epoch: Epoch,
     /// Since when nothing is heard on it.
-    lost_at: Option<Instant>,
+    mute_since: Option<Instant>,
 }
 
 /// A scope that was told of.
@@ -51,7 +51,7 @@ impl Owed {
             return false;
         }
         if self.by_mark.len() >= OWED_MAX {
-            let now = self.lost_at.unwrap_or(told.since);
+            let now = self.mute_since.unwrap_or(told.since);
             self.by_mark.retain(|_, other| other.is_due || now.since(other.told.since) < RETOLD);
         }
         if self.by_mark.len() >= OWED_MAX && !self.by_mark.contains_key(&mark) {
@@ -62,10 +62,10 @@ impl Owed {
     }
 
     /// Nothing is heard on the connection `epoch` any more, as is seen at `now`.
-    pub(super) fn lose(&mut self, epoch: Epoch, now: Instant) {
+    pub(super) fn mute(&mut self, epoch: Epoch, now: Instant) {
         // Whoever is late says what is known.
         if epoch >= self.epoch {
-            self.lost_at.get_or_insert(now);
+            self.mute_since.get_or_insert(now);
         }
     }
 
@@ -74,14 +74,14 @@ impl Owed {
         if epoch < self.epoch {
             return;
         }
-        let lost_at = self.lost_at.take();
+        let mute_since = self.mute_since.take();
         if epoch == self.epoch {
             return;
         }
         self.epoch = epoch;
         self.by_mark.retain(|_, debt| {
             // Where nobody saw when the other was lost, all may have been told just before.
-            let is_late = lost_at.is_none_or(|at| at.since(debt.told.since) < RETOLD);
+            let is_late = mute_since.is_none_or(|at| at.since(debt.told.since) < RETOLD);
             debt.is_due |= debt.told.epoch < epoch && is_late;
             debt.is_due || debt.told.epoch >= epoch
         });
@@ -121,18 +121,18 @@ mod tests {
     fn what_was_told_shortly_before_the_loss_is_due_until_it_is_told_again() {
         let mut owed = up();
         assert!(owed.note(Mark::from_bits(1), Reach::Many, on(1, 0)) && owed.note(MARK, Reach::Entry, on(1, 5)));
-        owed.lose(Epoch::new(1), at(11));
-        owed.lose(Epoch::new(1), at(700));
+        owed.mute(Epoch::new(1), at(11));
+        owed.mute(Epoch::new(1), at(700));
         assert_eq!(owed.due(None, 9), [], "there is nobody to tell");
         owed.rise(Epoch::new(2));
         let due = owed.due(None, 9);
         assert_eq!(due.iter().map(|(mark, _)| *mark).collect::<Vec<_>>(), [MARK], "the other was told long before");
         assert!(owed.repaid(MARK, due[0].1, on(2, 800)));
         assert_eq!(owed.due(None, 9), []);
-        owed.lose(Epoch::new(2), at(805));
+        owed.mute(Epoch::new(2), at(805));
         owed.rise(Epoch::new(3));
         assert_eq!(owed.due(None, 9).len(), 1, "it was told to one that was lost");
-        owed.lose(Epoch::new(3), at(900));
+        owed.mute(Epoch::new(3), at(900));
         owed.rise(Epoch::new(4));
         assert_eq!(owed.due(None, 9).len(), 1, "and not again since");
     }
@@ -141,11 +141,11 @@ mod tests {
     fn a_connection_that_goes_on_has_lost_nothing_and_may_be_lost_later() {
         let mut owed = up();
         assert!(owed.note(MARK, Reach::Entry, on(1, 5)));
-        owed.lose(Epoch::new(1), at(6));
+        owed.mute(Epoch::new(1), at(6));
         owed.rise(Epoch::new(1));
         assert_eq!(owed.due(None, 9), []);
         assert!(owed.note(Mark::from_bits(8), Reach::Entry, on(1, 60)));
-        owed.lose(Epoch::new(1), at(61));
+        owed.mute(Epoch::new(1), at(61));
         owed.rise(Epoch::new(2));
         let due: Vec<_> = owed.due(None, 9).into_iter().map(|(mark, _)| mark).collect();
         assert_eq!(due, [Mark::from_bits(8)]);
@@ -158,10 +158,10 @@ mod tests {
         owed.rise(Epoch::new(2));
         let (mark, debt) = owed.due(None, 9)[0];
         assert!(owed.repaid(mark, debt, on(2, 100)));
-        owed.lose(Epoch::new(1), at(101));
+        owed.mute(Epoch::new(1), at(101));
         owed.rise(Epoch::new(1));
         assert_eq!(owed.due(None, 9), []);
-        owed.lose(Epoch::new(2), at(109));
+        owed.mute(Epoch::new(2), at(109));
         owed.rise(Epoch::new(3));
         assert_eq!(owed.due(None, 9).len(), 1);
     }
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn what_may_have_been_told_to_one_that_was_lost_since_was_not_told() {
         let mut owed = up();
-        owed.lose(Epoch::new(1), at(11));
+        owed.mute(Epoch::new(1), at(11));
         assert!(owed.note(MARK, Reach::Entry, on(1, 10)), "it is told again with the others");
         owed.rise(Epoch::new(2));
         let (mark, debt) = owed.due(None, 9)[0];

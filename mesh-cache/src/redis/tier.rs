@@ -269,8 +269,8 @@ impl RedisTier {
     }
 
     /// The connection `epoch` is lost, or tells of nothing for a while.
-    pub(super) fn lose(&self, epoch: Epoch) {
-        self.owed().lose(epoch, self.clock.now());
+    pub(super) fn mute(&self, epoch: Epoch) {
+        self.owed().mute(epoch, self.clock.now());
     }
 
     /// There is the connection `epoch`, still or anew.
