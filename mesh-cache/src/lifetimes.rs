@@ -102,7 +102,8 @@ impl Lifetimes {
     }
 
     /// How long a value is served at most.
-    pub(crate) const fn total(&self) -> Duration {
+    #[must_use]
+    pub const fn total(&self) -> Duration {
         self.fresh.saturating_add(self.stale).saturating_add(self.stale_on_error)
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::port::BoxFuture;
+use mesh_core::service::ConfigError;
 
 use crate::entry::Version;
 use crate::key::{Mark, Marks};
@@ -230,6 +231,18 @@ impl TierError {
 pub fn is_current(as_of_micros: u64, watermarks: &[Watermark], skew: Duration) -> bool {
     let skew = u64::try_from(skew.as_micros()).unwrap_or(u64::MAX);
     watermarks.iter().flatten().all(|watermark| as_of_micros > watermark.saturating_add(skew))
+}
+
+/// Checks what the keys of a tier begin with: `prefix` is 1 to 64 letters, digits, `-`, `_` and `:`.
+///
+/// # Errors
+/// That it is not; the problem is one of `field`.
+pub fn check_prefix(field: &'static str, prefix: &str) -> Result<(), ConfigError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
+    if (1..=64).contains(&prefix.len()) && prefix.bytes().all(is_plain) {
+        return Ok(());
+    }
+    Err(ConfigError::new(field, prefix, "must be 1 to 64 letters, digits, `-`, `_` and `:`"))
 }
 
 /// For how long at least a tier remembers that one entry was invalidated, counted back from the beginning of a load that

@@ -14,7 +14,7 @@ use mesh_cache::seal::{KeyRing, SealKey, Sealer};
 use mesh_cache::{Cache, CacheConfig, Cached, Environment, Found, Freshness, Key, Lifetimes, Scope, TokioClock};
 use mesh_core::port::Clock;
 use mesh_core::time::Instant;
-use mesh_testkit::{Fault, FaultProxy, RedisServer};
+use mesh_testkit::{Fault, FaultProxy, RedisCluster, RedisServer};
 
 use redis_support::until;
 
@@ -33,11 +33,15 @@ fn clock() -> (Arc<Ahead>, Environment) {
     (Arc::clone(&clock), Environment { clock, ..Environment::system() })
 }
 
-fn tier(url: &str, environment: &Environment) -> RedisTier {
+fn config(url: &str) -> RedisConfig {
     let mut config = RedisConfig::at(url).unwrap();
     // Trouble lasts no longer than it must.
     config.link.retry_max = Duration::from_millis(200);
-    RedisTier::start("mesh", config, environment).unwrap()
+    config
+}
+
+fn tier(url: &str, environment: &Environment) -> RedisTier {
+    RedisTier::start("mesh", config(url), environment).unwrap()
 }
 
 /// A cache of values that are fresh for longer than any outage here.
@@ -50,6 +54,16 @@ async fn cache(namespace: &str, tier: &RedisTier, environment: &Environment) -> 
     let cache = builder.second_tier(namespace, tier.clone(), JsonCodec::new(1)).seal(sealer).build().unwrap();
     until("it hears", || cache.is_hearing()).await;
     cache
+}
+
+/// Two caches of one tier, and its server, which begins with nothing whenever it comes back.
+async fn two_caches() -> (RedisServer, Cache<u64>, Cache<u64>) {
+    let server = RedisServer::start().await;
+    let environment = Environment::system();
+    let tier = tier(&server.url(), &environment);
+    let (one, two) = (cache("one", &tier, &environment).await, cache("two", &tier, &environment).await);
+    save(&server).await;
+    (server, one, two)
 }
 
 async fn read(cache: &Cache<u64>, key: &str, value: u64) -> Cached<u64> {
@@ -128,12 +142,7 @@ async fn what_an_outage_kept_from_being_told_again_is_told_after_the_next() {
 #[tokio::test]
 async fn every_cache_of_a_tier_waits_until_all_is_told_again() {
     const COUNT: usize = 1_500;
-    let mut server = RedisServer::start().await;
-    let environment = Environment::system();
-    let tier = tier(&server.url(), &environment);
-    let one = cache("one", &tier, &environment).await;
-    let two = cache("two", &tier, &environment).await;
-    save(&server).await;
+    let (mut server, one, two) = two_caches().await;
     for number in 0..COUNT / 2 {
         invalidate(&one, &format!("k/{number}")).await;
         invalidate(&two, &format!("k/{number}")).await;
@@ -149,12 +158,7 @@ async fn every_cache_of_a_tier_waits_until_all_is_told_again() {
 #[tokio::test]
 async fn what_one_cache_began_to_tell_again_and_did_not_end_another_tells() {
     const COUNT: usize = 1_500;
-    let mut server = RedisServer::start().await;
-    let environment = Environment::system();
-    let tier = tier(&server.url(), &environment);
-    let one = cache("one", &tier, &environment).await;
-    let two = cache("two", &tier, &environment).await;
-    save(&server).await;
+    let (mut server, one, two) = two_caches().await;
     for number in 0..COUNT {
         invalidate(&one, &format!("k/{number}")).await;
     }
@@ -193,4 +197,67 @@ async fn nothing_is_heard_before_what_could_not_be_told_again_is() {
     proxy.set(Fault::None);
     until("it hears again", || cache.is_hearing()).await;
     assert_eq!(read(&cache, "k", 2).await.value.as_deref(), Some(&2));
+}
+
+#[tokio::test]
+async fn a_server_that_was_busy_before_it_was_lost_is_told_again() {
+    let mut server = RedisServer::builder().setting("lua-time-limit", "20").start().await;
+    let environment = Environment::system();
+    let tier = tier(&server.url(), &environment);
+    let cache = cache("test", &tier, &environment).await;
+    let mut script = server.connect().await.unwrap();
+    script.send(&["EVAL", "while true do end", "0"]).await.unwrap();
+    until("it is deaf", || !cache.is_hearing()).await;
+    while server.command(&["SCRIPT", "KILL"]).await.unwrap().error().is_some() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    until("it hears again", || cache.is_hearing()).await;
+    let RedisClient::Link(link) = tier.client() else { panic!("one server is one link") };
+    assert_eq!(link.stats().link.losses, 0, "it is the same connection");
+    read(&cache, "k", 1).await;
+    until_shared(&server).await;
+    save(&server).await;
+    invalidate(&cache, "k").await;
+    server.kill();
+    until("it is deaf", || !cache.is_hearing()).await;
+    server.start_again().await;
+    until("it hears again", || cache.is_hearing()).await;
+    let cached = read(&cache, "k", 2).await;
+    assert_eq!((cached.value.as_deref(), cached.freshness), (Some(&2), Freshness::Fresh));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_told_keeps_no_other_from_being_told_again() {
+    const COUNT: usize = 30;
+    let cluster = RedisCluster::start().await;
+    let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.address().to_string()).collect();
+    let environment = Environment::system();
+    let tier = tier(&format!("redis-cluster://{}", addresses.join(",")), &environment);
+    let cache = cache("test", &tier, &environment).await;
+    for number in 0..COUNT {
+        invalidate(&cache, &format!("k/{number}")).await;
+    }
+    for (full, node) in cluster.nodes.iter().enumerate() {
+        let others = || cluster.nodes.iter().enumerate().filter(|(other, _)| *other != full).map(|(_, node)| node);
+        let mut counts = Vec::new();
+        for other in others() {
+            counts.push(count(other, "mesh:v1:w:*").await);
+            other.command(&["FLUSHALL"]).await.unwrap();
+        }
+        node.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap().accepted().unwrap();
+        let deafened = cache.stats().deafened;
+        node.kill_clients().await.unwrap();
+        until("it is deaf", || cache.stats().deafened > deafened).await;
+        for (other, before) in others().zip(counts) {
+            let told = tokio::time::timeout(Duration::from_secs(10), async {
+                while count(other, "mesh:v1:w:*").await != before {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+            told.await.expect("it was never told again");
+        }
+        assert!(!cache.is_hearing(), "not all was told");
+        node.command(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap().accepted().unwrap();
+        until("it hears again", || cache.is_hearing()).await;
+    }
 }

@@ -12,8 +12,9 @@ use std::time::Duration;
 use mesh_cache::codec::JsonCodec;
 use mesh_cache::redis::{RedisConfig, RedisTier};
 use mesh_cache::seal::{KeyRing, Limits, SealKey, Sealer};
+use mesh_cache::second::SecondTier as _;
 use mesh_cache::{Cache, CacheBuilder, CacheConfig, Cached, Dial, Environment, Found, Key, Lifetimes, Scope, Source};
-use mesh_cache::{Prefix, Stream, Tag, TcpDial, TokioClock};
+use mesh_cache::{Marks, Prefix, Stream, Tag, TcpDial, TokioClock};
 use mesh_core::port::{BoxFuture, Clock as _};
 use mesh_core::service::Host;
 use mesh_testkit::{Fault, FaultProxy, RedisCluster, RedisServer};
@@ -131,6 +132,18 @@ async fn as_much_is_read_as_the_cache_allows_and_no_more_is_stored() {
 }
 
 #[tokio::test]
+async fn a_cache_without_a_limit_reads_what_redis_can_hold() {
+    let server = RedisServer::start().await;
+    let mut limits = Limits::default();
+    limits.value_bytes_max = usize::MAX;
+    let one = built(builder(&tier(&server.url())).limits(limits)).await;
+    let two = built(builder(&tier(&server.url())).limits(limits)).await;
+    read(&one, "k", "one").await;
+    until_shared(&server).await;
+    assert_eq!(read(&two, "k", "two").await.source, Source::SecondTier);
+}
+
+#[tokio::test]
 async fn a_look_takes_no_longer_than_one_deadline() {
     let server = RedisServer::start().await;
     let proxy = FaultProxy::start(server.address()).await;
@@ -157,7 +170,7 @@ async fn a_cluster_is_asked_for_all_watermarks_at_once() {
     let mut config = RedisConfig::at(&format!("redis-cluster://{}", addresses.join(","))).unwrap();
     let one = built(builder(&tier(&config.url.to_string()))).await;
     config.read_deadline = Duration::from_millis(600);
-    let environment = Environment { dial: Arc::new(FarAway), ..Environment::system() };
+    let environment = Environment { dial: Arc::new(FarAway(Duration::from_millis(100))), ..Environment::system() };
     let two = built(builder(&RedisTier::start("mesh", config, &environment).unwrap())).await;
     let key = "a/b/c/d/e/f/g/h";
     read(&one, key, "one").await;
@@ -174,13 +187,30 @@ async fn a_cluster_is_asked_for_all_watermarks_at_once() {
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
 }
 
-/// A network on which every answer is on its way for 100 ms.
+#[tokio::test]
+async fn a_look_at_a_cluster_takes_no_longer_than_one_deadline() {
+    let cluster = RedisCluster::start().await;
+    let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.address().to_string()).collect();
+    let mut config = RedisConfig::at(&format!("redis-cluster://{}", addresses.join(","))).unwrap();
+    config.read_deadline = Duration::from_millis(300);
+    let environment = Environment { dial: Arc::new(FarAway(Duration::from_millis(200))), ..Environment::system() };
+    let tier = RedisTier::start("mesh", config, &environment).unwrap();
+    let cache = built(builder(&tier)).await;
+    let (began, key) = (Stopwatch::start(), Key::new("a/b/c/d").unwrap());
+    let fetched = tier.fetch(&Marks::new(&key, &[])).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(350), "{took:?}, {fetched:?}");
+    drop(cache);
+}
+
+/// A network on which every answer is on its way for that long.
 #[derive(Debug)]
-struct FarAway;
+struct FarAway(Duration);
 
 impl Dial for FarAway {
     fn dial<'a>(&'a self, host: &'a Host, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
+            let delay = self.0;
             let far = TcpDial::new().dial(host, port).await?;
             let (near, inner) = tokio::io::duplex(MIB);
             let (mut from_far, mut to_far) = tokio::io::split(far);
@@ -192,7 +222,7 @@ impl Dial for FarAway {
             tokio::spawn(async move {
                 let mut bytes = vec![0; 64 * 1024];
                 while let Ok(count @ 1..) = from_far.read(&mut bytes).await {
-                    let due = clock.now() + Duration::from_millis(100);
+                    let due = clock.now() + delay;
                     if sender.send((due, bytes[..count].to_vec())).is_err() {
                         return;
                     }

@@ -1,8 +1,10 @@
 //! What goes wrong, on two tracks at once: the server's troubles, and those of single links and of the origin.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mesh_cache::Scope;
 use mesh_cache::mesh_core::rng::Rng;
 use mesh_cache::mesh_core::time::Instant;
 use mesh_testkit::{Fault, FaultProxy, RedisServer};
@@ -19,6 +21,7 @@ use crate::{Failure, timeline};
 enum Trouble {
     Killed,
     KilledAndEmptied,
+    KilledAndSetBack,
     Restarted,
     Frozen,
     Asleep,
@@ -29,9 +32,10 @@ enum Trouble {
     ClientsKilled,
 }
 
-const TROUBLES: [Trouble; 10] = [
+const TROUBLES: [Trouble; 11] = [
     Trouble::Killed,
     Trouble::KilledAndEmptied,
+    Trouble::KilledAndSetBack,
     Trouble::Restarted,
     Trouble::Frozen,
     Trouble::Asleep,
@@ -108,6 +112,7 @@ impl Chaos {
                 pause(random, 10, 500).await;
                 server.start_empty().await;
             }
+            Trouble::KilledAndSetBack => set_back(self).await?,
             Trouble::Restarted => {
                 server.stop().await;
                 server.start_again().await;
@@ -138,6 +143,33 @@ impl Chaos {
         }
         Ok(())
     }
+}
+
+/// Lets the server lose what it acknowledged last, in an outage that is longer than changes are remembered for. Nobody
+/// changes anything meanwhile: what cannot be told at once is told afterwards, and would hide what is not told again. Most
+/// of what the server is set back to nobody has, so that it would be believed.
+async fn set_back(chaos: &mut Chaos) -> Result<(), Failure> {
+    let Chaos { server, random, judge, processes, .. } = chaos;
+    server.remember()?;
+    pause(random, 500, 1_500).await;
+    processes.iter().for_each(|process| process.is_idle.store(true, Ordering::Relaxed));
+    tokio::time::sleep(TOLD_WITHIN).await;
+    judge.set_back.begin();
+    server.kill();
+    pause(random, 11_000, 13_000).await;
+    for process in processes.iter() {
+        process.cache.invalidate_here(&Scope::All);
+    }
+    server.start_as_remembered().await?;
+    for process in processes.iter() {
+        while !process.cache.is_hearing() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    judge.set_back.end();
+    pause(random, 1_000, 2_000).await;
+    processes.iter().for_each(|process| process.is_idle.store(false, Ordering::Relaxed));
+    Ok(())
 }
 
 /// Lets a script run that does not end, until it is killed, amid many changes. What comes while the server is frozen it
@@ -224,6 +256,8 @@ impl Links {
     }
 }
 
+/// Within what time changes have been told that could not be at once, and those that are under way.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// How many changes are made at once when a script begins.
 const CHANGES_AMID: usize = 120;
 

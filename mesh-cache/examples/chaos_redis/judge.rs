@@ -18,6 +18,8 @@ pub(crate) struct Judge {
     pub(crate) origin: Arc<Origin>,
     /// The server's silence, which is every process'.
     pub(crate) silence: Silence,
+    /// Whether the server lost what it acknowledged, and not everybody has told it again.
+    pub(crate) set_back: Silence,
     pub(crate) lateness: Arc<Lateness>,
     /// Whether everything is cached, so that no failure of the origin excuses a call.
     pub(crate) is_warm: AtomicBool,
@@ -98,9 +100,12 @@ impl Judge {
         if item.version < reading.own {
             return self.broken(tally, Rule::StaleAsFresh, process, format_args!("{what}, own /{}", reading.own));
         }
+        let late = self.lateness.get();
+        if self.set_back.reaches(reading.began, PROMPT + late) {
+            return;
+        }
         let Some(lag) = self.origin.outdated(reading.row, item.version, reading.began) else { return };
         let is_silent = [&self.silence, &process.silence].iter().any(|one| one.reaches(reading.began, HEARING));
-        let late = self.lateness.get();
         let (counted, allowed) =
             if is_silent { (&mut tally.lag_in_silence, HEARING + late) } else { (&mut tally.lag, PROMPT + late) };
         counted.count += 1;

@@ -5,7 +5,8 @@
 //! asked:
 //!
 //! - what is served as fresh is not older than what the process itself had changed, nor than what another had told so
-//!   long ago that it must have been heard: 50 ms, or 2 s where the link or the server had kept silent;
+//!   long ago that it must have been heard: 50 ms, or 2 s where the link or the server had kept silent; where the server
+//!   had lost what it was told, once everybody hears again;
 //! - no value is older than its age says, counted from when the origin had it;
 //! - no call fails unless the origin did and nothing was cached;
 //! - no hit takes longer than 250 ms, and no call longer than its deadlines.
@@ -71,6 +72,7 @@ async fn main() -> Result<ExitCode, Failure> {
         watch,
         origin: Arc::clone(&origin),
         silence: Silence::new(watch),
+        set_back: Silence::new(watch),
         lateness,
         is_warm: AtomicBool::new(false),
         shown: Default::default(),

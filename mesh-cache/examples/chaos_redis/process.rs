@@ -29,6 +29,8 @@ pub(crate) struct Process {
     /// Whether its link keeps what it is told from it.
     pub(crate) silence: Silence,
     pub(crate) stop_writing: AtomicBool,
+    /// Whether nothing is changed for a while, and most rows are not read.
+    pub(crate) is_idle: AtomicBool,
     pub(crate) stop_reading: AtomicBool,
     watch: Watch,
     origin: Arc<Origin>,
@@ -86,17 +88,22 @@ impl Process {
             .second_tier("chaos", tier.clone(), JsonCodec::new(1))
             .seal(Sealer::with_keys(keys))
             .build()?;
-        let (stop_writing, stop_reading) = (AtomicBool::new(false), AtomicBool::new(false));
+        let [stop_writing, is_idle, stop_reading] = [const { AtomicBool::new(false) }; 3];
         let origin = Arc::clone(origin);
         let silence = Silence::new(watch);
-        Ok(Self { index, cache, proxy, silence, stop_writing, stop_reading, watch, origin, _tier: tier })
+        Ok(Self { index, cache, proxy, silence, stop_writing, is_idle, stop_reading, watch, origin, _tier: tier })
     }
 
     /// Reads at random until it is told to stop.
     pub(crate) async fn reader(self: Arc<Self>, judge: Arc<Judge>, mut random: Rng) -> Tally {
         let mut tally = Tally::default();
         while !self.stop_reading.load(Ordering::Relaxed) {
-            let row = index(&mut random, if self.index == QUIET { QUIET_ROWS } else { ROWS });
+            let rows = match self.index {
+                QUIET => QUIET_ROWS,
+                _ if self.is_idle.load(Ordering::Relaxed) => BUSY_ROWS,
+                _ => ROWS,
+            };
+            let row = index(&mut random, rows);
             let reading = self.read(row, random.below(2) == 0).await;
             judge.judge(&self, &reading, &mut tally);
             tokio::time::sleep(Duration::from_micros(random.below(4_000))).await;
@@ -132,6 +139,10 @@ impl Process {
     pub(crate) async fn writer(self: Arc<Self>, mut random: Rng) -> Writes {
         let mut writes = Writes::default();
         while !self.stop_writing.load(Ordering::Relaxed) {
+            if self.is_idle.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
             let change = Change::draw(&mut random);
             match self.change(change).await {
                 Ok(()) => writes.told += 1,

@@ -16,12 +16,12 @@ use crate::seal::VERSION_INDEX_OFFSET;
 /// The entries that are left alone, by their own marks.
 #[derive(Debug)]
 pub(super) struct Quarantine {
-    held: Mutex<BTreeMap<Mark, Held>>,
+    held: Mutex<BTreeMap<Mark, Ward>>,
     period: Duration,
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct Ward {
     until: Instant,
     head: Arc<[u8]>,
 }
@@ -43,7 +43,7 @@ impl Quarantine {
                 held.remove(&soonest);
             }
         }
-        held.insert(own, Held { until: now + self.period, head });
+        held.insert(own, Ward { until: now + self.period, head });
     }
 
     /// Whether the entry `own` is left alone at `now`.
@@ -61,7 +61,7 @@ impl Quarantine {
         self.held().remove(&own);
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<Mark, Held>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<Mark, Ward>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

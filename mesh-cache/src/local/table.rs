@@ -7,9 +7,9 @@
 //!
 //! Own code rather than `quick_cache` with our times in its values: quick_cache knows no prefix, no tag, no journal
 //! of what came and went, and no cap that holds at every moment; a hit of its takes a lock of a shard and clones.
-//! Measured by the bench `cache`, quick_cache 0.7 takes 1.07 times our hit at 10,000 keys and one thread, 1.4 times
-//! at two, and 5.6 times where two threads read one key; ours pays for it with changes that cost 6 to 16 times
-//! quick_cache's.
+//! Measured by the bench `cache` in two runs, quick_cache 0.7 takes 1.07 and 1.09 times our hit at 10,000 keys and one
+//! thread, 3.1 and 1.3 times at two, and five times where two threads read one key; ours pays for it with changes that
+//! cost 6 to 17 times quick_cache's, and hits of long keys that cost up to twice.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};

@@ -107,9 +107,12 @@ impl RedisListener {
 
     async fn take(&mut self, event: Option<LinkEvent>) {
         match event {
-            Some(LinkEvent::Up { .. }) => self.rises = true,
+            Some(LinkEvent::Up { epoch }) => {
+                self.tier.rise(epoch);
+                self.rises = true;
+            }
             Some(LinkEvent::Down { epoch }) => {
-                self.tier.lose(epoch);
+                self.tier.mute(epoch);
                 self.rises = false;
                 self.pending.push_back(News::Deaf);
             }

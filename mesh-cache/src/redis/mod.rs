@@ -51,6 +51,7 @@ mod event;
 pub mod link;
 mod listener;
 mod lua;
+mod names;
 mod owed;
 mod push;
 mod reason;
@@ -63,7 +64,6 @@ pub mod suite;
 mod supervisor;
 mod tier;
 mod tls;
-mod together;
 mod url;
 
 pub use client::{LinkState, LinkStats, RedisLink};

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::{Pipeline, Value, cmd};
+use futures_util::future::{join_all, try_join_all};
 use mesh_core::port::{BoxFuture, Clock};
 use mesh_core::service::ConfigError;
 use mesh_core::time::{Instant, saturating_nanos};
@@ -23,11 +24,11 @@ use super::config::RedisConfig;
 use super::error::RedisError;
 use super::listener::{Neighbours, RedisListener};
 use super::lua::STORE;
-use super::owed::Owed;
+use super::names::Names;
+use super::owed::{Debt, Owed, Told};
 use super::reason::Epoch;
 use super::route::RedisClient;
 use super::script::Script;
-use super::together::all_of;
 use crate::env::Environment;
 use crate::key::{Mark, Marks};
 use crate::second::{Fetched, Listener, Reach, SecondTier, Store, Stored, TierError, TierErrorKind, Watermark};
@@ -58,13 +59,8 @@ pub struct RedisTier {
     neighbours: Neighbours,
     /// The longest entry that is read.
     entry_bytes_max: usize,
-}
-
-/// The names of keys.
-#[derive(Clone, Debug)]
-struct Names {
-    entry: Arc<str>,
-    watermark: Arc<str>,
+    /// How many changes are told again at a time.
+    repaid_at_once: usize,
 }
 
 impl RedisTier {
@@ -75,10 +71,12 @@ impl RedisTier {
     /// What is wrong with `prefix` or `config`, the files that it names included.
     pub fn start(prefix: &str, mut config: RedisConfig, environment: &Environment) -> Result<Self, ConfigError> {
         let names = Names::new(prefix)?;
-        config.tracking_prefix = Some(names.watermark.to_string());
+        config.tracking_prefix = Some(names.watermark_prefix.to_string());
         config.tracking_own = false;
         let store = Script::new(STORE);
         let (read_deadline, write_deadline) = (config.read_deadline, config.write_deadline);
+        // Others ask too.
+        let repaid_at_once = (config.in_flight_max.get() / 2).clamp(1, REPAID_AT_ONCE_MAX);
         let client = RedisClient::start(config, environment, std::slice::from_ref(&store))?;
         let (clock, neighbours, entry_bytes_max) = (Arc::clone(&environment.clock), Neighbours::new(), ENTRY_BYTES_MAX);
         let (owed, repaying) = (Arc::default(), Arc::default());
@@ -93,6 +91,7 @@ impl RedisTier {
             repaying,
             neighbours,
             entry_bytes_max,
+            repaid_at_once,
         })
     }
 
@@ -119,20 +118,22 @@ impl RedisTier {
         for mark in here {
             pipeline.cmd("ZSCORE").arg(self.names.watermark(*mark)).arg(MEMBER);
         }
-        let mut replies = self.client.pipeline(entry.as_bytes(), &pipeline, self.read_deadline).await?.into_iter();
+        let replies = self.client.pipeline(entry.as_bytes(), &pipeline, self.read_deadline);
+        // All at once, since there is one deadline for all of it.
+        let (replies, elsewhere) = tokio::join!(replies, self.each_watermark(elsewhere, u64::MAX));
+        let mut replies = replies?.into_iter();
         let now_micros = replies.next().ok_or(RedisError::Hostile)?.and_then(|time| time_of(&time))?;
         let bytes = replies.next().ok_or(RedisError::Hostile)?;
         // One of another type is no entry; the next to store puts that right.
         let bytes = bytes.ok().and_then(bytes_of).filter(|bytes| !bytes.is_empty());
         let mut watermarks: Vec<Watermark> = replies.map(|reply| watermark_of(reply, now_micros)).collect();
-        watermarks.extend(self.each_watermark(elsewhere, now_micros).await?);
+        watermarks.extend(elsewhere?.into_iter().map(|watermark| watermark.map(|at| at.min(now_micros))));
         Ok(Fetched { now_micros, bytes, watermarks })
     }
 
     /// The watermarks of `marks`, asked for at once, wherever they are.
     async fn each_watermark(&self, marks: &[Mark], now_micros: u64) -> Result<Vec<Watermark>, RedisError> {
-        let asked = marks.iter().map(|mark| self.watermark(*mark, now_micros)).collect();
-        all_of(asked).await.into_iter().collect()
+        try_join_all(marks.iter().map(|mark| self.watermark(*mark, now_micros))).await
     }
 
     async fn watermark(&self, mark: Mark, now_micros: u64) -> Result<Watermark, RedisError> {
@@ -181,11 +182,11 @@ impl RedisTier {
 
     /// Sets a watermark, and remembers that it did.
     async fn mark(&self, mark: Mark, reach: Reach) -> Result<u64, TierError> {
-        let since = self.clock.now();
+        let told = self.beginning_now();
         let watermark = self.set(mark, reach).await?;
-        if !self.owed().note(mark, reach, since) {
-            // It was told, and would not be told again: whoever asked keeps it for later.
-            let reason = "was told of more changes lately than can be remembered";
+        if !self.owed().note(mark, reach, told) {
+            // It would not be told again: whoever asked keeps it for later.
+            let reason = "was told, and either lost since or told of more lately than can be remembered";
             return Err(TierError::new(TierErrorKind::Silent, reason));
         }
         Ok(watermark)
@@ -233,21 +234,48 @@ impl RedisTier {
     /// half-way, another listener goes on from there.
     pub(super) async fn repay(&self) {
         let _turn = self.repaying.lock().await;
-        loop {
-            let due = self.owed().due();
-            let Some((mark, debt)) = due else { return };
-            let since = self.clock.now();
-            match self.set(mark, debt.reach).await {
-                Ok(_) => self.owed().repaid(mark, debt, since),
-                // That the connection is lost is news, at which this is dropped.
-                Err(_) => tokio::time::sleep(REPAID_AGAIN).await,
-            }
+        let mut wait = REPAID_AGAIN;
+        // That the connection is lost is news, at which this is dropped.
+        while !self.repay_each().await {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(REPAID_AGAIN_MAX);
         }
     }
 
-    /// The connection `epoch` is lost.
-    pub(super) fn lose(&self, epoch: Epoch) {
-        self.owed().lose(epoch, self.clock.now());
+    /// Tries each that is owed once, so that one that cannot be told keeps no other from it; returns whether all were told.
+    async fn repay_each(&self) -> bool {
+        let (mut last, mut is_over) = (None, true);
+        loop {
+            let due = self.owed().due(last, self.repaid_at_once);
+            let Some((mark, _)) = due.last() else { return is_over };
+            last = Some(*mark);
+            let told = join_all(due.into_iter().map(|(mark, debt)| self.repay_one(mark, debt))).await;
+            is_over &= told.into_iter().all(|is_told| is_told);
+        }
+    }
+
+    async fn repay_one(&self, mark: Mark, debt: Debt) -> bool {
+        let told = self.beginning_now();
+        self.set(mark, debt.reach).await.is_ok() && self.owed().repaid(mark, debt, told)
+    }
+
+    /// When, and on which connection at the earliest, what is begun now is told.
+    fn beginning_now(&self) -> Told {
+        let epoch = match self.client.state() {
+            LinkState::Up { epoch } => epoch,
+            LinkState::Down { .. } => Epoch::default(),
+        };
+        Told { since: self.clock.now(), epoch }
+    }
+
+    /// The connection `epoch` is lost, or tells of nothing for a while.
+    pub(super) fn mute(&self, epoch: Epoch) {
+        self.owed().mute(epoch, self.clock.now());
+    }
+
+    /// There is the connection `epoch`, still or anew.
+    pub(super) fn rise(&self, epoch: Epoch) {
+        self.owed().rise(epoch);
     }
 
     /// The mark of the scope whose watermark is at `key`.
@@ -295,6 +323,8 @@ impl SecondTier for RedisTier {
     }
 
     fn join(&self, entry_bytes_max: usize) -> Option<Arc<dyn SecondTier>> {
+        // The server counts no further, and has no string that is longer.
+        let entry_bytes_max = entry_bytes_max.min(STRING_BYTES_MAX);
         Some(Arc::new(Self { neighbours: self.neighbours.join(), entry_bytes_max, ..self.clone() }))
     }
 
@@ -306,32 +336,6 @@ impl SecondTier for RedisTier {
 impl fmt::Debug for RedisTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisTier").field("names", &self.names).field("state", &self.state()).finish_non_exhaustive()
-    }
-}
-
-impl Names {
-    fn new(prefix: &str) -> Result<Self, ConfigError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
-        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(is_plain) {
-            let rule = "must be 1 to 64 letters, digits, `-`, `_` and `:`";
-            return Err(ConfigError::new("prefix", prefix, rule));
-        }
-        Ok(Self { entry: format!("{prefix}:v1:e:").into(), watermark: format!("{prefix}:v1:w:").into() })
-    }
-
-    /// In braces, so that an entry and its watermark are in the same slot of a cluster.
-    fn entry(&self, mark: Mark) -> String {
-        format!("{}{{{mark}}}", self.entry)
-    }
-
-    fn watermark(&self, mark: Mark) -> String {
-        format!("{}{{{mark}}}", self.watermark)
-    }
-
-    fn mark_of(&self, key: &[u8]) -> Option<Mark> {
-        let digits = key.strip_prefix(self.watermark.as_bytes())?.strip_prefix(b"{")?.strip_suffix(b"}")?;
-        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 16)?;
-        u64::from_str_radix(digits, 16).ok().map(Mark::from_bits)
     }
 }
 
@@ -376,6 +380,8 @@ const MEMBER: &str = "t";
 /// The longest entry that is read where no cache has said: an envelope of the longest payload that the default limits allow
 /// is shorter.
 const ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// The longest string that Redis has.
+const STRING_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How long an entry is kept at most: as long as the watermarks that may be against it.
 const ENTRY_KEPT_MAX: Duration = Duration::from_secs(4 * 86_400);
 /// How long the watermark of many entries is kept: an hour longer than an entry may be.
@@ -384,3 +390,7 @@ const WATERMARK_KEPT: Duration = Duration::from_secs(4 * 86_400 + 3_600);
 const ENTRY_WATERMARK_KEPT: Duration = Duration::from_secs(120);
 /// How long after one could not be told again it is tried once more.
 const REPAID_AGAIN: Duration = Duration::from_millis(100);
+/// After how long at most, where that fails again and again.
+const REPAID_AGAIN_MAX: Duration = Duration::from_secs(1);
+/// How many are told again at a time.
+const REPAID_AT_ONCE_MAX: usize = 64;

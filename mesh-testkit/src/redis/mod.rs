@@ -86,6 +86,34 @@ impl RedisServer {
         self.start_again().await;
     }
 
+    /// Remembers what it keeps now, for [`RedisServer::start_as_remembered`].
+    ///
+    /// # Errors
+    /// Where that cannot be copied.
+    pub fn remember(&self) -> io::Result<()> {
+        let remembered = self.remembered();
+        if remembered.exists() {
+            fs::remove_dir_all(&remembered)?;
+        }
+        copy_all(&self.data(), &remembered)
+    }
+
+    /// As [`RedisServer::start_again`], with what it remembered in the place of what it kept: whatever it acknowledged
+    /// since is lost.
+    ///
+    /// # Errors
+    /// Where it remembered nothing.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    pub async fn start_as_remembered(&mut self) -> io::Result<()> {
+        self.kill();
+        fs::remove_dir_all(self.data())?;
+        fs::rename(self.remembered(), self.data())?;
+        self.start_again().await;
+        Ok(())
+    }
+
     /// `redis://127.x.y.z:6379`, without a password.
     #[must_use]
     pub fn url(&self) -> String {
@@ -236,6 +264,10 @@ impl RedisServer {
         self.directory().join("data")
     }
 
+    fn remembered(&self) -> PathBuf {
+        self.directory().join("remembered")
+    }
+
     /// Writes what it is started with; only once, since servers change their own configuration and keep that.
     fn configure(&self, file: &Path, program: &Path) -> io::Result<()> {
         let (directory, data) = (self.directory(), self.data());
@@ -310,6 +342,20 @@ fn version(program: &Path) -> io::Result<u32> {
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 const SILENT_AFTER: Duration = Duration::from_millis(20);
+
+/// Copies the directory `from` with all that is in it to `to`.
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (entry, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if entry.is_dir() {
+            copy_all(&entry, &target)?;
+        } else {
+            fs::copy(&entry, &target)?;
+        }
+    }
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {

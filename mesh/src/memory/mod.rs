@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_cache::seal::Sealer;
-use mesh_cache::second::SecondTier;
+use mesh_cache::second::{SecondTier, check_prefix};
 use mesh_cache::{Cache, Environment, Found, Key, Lifetimes, LoadError};
 use mesh_core::port::Registry;
 use mesh_core::service::{ConfigError, ServiceName};
@@ -74,11 +74,7 @@ impl MemoryConfig {
     /// # Errors
     /// Names the first that breaks its rule.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:".contains(&byte));
-        if !(1..=64).contains(&self.namespace.len()) || !is_name(&self.namespace) {
-            let rule = "must be 1 to 64 letters, digits, `-`, `_` and `:`";
-            return Err(ConfigError::new("memory.namespace", &self.namespace, rule));
-        }
+        check_prefix("memory.namespace", &self.namespace)?;
         for (field, lifetimes) in [("memory.lists", &self.lists), ("memory.health", &self.health)] {
             lifetimes.validate().map_err(|error| within(field, error))?;
         }
@@ -101,11 +97,6 @@ impl MemoryConfig {
             return Err(ConfigError::new("memory.snapshot", path.display(), "must be the path of a file"));
         }
         Ok(())
-    }
-
-    /// For how long it counts that an instance was well or not.
-    fn health_for(&self) -> Duration {
-        self.health.fresh + self.health.stale + self.health.stale_on_error
     }
 }
 
@@ -133,7 +124,7 @@ pub(crate) struct Recalled {
 }
 
 impl Memory {
-    /// The memory that `config` describes; `None` where there is nothing to remember in.
+    /// The memory that `config`, which was validated, describes; `None` where there is nothing to remember in.
     pub(crate) async fn open(
         config: &MemoryConfig,
         tier: Option<Arc<dyn SecondTier>>,
@@ -141,7 +132,6 @@ impl Memory {
         registry: &Arc<dyn Registry>,
         environment: &Environment,
     ) -> Result<Option<Arc<Self>>, ConfigError> {
-        config.validate()?;
         let lists = tier.map(|tier| {
             let builder = Cache::builder().environment(environment.clone()).lifetimes(config.lists.clone());
             let namespace = format!("{}/discovery", config.namespace);
@@ -174,7 +164,7 @@ impl Memory {
             (Some(shared), Some(disk)) => Some(if disk.1 + CLEARLY < shared.1 { disk } else { shared }),
             (shared, disk) => shared.or(disk),
         }?;
-        let status_counts = age < self.config.health_for();
+        let status_counts = age < self.config.health.total();
         Some(Recalled { snapshot: Arc::new(list.snapshot(service, status_counts)), age, source })
     }
 
