@@ -30,7 +30,7 @@ pub enum Strategy {
     LeastLoaded(LeastLoadedConfig),
     /// The less loaded of two drawn by weight; O(1). For nearly everything.
     P2cLeastLoaded(P2cConfig),
-    /// The one of two with the lower latency × (load + 1) / weight; O(1). Where instances differ in speed, or fail fast.
+    /// The one of two with the lower latency × (requests in flight + 1) / weight; O(1). Where instances differ in speed, or fail fast.
     PeakEwma(PeakEwmaConfig),
     /// The instance that owns the key on a ring of points; O(1). For caches, and to agree with peers' rings.
     RingHash(RingHashConfig),
