@@ -45,11 +45,11 @@ pub(crate) enum Command {
 }
 
 impl Followed {
-    pub(crate) fn new(name: ServiceName) -> (Arc<Self>, mpsc::Receiver<Command>) {
+    pub(crate) fn new(name: ServiceName, count_window: Duration) -> (Arc<Self>, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let followed = Self {
             name,
-            balancer: Balancer::new(),
+            balancer: Balancer::with_window(count_window),
             state: watch::Sender::new(ServiceState::default()),
             sweep: Notify::new(),
             commands,
@@ -70,6 +70,7 @@ impl Followed {
 
     /// Requests in flight, those to instances that left included.
     pub(crate) fn in_flight(&self) -> u64 {
+        self.balancer.settle();
         let view = self.balancer.view();
         let present: u64 = view.registered().map(|(endpoint, _)| u64::from(endpoint.in_flight())).sum();
         let leaving = self.state.borrow().leaving.iter().map(|endpoint| u64::from(endpoint.in_flight())).sum::<u64>();

@@ -1,8 +1,10 @@
 //! Where views are published and picked from.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -13,7 +15,8 @@ use super::lease::{Lease, LeaseRef};
 use super::policy::Cursor;
 use super::shortcut::Shortcut;
 use super::stats::BalancerStats;
-use super::view::View;
+use super::view::{Placed, View};
+use super::window::Window;
 use crate::time::Instant;
 
 /// The balancer of one service: one published [`View`], and handles that pick from it.
@@ -48,14 +51,45 @@ struct Core {
     view: ArcSwap<View>,
     version: AtomicU64,
     picks_uninformed: AtomicU64,
+    /// For how long a handle may hold counts back; 0 for not at all.
+    window: Duration,
+    /// What the handles hold back.
+    windows: Mutex<Vec<Weak<Window>>>,
 }
 
 impl Balancer {
-    /// A balancer whose service nothing is known of yet.
+    /// A balancer whose service nothing is known of yet. Its counts are exact.
     #[must_use]
     pub fn new() -> Self {
-        let view = ArcSwap::new(View::pending());
-        Self { core: Arc::new(Core { view, version: AtomicU64::new(0), picks_uninformed: AtomicU64::new(0) }) }
+        Self::with_window(Duration::ZERO)
+    }
+
+    /// A balancer whose handles hold counts back, so that threads which share few instances do not all write the same
+    /// cache lines for every request. It is exact where `window` is 0.
+    ///
+    /// Of one instance a handle holds back at most 3 requests in flight, or ends, and none for longer than `window`
+    /// while it picks that instance or ends requests to it; what it held back when it turned to others is told by
+    /// [`Balancer::settle`], and when the handle and its leases are dropped. A handle sees what it holds back itself, so
+    /// that one alone decides as it would without a window. With a window of a fiftieth of what a request takes, two
+    /// choices are as good as on exact counts; with one that is longer than a request, each thread balances on its own.
+    /// Bounded load may exceed its bound by what others hold back.
+    #[must_use]
+    pub fn with_window(window: Duration) -> Self {
+        let core = Core {
+            view: ArcSwap::new(View::pending()),
+            version: AtomicU64::new(0),
+            picks_uninformed: AtomicU64::new(0),
+            window,
+            windows: Mutex::default(),
+        };
+        Self { core: Arc::new(core) }
+    }
+
+    /// Makes the counts exact: tells what handles hold back. Nothing to do without a window; otherwise O(n) for each
+    /// handle.
+    pub fn settle(&self) {
+        let windows: Vec<_> = self.core.windows().iter().filter_map(Weak::upgrade).collect();
+        windows.iter().for_each(|window| window.settle());
     }
 
     /// Publishes `view`, unless a later one of the same builder is published already.
@@ -82,9 +116,10 @@ impl Balancer {
         self.core.version.load(Ordering::Acquire)
     }
 
-    /// What is counted, with what still counts as load at `now`. O(n).
+    /// What is counted, with what still counts as load at `now`. O(n). It [settles](Balancer::settle) the counts.
     #[must_use]
     pub fn stats(&self, now: Instant) -> BalancerStats {
+        self.settle();
         let picks_uninformed = self.core.picks_uninformed.load(Ordering::Relaxed);
         BalancerStats { picks_uninformed, ..self.view().stats(now) }
     }
@@ -94,10 +129,29 @@ impl Balancer {
     pub fn handle(&self) -> Handle {
         let view = self.view();
         let version = view.version();
-        let pin = Arc::new(Pin { view: Arc::clone(&view) });
+        let window = self.core.window_over(&view, None);
+        let pin = Arc::new(Pin { view: Arc::clone(&view), window: window.clone() });
         let shortcut = view.shortcut.clone();
         let core = Arc::clone(&self.core);
-        Handle { core, shortcut, view, pin, version, cursor: Cursor::default(), uninformed: 0 }
+        Handle { core, shortcut, view, window, pin, version, cursor: Cursor::default(), uninformed: 0 }
+    }
+}
+
+impl Core {
+    /// What a handle that follows `view` holds back, after `previous`; none where counts are exact.
+    fn window_over(&self, view: &View, previous: Option<&Window>) -> Option<Arc<Window>> {
+        if self.window.is_zero() {
+            return None;
+        }
+        let window = Arc::new(Window::over(self.window, &view.table.blocks, previous));
+        let mut windows = self.windows();
+        windows.retain(|window| window.strong_count() > 0);
+        windows.push(Arc::downgrade(&window));
+        Some(window)
+    }
+
+    fn windows(&self) -> MutexGuard<'_, Vec<Weak<Window>>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,6 +183,7 @@ pub struct Handle {
     core: Arc<Core>,
     shortcut: Shortcut,
     view: Arc<View>,
+    window: Option<Arc<Window>>,
     pin: Arc<Pin>,
     version: u64,
     cursor: Cursor,
@@ -141,6 +196,7 @@ pub struct Handle {
 #[repr(align(128))]
 pub(super) struct Pin {
     pub(super) view: Arc<View>,
+    pub(super) window: Option<Arc<Window>>,
 }
 
 impl Handle {
@@ -154,12 +210,10 @@ impl Handle {
     #[inline]
     pub fn pick(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<LeaseRef<'_>, PickError> {
         self.refresh();
-        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor)?;
-        self.uninformed += u32::from(!placed.informed);
-        if self.uninformed >= UNINFORMED_MAX {
-            report_uninformed(&self.core, &mut self.uninformed);
-        }
-        Ok(LeaseRef::start(&self.view, placed, now))
+        let window = self.window.as_deref();
+        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor, window)?;
+        count_uninformed(&self.core, &mut self.uninformed, &placed);
+        Ok(LeaseRef::start(&self.view, window, placed, now))
     }
 
     /// Picks an instance for a request that may outlive the handle.
@@ -169,11 +223,9 @@ impl Handle {
     #[inline]
     pub fn pick_owned(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<Lease, PickError> {
         self.refresh();
-        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor)?;
-        self.uninformed += u32::from(!placed.informed);
-        if self.uninformed >= UNINFORMED_MAX {
-            report_uninformed(&self.core, &mut self.uninformed);
-        }
+        let window = self.window.as_deref();
+        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor, window)?;
+        count_uninformed(&self.core, &mut self.uninformed, &placed);
         Ok(Lease::start(&self.pin, placed, now))
     }
 
@@ -188,8 +240,9 @@ impl Handle {
         entropy: u64,
     ) -> Result<(Lease, Explanation), PickError> {
         self.refresh();
-        let (placed, explanation) = self.view.place_explained(now, context, entropy, &mut self.cursor)?;
-        self.uninformed += u32::from(!placed.informed);
+        let window = self.window.as_deref();
+        let (placed, explanation) = self.view.place_explained(now, context, entropy, &mut self.cursor, window)?;
+        count_uninformed(&self.core, &mut self.uninformed, &placed);
         Ok((Lease::start(&self.pin, placed, now), explanation))
     }
 
@@ -210,7 +263,8 @@ impl Handle {
     fn turn_to_the_latest(&mut self) {
         let view = self.core.view.load_full();
         self.version = view.version();
-        self.pin = Arc::new(Pin { view: Arc::clone(&view) });
+        self.window = self.core.window_over(&view, self.window.as_deref());
+        self.pin = Arc::new(Pin { view: Arc::clone(&view), window: self.window.clone() });
         self.shortcut = view.shortcut.clone();
         self.view = view;
     }
@@ -219,6 +273,14 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         report_uninformed(&self.core, &mut self.uninformed);
+    }
+}
+
+#[inline]
+fn count_uninformed(core: &Core, uninformed: &mut u32, placed: &Placed<'_>) {
+    *uninformed += u32::from(!placed.informed);
+    if *uninformed >= UNINFORMED_MAX {
+        report_uninformed(core, uninformed);
     }
 }
 

@@ -75,14 +75,26 @@ impl Endpoint {
         &filled(&self.rest).key
     }
 
-    /// Requests picked for it and not yet finished, exact over all threads.
+    /// Requests picked for it and not yet finished: exact over all threads, but for what handles with a window hold
+    /// back (see [`Balancer::with_window`](super::Balancer::with_window)).
     #[must_use]
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        // Ends are read first: what ended was picked before, so the difference is never negative.
+        u32::try_from(self.difference().max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// As [`Endpoint::in_flight`], for a handle that holds back `more`.
+    #[inline]
+    pub(super) fn in_flight_and(&self, more: i64) -> u32 {
+        u32::try_from((self.difference() + more).max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Picks less ends. Ends are read first: what ended was picked before, so it is negative only while a handle with a
+    /// window is telling a pick whose end another thread has told.
+    #[inline]
+    fn difference(&self) -> i64 {
         let ended = self.ended.load(Ordering::Acquire);
-        let in_flight = self.picked.load(Ordering::Relaxed).wrapping_sub(ended);
-        u32::try_from(in_flight).unwrap_or(u32::MAX)
+        self.picked.load(Ordering::Relaxed).wrapping_sub(ended) as i64
     }
 
     /// Requests picked for it since it joined.
@@ -163,6 +175,16 @@ impl Endpoint {
     #[inline]
     pub(crate) fn stop(&self) {
         self.ended.fetch_add(1, Ordering::Release);
+    }
+
+    /// Counts what a handle has held back.
+    pub(super) fn add(&self, picked: u64, ended: u64) {
+        if picked > 0 {
+            self.picked.fetch_add(picked, Ordering::Relaxed);
+        }
+        if ended > 0 {
+            self.ended.fetch_add(ended, Ordering::Release);
+        }
     }
 
     /// Ends the run of failures.

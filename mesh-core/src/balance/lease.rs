@@ -11,12 +11,14 @@ use super::endpoint::Endpoint;
 use super::outcome::{Outcome, Wake};
 use super::policy::Completion;
 use super::view::{Placed, View};
+use super::window::Window;
 use crate::service::Instance;
 use crate::time::Instant;
 
 /// A lease that lives as long as the handle it was picked with is borrowed: the cheapest one.
 pub struct LeaseRef<'h> {
     view: &'h View,
+    window: Option<&'h Window>,
     endpoint: &'h Endpoint,
     part: u32,
     position: u32,
@@ -26,10 +28,13 @@ pub struct LeaseRef<'h> {
 
 impl<'h> LeaseRef<'h> {
     #[inline]
-    pub(super) fn start(view: &'h View, placed: Placed<'h>, now: Instant) -> Self {
+    pub(super) fn start(view: &'h View, window: Option<&'h Window>, placed: Placed<'h>, now: Instant) -> Self {
         let Placed { part, position, endpoint, .. } = placed;
-        endpoint.start();
-        Self { view, endpoint, part, position, started: now, open: true }
+        match window {
+            None => endpoint.start(),
+            Some(window) => window.start(view.slot(part, position), now),
+        }
+        Self { view, window, endpoint, part, position, started: now, open: true }
     }
 
     /// The instance that was picked.
@@ -55,7 +60,18 @@ impl<'h> LeaseRef<'h> {
     #[inline]
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Wake {
         self.open = false;
+        self.stop(Some(now));
         self.view.complete(self.part, self.endpoint, &Completion { started: self.started, now, outcome })
+    }
+}
+
+impl LeaseRef<'_> {
+    #[inline]
+    fn stop(&self, now: Option<Instant>) {
+        match self.window {
+            None => self.endpoint.stop(),
+            Some(window) => window.stop(self.view.slot(self.part, self.position), now),
+        }
     }
 }
 
@@ -70,7 +86,7 @@ impl Drop for LeaseRef<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.open {
-            self.endpoint.stop();
+            self.stop(None);
         }
     }
 }
@@ -88,7 +104,10 @@ impl Lease {
     #[inline]
     pub(super) fn start(pin: &Arc<Pin>, placed: Placed<'_>, now: Instant) -> Self {
         let Placed { part, position, endpoint, .. } = placed;
-        endpoint.start();
+        match &pin.window {
+            None => endpoint.start(),
+            Some(window) => window.start(pin.view.slot(part, position), now),
+        }
         Self { pin: Arc::clone(pin), part, position, started: now, open: true }
     }
 
@@ -116,8 +135,17 @@ impl Lease {
     #[inline]
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Wake {
         self.open = false;
+        self.stop(Some(now));
         let ended = Completion { started: self.started, now, outcome };
         self.pin.view.complete(self.part, self.endpoint(), &ended)
+    }
+
+    #[inline]
+    fn stop(&self, now: Option<Instant>) {
+        match &self.pin.window {
+            None => self.endpoint().stop(),
+            Some(window) => window.stop(self.pin.view.slot(self.part, self.position), now),
+        }
     }
 }
 
@@ -132,7 +160,7 @@ impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
         if self.open {
-            self.endpoint().stop();
+            self.stop(None);
         }
     }
 }

@@ -5,7 +5,9 @@ use alloc::sync::Arc;
 use super::endpoint::Endpoint;
 use super::facts::Facts;
 use super::slab::Blocks;
+use super::window::Window;
 use crate::service::Instance;
+use crate::time::Instant;
 
 /// What the numbers of lineups stand for.
 #[derive(Clone, Debug, Default)]
@@ -45,12 +47,20 @@ pub struct Lineup<'a> {
     table: &'a Table,
     candidates: &'a Candidates,
     seed: u64,
+    /// What the handle that picks holds back.
+    window: Option<&'a Window>,
 }
 
 impl<'a> Lineup<'a> {
     #[inline]
     pub(super) const fn new(table: &'a Table, candidates: &'a Candidates, seed: u64) -> Self {
-        Self { table, candidates, seed }
+        Self { table, candidates, seed, window: None }
+    }
+
+    /// The same, as a handle sees it that holds back what is in `window`.
+    #[inline]
+    pub(super) const fn seen_through(self, window: Option<&'a Window>) -> Self {
+        Self { window, ..self }
     }
 
     /// How many candidates there are.
@@ -71,6 +81,25 @@ impl<'a> Lineup<'a> {
     #[inline]
     pub fn endpoint(&self, position: usize) -> &'a Endpoint {
         self.table.blocks.get(self.candidates.slots[position])
+    }
+
+    /// The requests in flight to the candidate at `position`, which must be below [`Lineup::len`], as the handle that
+    /// picks knows them: those that it holds back itself count.
+    #[must_use]
+    #[inline]
+    pub fn in_flight(&self, position: usize) -> u32 {
+        match self.window {
+            None => self.endpoint(position).in_flight(),
+            Some(window) => self.endpoint(position).in_flight_and(window.held_back(self.candidates.slots[position])),
+        }
+    }
+
+    /// The load of the candidate at `position`, which must be below [`Lineup::len`]: [`Lineup::in_flight`] and the
+    /// failures that are held at `now`.
+    #[must_use]
+    #[inline]
+    pub fn load(&self, position: usize, now: Instant) -> u64 {
+        u64::from(self.in_flight(position)) + u64::from(self.endpoint(position).held(now))
     }
 
     /// The instance at `position`, which must be below [`Lineup::len`].

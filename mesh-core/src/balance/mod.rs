@@ -28,6 +28,7 @@ mod strategy;
 pub mod suite;
 mod tried;
 mod view;
+mod window;
 
 pub use balancer::{Balancer, Handle};
 pub use builder::{Change, Eligibility, Member, ViewBuilder};

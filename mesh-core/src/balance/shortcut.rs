@@ -12,6 +12,7 @@ use super::error::PickError;
 use super::policy::{Cursor, distinct};
 use super::slab::Blocks;
 use super::view::{Placed, View};
+use super::window::Window;
 use crate::rng::{Draws, scale};
 use crate::time::Instant;
 
@@ -45,17 +46,24 @@ impl Shortcut {
         context: &PickContext<'_>,
         entropy: u64,
         cursor: &mut Cursor,
+        window: Option<&'a Window>,
     ) -> Result<Placed<'a>, PickError> {
-        match self.choose(now, context, entropy) {
+        match self.choose(now, context, entropy, window) {
             Some((position, endpoint, informed)) => {
                 Ok(Placed { part: 0, position: position as u32, endpoint, informed })
             }
-            None => view.place(now, context, entropy, cursor),
+            None => view.place(now, context, entropy, cursor, window),
         }
     }
 
     #[inline]
-    fn choose(&self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Option<(usize, &Endpoint, bool)> {
+    fn choose(
+        &self,
+        now: Instant,
+        context: &PickContext<'_>,
+        entropy: u64,
+        window: Option<&Window>,
+    ) -> Option<(usize, &Endpoint, bool)> {
         if self.way == Way::None || !context.is_plain() {
             return None;
         }
@@ -66,9 +74,19 @@ impl Shortcut {
         }
         let (first, second) = distinct(bits, len);
         let (one, other) = (self.endpoint(first)?, self.endpoint(second)?);
-        let loads = (one.load(now), other.load(now));
+        let loads = match window {
+            None => (one.load(now), other.load(now)),
+            Some(window) => (self.load(first, now, window)?, self.load(second, now, window)?),
+        };
         let (position, endpoint) = if loads.1 < loads.0 { (second, other) } else { (first, one) };
         Some((position, endpoint, loads != (0, 0)))
+    }
+
+    /// The load at `position` as a handle sees it that holds back what is in `window`.
+    fn load(&self, position: usize, now: Instant, window: &Window) -> Option<u64> {
+        let slot = *self.slots.get(position)?;
+        let endpoint = self.blocks.get(slot);
+        Some(u64::from(endpoint.in_flight_and(window.held_back(slot))) + u64::from(endpoint.held(now)))
     }
 
     #[inline]

@@ -45,6 +45,12 @@ impl Block {
     fn starting_at(first: u64) -> Arc<Self> {
         Arc::new(Self(core::array::from_fn(|place| Endpoint::vacant(EndpointId(first + place as u64)))))
     }
+
+    /// The endpoint at `place`, which must be below [`BLOCK`].
+    #[inline]
+    pub(super) const fn endpoint(&self, place: usize) -> &Endpoint {
+        &self.0[place]
+    }
 }
 
 /// The blocks of a view: what a slot leads through.
@@ -60,6 +66,11 @@ impl Blocks {
 
     pub(super) fn keep(&self, slot: u32) -> EndpointRef {
         EndpointRef { block: Arc::clone(&self.0[slot as usize / BLOCK]), place: slot as usize % BLOCK }
+    }
+
+    /// The blocks, in the order of their slots.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.0.iter()
     }
 }
 
@@ -167,4 +178,5 @@ pub(super) fn filled<T>(cell: &OnceLock<T>) -> &T {
     &cell.get().map_or(&[][..], core::slice::from_ref)[0]
 }
 
-const BLOCK: usize = 32;
+/// How many endpoints a block has.
+pub(super) const BLOCK: usize = 32;

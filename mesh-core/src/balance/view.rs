@@ -16,6 +16,7 @@ use super::shortcut::Shortcut;
 use super::slab::EndpointRef;
 use super::stats::{BalancerStats, EndpointStats};
 use super::strategy::Strategy;
+use super::window::Window;
 use crate::rng::Draws;
 use crate::route::RouteId;
 use crate::service::{Instance, InstanceKey};
@@ -206,33 +207,35 @@ impl View {
 
     /// Places a request, which is not counted yet.
     #[inline(never)]
-    pub(super) fn place(
-        &self,
+    pub(super) fn place<'a>(
+        &'a self,
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
         cursor: &mut Cursor,
-    ) -> Result<Placed<'_>, PickError> {
-        self.place_noting(now, context, entropy, cursor, None)
+        window: Option<&'a Window>,
+    ) -> Result<Placed<'a>, PickError> {
+        self.place_noting(now, context, entropy, cursor, window, None)
     }
 
     /// Places a request and says why it goes where it does.
-    pub(super) fn place_explained(
-        &self,
+    pub(super) fn place_explained<'a>(
+        &'a self,
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
         cursor: &mut Cursor,
-    ) -> Result<(Placed<'_>, Explanation), PickError> {
+        window: Option<&'a Window>,
+    ) -> Result<(Placed<'a>, Explanation), PickError> {
         let mut notes = Notes::default();
-        let placed = self.place_noting(now, context, entropy, cursor, Some(&mut notes))?;
+        let placed = self.place_noting(now, context, entropy, cursor, window, Some(&mut notes))?;
         let part = self.part(placed.part).unwrap_or(&self.all);
-        let lineup = self.lineup(part);
+        let lineup = self.lineup(part).seen_through(window);
         let considered = notes.considered.iter().map(|&(position, score)| Considered {
             instance: Arc::clone(lineup.instance(position)),
             endpoint: lineup.endpoint(position).id(),
             weight: lineup.weight(position),
-            load: lineup.endpoint(position).load(now),
+            load: lineup.load(position, now),
             score,
         });
         let explanation = Explanation {
@@ -247,14 +250,15 @@ impl View {
     }
 
     #[inline]
-    fn place_noting(
-        &self,
+    fn place_noting<'a>(
+        &'a self,
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
         cursor: &mut Cursor,
+        window: Option<&'a Window>,
         notes: Option<&mut Notes>,
-    ) -> Result<Placed<'_>, PickError> {
+    ) -> Result<Placed<'a>, PickError> {
         let (route, selector) = match context.route {
             Route::All => (RouteId::ALL, None),
             Route::Registered(route) => (route, None),
@@ -263,7 +267,7 @@ impl View {
         let index = route.index() as u32;
         let part = self.part(index).ok_or_else(|| self.why_no_part(route))?;
         cursor.enter(index);
-        let lineup = self.lineup(part);
+        let lineup = self.lineup(part).seen_through(window);
         let draws = Draws::new(entropy);
         let mut draw = Draw { lineup, now, context, selector, draws, cursor, informed: true, notes };
         let picked = part.picker.pick(&mut draw).filter(|&position| position < lineup.len());
@@ -275,7 +279,13 @@ impl View {
     /// Who is at `position` of the lineup of `part`, both of which this view must have.
     #[inline]
     pub(super) fn placed_on(&self, part: u32, position: u32) -> &Endpoint {
-        self.endpoint(self.candidates(part).slots[position as usize])
+        self.endpoint(self.slot(part, position))
+    }
+
+    /// Where the counters are of whoever is at `position` of the lineup of `part`, both of which this view must have.
+    #[inline]
+    pub(super) fn slot(&self, part: u32, position: u32) -> u32 {
+        self.candidates(part).slots[position as usize]
     }
 
     /// The instance at `position` of the lineup of `part`, both of which this view must have.
@@ -338,10 +348,9 @@ impl View {
         Lineup::new(&self.table, &part.candidates, self.seed)
     }
 
-    /// Writes the end of an attempt into its counters and tells the policy.
+    /// Learns from the end of an attempt, which is counted already, and tells the policy.
     #[inline]
     pub(super) fn complete(&self, part: u32, endpoint: &Endpoint, ended: &Completion) -> Wake {
-        endpoint.stop();
         if ended.outcome == Outcome::Success && !self.hears_of_success {
             endpoint.succeed();
             return Wake::No;

@@ -20,11 +20,11 @@ pub(super) fn tasks() -> Vec<Task> {
         moves("ring", named("ring-hash"), 0.0, 0.0),
         moves("rendezvous", named("rendezvous"), 0.0, 0.0),
         moves("maglev", named("maglev"), 0.0056, 0.004),
-        moves("ring as Envoy's", Strategy::RingHash(envoy.clone()), 0.072, 0.02),
+        moves("Envoy's ring", Strategy::RingHash(envoy.clone()), 0.072, 0.02),
         // The largest share over the mean, of ten instances: by the number of points, and for a table exact but for the
         // sample: the largest of ten counts of 5,000 is 1.54 deviations above their mean, 2.1 %.
         spread("maglev", named("maglev"), Claim::AtMost(1.03), 0.0),
-        spread("ring as Envoy's", Strategy::RingHash(envoy), Claim::Is(1.16), 0.06),
+        spread("Envoy's ring", Strategy::RingHash(envoy), Claim::Is(1.16), 0.06),
         spread("rendezvous", named("rendezvous"), Claim::AtMost(1.02), 0.0),
         share("weighted-round-robin", 0.0005),
         share("weighted-random", 0.0),
@@ -38,7 +38,7 @@ pub(super) fn tasks() -> Vec<Task> {
 
 /// Of all keys, those that change their owner without need when one of ten instances leaves.
 fn moves(name: &str, strategy: Strategy, expected: f64, listed: f64) -> Task {
-    let claims = vec![(format!("{name}, 1 of 10 leaves, moves"), Claim::Is(expected), listed)];
+    let claims = vec![(format!("{name}, 1/10 leaves, moves"), Claim::Is(expected), listed)];
     let measure = move |seed| {
         replicate(seed, 8, |seed| {
             let mut rng = Rng::from_seed(seed);
@@ -58,7 +58,7 @@ fn moves(name: &str, strategy: Strategy, expected: f64, listed: f64) -> Task {
 
 /// The largest share of the keys over the mean.
 fn spread(name: &str, strategy: Strategy, claim: Claim, listed: f64) -> Task {
-    let claims = vec![(format!("{name}, 10 instances, max/mean"), claim, listed)];
+    let claims = vec![(format!("{name}, n=10, max/mean"), claim, listed)];
     let measure = move |seed| {
         replicate(seed, 8, |seed| {
             let all = members(&mut Rng::from_seed(seed), &[1; 10]);
@@ -74,7 +74,7 @@ fn spread(name: &str, strategy: Strategy, claim: Claim, listed: f64) -> Task {
 /// The share of an instance that has four tenths of the weight.
 fn share(name: &str, listed: f64) -> Task {
     let strategy = Strategy::from_name(name).unwrap_or_default();
-    let claims = vec![(format!("{name}, weight 4 of 10"), Claim::Is(0.4), listed)];
+    let claims = vec![(format!("{name}, 4 of 10"), Claim::Is(0.4), listed)];
     let measure = move |seed| {
         replicate(seed, 8, |seed| {
             let all = members(&mut Rng::from_seed(seed), &[1, 2, 3, 4]);

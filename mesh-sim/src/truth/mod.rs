@@ -12,6 +12,7 @@ mod hashing;
 mod queues;
 mod retrial;
 mod row;
+mod windows;
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -95,6 +96,7 @@ fn tasks(full: bool) -> Vec<Task> {
     tasks.extend(queues::retrial_tasks());
     tasks.extend(experiments::tasks());
     tasks.extend(hashing::tasks());
+    tasks.extend(windows::tasks());
     tasks
 }
 

@@ -293,6 +293,8 @@ impl ServiceDriver {
         });
         let before = self.followed.balancer.view();
         let left: Vec<_> = before.left_by(&view).collect();
+        // What handles hold back would be taken for nothing.
+        self.followed.balancer.settle();
         // First, so that no request in flight is in neither place at any moment.
         self.followed.state.send_modify(|state: &mut ServiceState| {
             state.leaving.retain(|endpoint| endpoint.in_flight() > 0);

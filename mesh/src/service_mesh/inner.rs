@@ -221,8 +221,8 @@ impl Inner {
         if !known && services.len() >= services_max as usize {
             return Err(ServiceError::TooManyServices { service: name, services_max });
         }
-        let (followed, inbox) = Followed::new(name.clone());
         let config = self.configs.get(&name).unwrap_or(&self.config.service).clone();
+        let (followed, inbox) = Followed::new(name.clone(), config.count_window);
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =
             ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);

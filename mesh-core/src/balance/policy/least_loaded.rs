@@ -103,7 +103,7 @@ impl Score {
     #[inline]
     pub(super) fn of(lineup: &Lineup<'_>, position: usize, now: Instant, weighted: bool) -> Self {
         let weight = if weighted { u64::from(lineup.weight(position)) } else { 1 };
-        Self { load: lineup.endpoint(position).load(now) + 1, weight }
+        Self { load: lineup.load(position, now) + 1, weight }
     }
 
     /// Whether it says nothing but the weight.

@@ -7,7 +7,7 @@ use mesh_core::balance::{
     Balancer, EndpointId, Explanation, Handle, Lease, PickContext, PickError, Strategy, Tried, View,
 };
 use mesh_core::machine::{ServiceMachine, ServiceMachineConfig};
-use mesh_core::rng::Rng;
+use mesh_core::rng::{Rng, scale};
 use mesh_core::service::{InstanceKey, Zone};
 use mesh_core::time::Instant;
 
@@ -24,7 +24,8 @@ pub(super) struct Client {
     /// The latest version of the registry's list that it has heard.
     pub(super) heard: u64,
     balancer: Balancer,
-    handle: Handle,
+    /// One for each of its threads.
+    handles: Vec<Handle>,
     /// The server of each endpoint, by the endpoint's number.
     servers: Vec<u32>,
     zone: Option<Zone>,
@@ -43,6 +44,7 @@ pub(super) struct Picked {
 #[derive(Debug)]
 pub(super) struct Template {
     config: ServiceMachineConfig,
+    threads: u32,
     policies: Streams,
     machines: Streams,
 }
@@ -57,20 +59,22 @@ impl Template {
             config.checks.stagger_max = checks.stagger_max;
             config.checks.jitter_percent = checks.jitter_percent;
         }
-        let seed = scenario.seed;
-        Self { config, policies: Streams::new(seed, "policy"), machines: Streams::new(seed, "machine") }
+        let threads = scenario.clients.threads;
+        config.count_window = threads.window;
+        let (threads, seed) = (threads.count.get(), scenario.seed);
+        Self { config, threads, policies: Streams::new(seed, "policy"), machines: Streams::new(seed, "machine") }
     }
 
     /// The client `number`.
     pub(super) fn client(&self, number: u32, zone: Option<Zone>) -> Client {
         let number = u64::from(number);
-        let balancer = Balancer::new();
+        let balancer = Balancer::with_window(self.config.count_window);
         Client {
             machine: ServiceMachine::new(self.config.clone(), self.machines.seed(number)),
             rng: Rng::from_seed(self.policies.seed(number)),
             due: None,
             heard: 0,
-            handle: balancer.handle(),
+            handles: (0..self.threads).map(|_| balancer.handle()).collect(),
             balancer,
             servers: Vec::new(),
             zone,
@@ -88,13 +92,14 @@ impl Client {
         hash_key: Option<u64>,
         explained: bool,
     ) -> Result<Picked, PickError> {
-        let word = self.rng.next_u64();
+        let thread = if self.handles.len() > 1 { scale(self.rng.next_u64(), self.handles.len() as u64) } else { 0 };
+        let (handle, word) = (&mut self.handles[thread as usize], self.rng.next_u64());
         let context = PickContext { hash_key, zone: self.zone.as_ref(), excluded, ..PickContext::default() };
         let (lease, why) = if explained {
-            let (lease, why) = self.handle.pick_explained(now, &context, word)?;
+            let (lease, why) = handle.pick_explained(now, &context, word)?;
             (lease, Some(why))
         } else {
-            (self.handle.pick_owned(now, &context, word)?, None)
+            (handle.pick_owned(now, &context, word)?, None)
         };
         let server = self.server(lease.endpoint().id());
         Ok(Picked { lease, server, why })

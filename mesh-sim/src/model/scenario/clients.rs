@@ -44,6 +44,29 @@ pub struct Clients {
     /// The active checks that each client runs; without it none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthChecks>,
+    /// The threads that each client picks from. Not part of the format: a client of a file has one.
+    #[serde(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    pub(crate) threads: Threads,
+}
+
+/// The threads of a client, of which each request comes from any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Threads {
+    pub(crate) count: NonZeroU32,
+    /// For how long a thread may hold counts back, as `count_window` of a service.
+    pub(crate) window: Duration,
+}
+
+impl Threads {
+    /// One, with exact counts.
+    const ONE: Self = Self { count: NonZeroU32::MIN, window: Duration::ZERO };
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self::ONE
+    }
 }
 
 /// Where clients are.
@@ -146,6 +169,7 @@ impl Clients {
             keys: None,
             retry: None,
             health_check: None,
+            threads: Threads::ONE,
         }
     }
 

@@ -66,7 +66,7 @@ impl Watch {
             if let Some(before) = candidate.picks.replace(picks) {
                 candidate.picked.add(picks.saturating_sub(before) as f64);
             }
-            candidate.load.add(endpoint.load(now) as f64);
+            candidate.load.add(lineup.load(position, now) as f64);
         }
         self.signals(lineup)
     }

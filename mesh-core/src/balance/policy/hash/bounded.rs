@@ -139,10 +139,10 @@ impl Picker for BoundedLoad {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
         let (hash, lineup, now) = (order::hash_of(draw), draw.lineup(), draw.now());
         let mut room = Room { lineup: &lineup, factor_milli: self.factor_milli, weight: self.weight, total: None };
-        let load = |position| lineup.endpoint(position).load(now);
+        let load = |position| lineup.load(position, now);
         let found = self.of.first(hash, &lineup, |at| draw.admits(at) && room.is_at(at, load(at)));
         // Where failures take all the room, they do not count.
-        let in_flight = |position| u64::from(lineup.endpoint(position).in_flight());
+        let in_flight = |position| u64::from(lineup.in_flight(position));
         let found =
             found.or_else(|| self.of.first(hash, &lineup, |at| draw.admits(at) && room.is_at(at, in_flight(at))));
         let found = found.or_else(|| least_loaded(hash, &lineup, |position| draw.admits(position)));
@@ -191,7 +191,7 @@ impl Room<'_> {
         }
         let mut total = 0;
         for position in 0..self.lineup.len() {
-            total += u64::from(self.lineup.endpoint(position).in_flight());
+            total += u64::from(self.lineup.in_flight(position));
             if total >= enough {
                 return true;
             }
@@ -208,7 +208,7 @@ fn least_loaded(hash: u64, lineup: &Lineup<'_>, admits: impl Fn(usize) -> bool) 
     let start = scale(mix(hash), lineup.len() as u64) as usize;
     let mut least: Option<(u64, u64, usize)> = None;
     for position in (start..lineup.len()).chain(0..start).filter(|&position| admits(position)) {
-        let load = u64::from(lineup.endpoint(position).in_flight()) + 1;
+        let load = u64::from(lineup.in_flight(position)) + 1;
         let weight = u64::from(lineup.weight(position));
         if least.is_none_or(|(least, of, _)| load * of < least * weight) {
             least = Some((load, weight, position));

@@ -111,7 +111,7 @@ impl PeakEwma {
     #[inline]
     fn cost(&self, lineup: &Lineup<'_>, position: usize, now: Instant) -> LatencyCost {
         let endpoint = lineup.endpoint(position);
-        let in_flight = endpoint.in_flight();
+        let in_flight = lineup.in_flight(position);
         let (nanos, known) = match Estimate::read(endpoint.latency_word(), now, &self.decay) {
             Estimate::Measured(latency) => (latency.value(), true),
             Estimate::Faded => (SHORTEST, false),
