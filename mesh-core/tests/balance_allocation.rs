@@ -1,4 +1,4 @@
-//! No pick allocates, and none touches memory in proportion to the fleet.
+//! No pick allocates.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;

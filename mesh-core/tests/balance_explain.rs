@@ -53,8 +53,8 @@ fn every_built_in_policy_says_what_decided() {
 
 #[test]
 fn of_what_was_compared_the_lowest_score_is_picked() {
-    let mut compared = 0;
     for strategy in strategies() {
+        let mut compared = 0;
         let mut fleet = fleet(strategy.clone(), (0..6).map(|number| weighted(number, number + 1)).collect());
         let mut rng = Rng::from_seed(8);
         let mut held = Vec::new();
@@ -64,13 +64,14 @@ fn of_what_was_compared_the_lowest_score_is_picked() {
             let scores: Vec<f64> = explanation.considered.iter().map(|considered| considered.score).collect();
             if let Some(least) = scores.iter().copied().reduce(f64::min) {
                 let mine = explanation.considered.iter().find(|one| one.endpoint == lease.endpoint().id()).unwrap();
-                assert!(mine.score <= least, "{}: {explanation:?}", strategy.name());
+                assert!(mine.score <= least || !explanation.informed, "{}: {explanation:?}", strategy.name());
                 compared += 1;
             }
             held.push(lease);
         }
+        let compares = ["least-loaded", "p2c-least-loaded", "peak-ewma", "fewest-failures"].contains(&strategy.name());
+        assert!(!compares || compared == 300, "{}: {compared} picks were compared", strategy.name());
     }
-    assert!(compared >= 600, "{compared} picks were compared");
 }
 
 #[test]

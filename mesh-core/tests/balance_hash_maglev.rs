@@ -7,6 +7,7 @@ mod support;
 use balance_hash_support::*;
 use mesh_core::balance::Strategy;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use support::*;
 
 #[test]
@@ -28,7 +29,7 @@ fn a_table_of_a_hundred_entries_each_moves_little_more_than_it_must() {
 }
 
 #[test]
-fn entries_follow_the_weights_to_within_two() {
+fn entries_follow_the_weights_to_within_one_for_each_instance() {
     for weights in [vec![1_u16; 10], vec![1, 2, 3, 4], vec![65_535, 1, 1], vec![100, 37, 200, 5, 5, 5, 5, 5, 5, 5]] {
         let all = (0..).zip(&weights).map(|(number, &weight)| weighted(number, weight)).collect();
         let mut fleet = fleet(maglev(10_007), all);
@@ -73,7 +74,7 @@ fn ten_thousand_instances_and_one_of_weight_65_535_fill_the_table() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, rng_seed: RngSeed::Fixed(8), ..ProptestConfig::default() })]
 
     #[test]
     fn a_table_depends_on_the_fleet_alone_and_not_on_what_came_before(

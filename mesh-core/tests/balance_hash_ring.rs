@@ -9,12 +9,13 @@ use mesh_core::balance::policy::{RingHashConfig, RingKind};
 use mesh_core::balance::{Member, Strategy};
 use mesh_core::rng::Rng;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use support::*;
 
 const KINDS: [RingKind; 3] = [RingKind::Fixed, RingKind::Ketama, RingKind::Xds];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, rng_seed: RngSeed::Fixed(9), ..ProptestConfig::default() })]
 
     #[test]
     fn a_ring_made_from_the_one_before_is_the_ring_made_anew(
@@ -123,7 +124,8 @@ fn the_points_of_a_unit_of_weight_stay_when_the_fleet_grows_to_the_limit_of_the_
         let strays = before.iter().zip(&after).filter(|&(before, after)| before != after && *after != count - 1);
         // From 11 on 50 points each, from 21 on 25: half the points go, and so do about a third of the keys.
         let halved = count == 11 || count == 21;
-        assert_eq!(strays.count() > 0, halved, "{count} instances");
+        let strays = strays.count() as f64 / 2_000.0;
+        assert!(if halved { (0.2..0.5).contains(&strays) } else { strays == 0.0 }, "{count} instances: {strays}");
     }
 }
 
@@ -167,7 +169,7 @@ fn weights_at_their_ends_do_not_blow_up_the_ring() {
         config.ring_max = 1 << 17;
         let mut fleet = fleet(Strategy::RingHash(config), started);
         let seen = tally(&fleet.owners(20_000), 3);
-        // One point at least for the lightest, of the 800 that ours has.
+        // The lightest has a point of the 800 of ours, or a few of the 131,072 of the others.
         assert!(seen[0] < 200 && seen[2] == 0, "{kind:?}: {seen:?}");
         fleet.publish(vec![weighted(0, 65_535), weighted(1, 65_535), weighted(2, 65_535)]);
         let seen = tally(&fleet.owners(20_000), 3);
@@ -193,7 +195,7 @@ fn small_numbers_in_the_place_of_hashes_are_spread_all_the_same() {
 }
 
 #[test]
-fn ten_thousand_instances_keep_their_keys_through_a_hundred_changes() {
+fn after_a_hundred_changes_ten_thousand_instances_have_the_ring_that_they_would_have_anew() {
     let mut numbers: Vec<u16> = (0..10_000).collect();
     let mut config = RingHashConfig::default();
     config.points = 10;

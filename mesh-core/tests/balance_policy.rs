@@ -15,16 +15,18 @@ use support::*;
 #[test]
 fn random_picks_everyone_alike_whether_or_not_others_are_excluded() {
     let mut fleet = fleet(Strategy::Random, members(10));
-    let tried = fleet.tried(&[1, 2, 3, 4, 5, 6, 7]);
-    let context = PickContext { excluded: &tried, ..PickContext::default() };
     let mut rng = Rng::from_seed(3);
-    let mut seen = [0_u32; 10];
-    for _ in 0..30_000 {
-        let lease = fleet.handle.pick(at(0), &context, rng.next_u64()).unwrap();
-        seen[usize::from(number(lease.instance()))] += 1;
-    }
-    for number in [0, 8, 9] {
-        assert!(seen[number].abs_diff(10_000) < 500, "{seen:?}");
+    for (excluded, rest) in [(&[][..], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9][..]), (&[1, 2, 3, 4, 5, 6, 7], &[0, 8, 9])] {
+        let tried = fleet.tried(excluded);
+        let context = PickContext { excluded: &tried, ..PickContext::default() };
+        let mut seen = [0_u32; 10];
+        for _ in 0..10_000 * rest.len() {
+            let lease = fleet.handle.pick(at(0), &context, rng.next_u64()).unwrap();
+            seen[usize::from(number(lease.instance()))] += 1;
+        }
+        for &number in rest {
+            assert!(seen[number].abs_diff(10_000) < 500, "{seen:?}");
+        }
     }
 }
 
@@ -79,6 +81,11 @@ fn p2c_with_as_many_choices_as_instances_finds_the_least_loaded() {
             let least = (0..6_u16).map(|number| fleet.score(number, weights[usize::from(number)]));
             let least = least.fold(f64::INFINITY, f64::min);
             let lease = fleet.owned(0, rng.next_u64());
+            if held.is_empty() {
+                // Of idle ones the first drawn serves.
+                held.push(lease);
+                continue;
+            }
             let picked = number(lease.instance());
             let before = f64::from(fleet.in_flight(picked)) / f64::from(weights[usize::from(picked)]);
             assert!((before - least).abs() < 1e-12, "picked {before}, least {least}");
@@ -88,19 +95,13 @@ fn p2c_with_as_many_choices_as_instances_finds_the_least_loaded() {
 }
 
 #[test]
-fn p2c_without_load_picks_by_weight() {
-    let weights = [1_u16, 2, 4, 8, 16];
-    let all = (0..5_u16).map(|number| weighted(number, weights[usize::from(number)])).collect();
-    let mut fleet = fleet(p2c(2, ms(0)), all);
-    let mut rng = Rng::from_seed(5);
-    let mut held = Vec::new();
-    // With everything held, loads settle in proportion to the weights.
-    for _ in 0..31 * 40 {
-        held.push(fleet.owned(0, rng.next_u64()));
-    }
-    for (number, weight) in weights.into_iter().enumerate() {
-        let share = fleet.in_flight(number as u16);
-        assert!(share.abs_diff(40 * u32::from(weight)) <= 8 * u32::from(weight), "{number}: {share}");
+fn a_light_instance_beside_a_heavy_one_has_its_share_of_single_requests() {
+    // Compared by 1 / weight, a canary would have nothing of a service that seldom has two requests at a time.
+    for strategy in [p2c(2, ms(0)), p2c(3, ms(0)), least_loaded(ms(0))] {
+        let mut fleet = fleet(strategy.clone(), vec![weighted(0, 99), weighted(1, 1)]);
+        let mut rng = Rng::from_seed(5);
+        let seen = (0..20_000).filter(|_| fleet.next(rng.next_u64()) == 1).count();
+        assert!(seen.abs_diff(200) < 60, "{strategy:?}: {seen} of 200");
     }
 }
 
@@ -123,7 +124,7 @@ fn a_weight_that_dwarfs_the_others_is_no_obstacle_to_two_distinct_choices() {
 
 #[test]
 fn an_instance_that_fails_fast_attracts_nothing_while_its_failures_are_held() {
-    for (strategy, at_most) in [(p2c(2, ms(1_000)), 0.1), (least_loaded(ms(1_000)), 0.1), (p2c(2, ms(0)), 0.25)] {
+    for (strategy, at_most) in [(p2c(2, ms(1_000)), 0.02), (least_loaded(ms(1_000)), 0.02), (p2c(2, ms(0)), 0.25)] {
         let share = black_hole_share(strategy.clone());
         assert!(share <= at_most, "{strategy:?} gave the failing instance {share}");
     }

@@ -18,12 +18,16 @@ fn a_rebuild_every_few_picks_costs_nobody_its_share() {
         ("the heaviest comes and goes", &[0, 8, 4, 4, 2, 1, 1]),
         ("the weights are turned round", &[1, 1, 2, 4, 4, 8, 16]),
     ];
-    for strategy in [stride(), smooth()] {
+    // A rotation stays within four standard deviations of a draw; of 1,200 draws one may be beyond.
+    let built_in = |name: &str| Strategy::from_name(name).unwrap();
+    let drawn = ["weighted-random", "p2c-least-loaded", "least-loaded"].map(|name| (built_in(name), 4.8));
+    let turns = [(stride(), 4.0), (smooth(), 4.0), (built_in("adaptive"), 4.0)];
+    for (strategy, at_most) in turns.into_iter().chain(drawn) {
         for (what, other) in changes {
             for every in [1, 3, 6, 7, 8, 10, 16, 36] {
                 for fresh in [false, true] {
                     let worst = worst_deviation(&strategy, [&base, other], every, fresh);
-                    assert!(worst < 4.0, "{strategy:?} every {every}, {what}, fresh {fresh}: {worst}");
+                    assert!(worst < at_most, "{strategy:?} every {every}, {what}, fresh {fresh}: {worst}");
                 }
             }
         }
@@ -64,7 +68,7 @@ fn one_huge_weight_leaves_the_rest_their_traffic_when_rebuilt_at_each_pick() {
 }
 
 #[test]
-fn ten_thousand_first_picks_after_a_change_are_by_weight() {
+fn the_first_picks_after_five_thousand_changes_are_by_weight() {
     let (base, other) = ([16, 8, 4, 2, 1], [16, 8, 4, 2, 1, 5]);
     for strategy in [stride(), smooth(), Strategy::WeightedRandom] {
         let mut changing = Changing::new(&strategy, [&base, &other], true);

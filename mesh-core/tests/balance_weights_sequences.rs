@@ -8,6 +8,7 @@ mod weights;
 use mesh_core::balance::{PickContext, PickError, Strategy};
 use mesh_core::rng::Rng;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use support::*;
 use weights::*;
 
@@ -197,7 +198,7 @@ fn a_sequence_is_spelt_in_kebab_case_and_comes_back_as_it_was() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(12), ..ProptestConfig::with_cases(60) })]
 
     #[test]
     fn a_smooth_cycle_of_any_weights_is_nginxs_and_has_their_shares(

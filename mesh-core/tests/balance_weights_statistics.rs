@@ -5,7 +5,7 @@ mod support;
 #[path = "support/weights.rs"]
 mod weights;
 
-use mesh_core::balance::policy::P2cConfig;
+use mesh_core::balance::policy::{LeastLoadedConfig, P2cConfig};
 use mesh_core::balance::{PickContext, Strategy};
 use mesh_core::rng::Rng;
 use support::*;
@@ -86,8 +86,12 @@ fn random_and_round_robin_do_not_look_at_weights() {
     }
 }
 
-fn by_weight() -> [Strategy; 3] {
-    [stride(), smooth(), Strategy::WeightedRandom]
+/// The policies that give single requests by weight.
+fn by_weight() -> Vec<Strategy> {
+    let mut three = P2cConfig::default();
+    three.choices = 3;
+    let drawn = [Strategy::P2cLeastLoaded(three), Strategy::LeastLoaded(LeastLoadedConfig::default())];
+    [stride(), smooth(), Strategy::WeightedRandom, Strategy::default()].into_iter().chain(drawn).collect()
 }
 
 fn check(seen: &[u32], weights: &[u16], strategy: &Strategy) {

@@ -15,7 +15,7 @@ use crate::service::Instance;
 pub struct Explanation {
     /// The name of the strategy.
     pub strategy: String,
-    /// The policy that the strategy has in force, where it changes between several.
+    /// As [`BalancerStats::in_force`](super::BalancerStats::in_force).
     pub in_force: Option<&'static str>,
     /// What decided.
     pub reason: Reason,

@@ -50,7 +50,10 @@ impl HoldRing {
         let number = now.as_nanos() / self.width.load(Ordering::Relaxed).max(1);
         let counts = self.slices.iter().map(|slice| {
             let word = slice.load(Ordering::Relaxed);
-            if age(number, word) <= SLICES as u64 { (word & COUNT) as u32 } else { 0 }
+            // A thread that read the clock a little later, or a clock that was set back, has slices ahead.
+            let held =
+                age(number, word) <= SLICES as u64 || age(word >> COUNT_BITS, number << COUNT_BITS) <= SLICES as u64;
+            if held { (word & COUNT) as u32 } else { 0 }
         });
         counts.fold(0, u32::saturating_add)
     }
@@ -92,6 +95,16 @@ mod tests {
             assert!(until >= at(start + 1000) && until <= at(start + 1063));
             assert_eq!(ring.count(until), 0);
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_forgets_no_failure() {
+        let ring = HoldRing::new(HOLD);
+        ring.add(at(5_000), HOLD);
+        for millis in [4_999, 4_990, 4_900, 4_001] {
+            assert_eq!(ring.count(at(millis)), 1, "{millis} ms");
+        }
+        assert_eq!(ring.count(at(5_900)), 1);
     }
 
     #[test]

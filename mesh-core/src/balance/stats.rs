@@ -16,7 +16,8 @@ pub struct BalancerStats {
     pub version: u64,
     /// The name of the strategy.
     pub strategy: String,
-    /// The policy that the strategy has in force, where it changes between several.
+    /// What the strategy has in force, where it changes between several policies, or had to fall back on another:
+    /// `rendezvous` where a Maglev table is too small for the instances, `stride` where a smooth cycle would be too long.
     pub in_force: Option<&'static str>,
     /// How many instances are in which state.
     pub census: Census,

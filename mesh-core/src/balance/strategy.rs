@@ -26,7 +26,7 @@ pub enum Strategy {
     Random,
     /// Any instance, as often as its weight says; O(1). Where many clients send little each.
     WeightedRandom,
-    /// The least (load + 1) / weight of all; O(n). For small services with expensive requests.
+    /// The least (load + 1) / weight of all, by weight while all are idle; O(n). For small services with expensive requests.
     LeastLoaded(LeastLoadedConfig),
     /// The less loaded of two drawn by weight; O(1). For nearly everything.
     P2cLeastLoaded(P2cConfig),

@@ -8,11 +8,13 @@
 use super::Draw;
 use super::least_loaded::weights_differ;
 use super::weighting::{Weighting, by_weight};
+use crate::balance::explain::Reason;
 use crate::balance::view::Lineup;
 
 /// What a candidate is compared by; the lowest is picked.
 pub(super) trait Cost: Copy {
-    /// Whether it is strictly lower: of two equal candidates, the one drawn first is picked.
+    /// Whether it is strictly lower: of equal candidates, the one drawn first is picked, and so it is where nothing is
+    /// known of any: the weight, by which they were drawn, has had its say.
     fn below(&self, other: &Self) -> bool;
 
     /// What it comes to, for reports.
@@ -58,15 +60,31 @@ impl Choices {
             let (first, second) = self.pair(draw, len);
             return Some(better(draw, first, second, &cost));
         }
-        if len > 1 {
-            for _ in 0..DRAWS_MAX {
-                let (first, second) = self.pair(draw, len);
-                if draw.admits(first) && draw.admits(second) {
-                    return Some(better(draw, first, second, &cost));
-                }
+        let first = self.admitted_but(draw, None)?;
+        let second = self.admitted_but(draw, Some(first));
+        Some(second.map_or(first, |second| better(draw, first, second, &cost)))
+    }
+
+    /// A candidate that the call admits and that is not `taken`, each of them as likely as its weight; O(n) where the
+    /// draws keep hitting others.
+    fn admitted_but(&self, draw: &mut Draw<'_>, taken: Option<usize>) -> Option<usize> {
+        let lineup = draw.lineup();
+        for _ in 0..DRAWS_MAX {
+            let position = self.sample(draw, lineup.len())?;
+            if Some(position) != taken && draw.admits(position) {
+                return Some(position);
             }
         }
-        pick_among_admitted(draw, &cost)
+        let bits = draw.random();
+        let counts = |at: usize| Some(at) != taken && draw.admits(at);
+        by_weight(lineup.len(), |at| if counts(at) { u64::from(lineup.weight(at)) } else { 0 }, bits)
+    }
+
+    /// A candidate, each as likely as its weight; none where there is nobody.
+    fn sample(&self, draw: &mut Draw<'_>, len: usize) -> Option<usize> {
+        let bits = draw.random();
+        let position = || self.weighting.as_ref().map_or_else(|| scale32(bits >> 32, len), |by| by.sample(bits));
+        (len > 0).then(position)
     }
 
     /// A candidate and another that is not the same; there must be two at least.
@@ -100,7 +118,8 @@ impl Choices {
             }
         }
         if blank {
-            draw.uninformed();
+            none_compared(draw);
+            return drawn[0];
         }
         best
     }
@@ -108,9 +127,7 @@ impl Choices {
     /// A candidate that is not among `drawn`.
     fn another(&self, draw: &mut Draw<'_>, drawn: &[usize], len: usize) -> usize {
         for _ in 0..DRAWS_MAX {
-            let bits = draw.random();
-            let next = self.weighting.as_ref().map_or_else(|| scale32(bits >> 32, len), |by| by.sample(bits));
-            if !drawn.contains(&next) {
+            if let Some(next) = self.sample(draw, len).filter(|next| !drawn.contains(next)) {
                 return next;
             }
         }
@@ -125,7 +142,8 @@ impl Choices {
 fn better<C: Cost>(draw: &mut Draw<'_>, first: usize, second: usize, cost: &impl Fn(&Lineup<'_>, usize) -> C) -> usize {
     let (one, other) = (weigh(draw, first, cost), weigh(draw, second, cost));
     if one.is_blank() && other.is_blank() {
-        draw.uninformed();
+        none_compared(draw);
+        return first;
     }
     if other.below(&one) { second } else { first }
 }
@@ -138,16 +156,11 @@ fn weigh<C: Cost>(draw: &mut Draw<'_>, position: usize, cost: &impl Fn(&Lineup<'
     cost
 }
 
-/// The better of two among those that the call admits; the draws kept hitting others. O(n).
-#[cold]
-fn pick_among_admitted<C: Cost>(draw: &mut Draw<'_>, cost: &impl Fn(&Lineup<'_>, usize) -> C) -> Option<usize> {
-    let lineup = draw.lineup();
-    let weight = |draw: &Draw<'_>, at: usize| if draw.admits(at) { u64::from(lineup.weight(at)) } else { 0 };
-    let bits = draw.random();
-    let first = by_weight(lineup.len(), |at| weight(draw, at), bits)?;
-    let bits = draw.random();
-    let second = by_weight(lineup.len(), |at| if at == first { 0 } else { weight(draw, at) }, bits);
-    Some(second.map_or(first, |second| better(draw, first, second, cost)))
+/// Between candidates of which nothing is known the draw decides.
+#[inline]
+fn none_compared(draw: &mut Draw<'_>) {
+    draw.uninformed();
+    draw.because(Reason::Drawn);
 }
 
 /// Two distinct positions below `len`, which is 2 at least, from one random word.

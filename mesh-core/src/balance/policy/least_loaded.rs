@@ -1,7 +1,9 @@
-//! Least loaded: the candidate with the lowest (load + 1) / weight of all; of several, any one alike.
+//! Least loaded: the candidate with the lowest (load + 1) / weight of all; of several, any one alike. While all are idle
+//! there is nothing to compare, and it is any one by weight.
 
 use core::time::Duration;
 
+use super::weighting::by_weight;
 use super::{Completion, Draw, Picker};
 use crate::balance::endpoint::Endpoint;
 use crate::balance::explain::Reason;
@@ -45,7 +47,7 @@ impl LeastLoaded {
     /// The draw among equals comes after the count of them, so that a fleet at rest costs one random word and not
     /// one a candidate. Loads that change meanwhile can only shift the draw among those that were lowest.
     #[inline]
-    fn lowest(draw: &mut Draw<'_>, score: impl Fn(&Draw<'_>, usize) -> Option<Score>) -> Option<usize> {
+    fn lowest(draw: &mut Draw<'_>, weighted: bool, score: impl Fn(&Draw<'_>, usize) -> Option<Score>) -> Option<usize> {
         let len = draw.lineup().len();
         let mut best: Option<(usize, Score)> = None;
         let (mut ties, mut idle) = (0, true);
@@ -65,6 +67,11 @@ impl LeastLoaded {
         let (first, least) = best?;
         if idle {
             draw.uninformed();
+            draw.because(Reason::Drawn);
+            if weighted {
+                let (lineup, bits) = (draw.lineup(), draw.random());
+                return by_weight(len, |at| score(draw, at).map_or(0, |_| u64::from(lineup.weight(at))), bits);
+            }
         }
         let chosen = if ties > 1 { draw.index(ties) } else { 0 };
         let equal = |&at: &usize| score(draw, at).is_some_and(|score| !least.below(&score));
@@ -77,10 +84,10 @@ impl Picker for LeastLoaded {
         draw.because(Reason::Lowest);
         let now = draw.now();
         if draw.admits_all() && !self.weighted {
-            return Self::lowest(draw, |draw, at| Some(Score::of(&draw.lineup(), at, now, false)));
+            return Self::lowest(draw, false, |draw, at| Some(Score::of(&draw.lineup(), at, now, false)));
         }
         let weighted = self.weighted;
-        Self::lowest(draw, |draw, at| draw.admits(at).then(|| Score::of(&draw.lineup(), at, now, weighted)))
+        Self::lowest(draw, weighted, |draw, at| draw.admits(at).then(|| Score::of(&draw.lineup(), at, now, weighted)))
     }
 
     fn finish(&self, endpoint: &Endpoint, completion: &Completion) {

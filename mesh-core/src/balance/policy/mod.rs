@@ -84,7 +84,7 @@ pub trait Picker: Any + Debug + Send + Sync {
         true
     }
 
-    /// The name of the policy in force, for a picker that changes between several.
+    /// The name of what is in force, for a picker that changes between several policies or had to fall back on another.
     fn in_force(&self) -> Option<&'static str> {
         None
     }

@@ -1,6 +1,8 @@
 //! Power of two choices: of a few distinct candidates drawn at random, the least loaded.
 //!
-//! Candidates are drawn by weight without replacement and compared by (load + 1) / weight.
+//! Candidates are drawn by weight without replacement and compared by (load + 1) / weight. Between idle ones there is
+//! nothing to compare, and the one drawn first serves: compared by 1 / weight, the heaviest would have all the requests
+//! of a service that seldom has two at a time.
 
 use core::time::Duration;
 

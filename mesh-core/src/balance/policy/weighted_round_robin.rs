@@ -52,6 +52,8 @@ pub enum Sequence {
 pub(in crate::balance) struct WeightedRoundRobin {
     rotation: Rotation,
     order: Order,
+    /// Whether strides stand in for a smooth cycle that would be too long.
+    stands_in: bool,
 }
 
 /// Who is picked at which turn.
@@ -68,7 +70,9 @@ impl WeightedRoundRobin {
         let previous = previous.and_then(|picker| (picker as &dyn Any).downcast_ref::<Self>());
         let previous = previous.map(|previous| &previous.rotation);
         let print = print(lineup, |position| lineup.weight(position));
-        Self { rotation: Rotation::build(lineup, order.len(), print, previous), order }
+        let wants_smooth = config.sequence == Sequence::Smooth && !lineup.is_empty();
+        let stands_in = wants_smooth && matches!(order, Order::Stride(_));
+        Self { rotation: Rotation::build(lineup, order.len(), print, previous), order, stands_in }
     }
 }
 
@@ -120,5 +124,9 @@ impl Picker for WeightedRoundRobin {
 
     fn learns_from_success(&self) -> bool {
         false
+    }
+
+    fn in_force(&self) -> Option<&'static str> {
+        self.stands_in.then_some("stride")
     }
 }

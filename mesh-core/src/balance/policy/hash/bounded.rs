@@ -156,6 +156,13 @@ impl Picker for BoundedLoad {
     fn learns_from_success(&self) -> bool {
         false
     }
+
+    fn in_force(&self) -> Option<&'static str> {
+        match &self.of {
+            Hashing::Maglev(maglev) => maglev.crowded(),
+            Hashing::RingHash(_) | Hashing::Rendezvous(_) => None,
+        }
+    }
 }
 
 /// Who has room for one more request, during one pick.

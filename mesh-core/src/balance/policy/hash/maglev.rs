@@ -82,6 +82,14 @@ impl Maglev {
         Self(Kind::Table(Table { members, entries }))
     }
 
+    /// Who places keys in the place of a table that is too small.
+    pub(super) const fn crowded(&self) -> Option<&'static str> {
+        match &self.0 {
+            Kind::Table(_) => None,
+            Kind::Crowd(_) => Some("rendezvous"),
+        }
+    }
+
     const fn table(&self) -> Option<&Table> {
         match &self.0 {
             Kind::Table(table) => Some(table),
@@ -121,6 +129,10 @@ impl Order for Maglev {
 impl Picker for Maglev {
     fn pick(&self, draw: &mut Draw<'_>) -> Option<usize> {
         order::pick(self, draw)
+    }
+
+    fn in_force(&self) -> Option<&'static str> {
+        self.crowded()
     }
 
     fn learns_from_success(&self) -> bool {
