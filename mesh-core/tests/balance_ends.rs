@@ -195,6 +195,47 @@ fn adaptive_turns_by_the_variation_and_at_the_interval_that_it_is_given() {
 }
 
 #[test]
+fn adaptive_does_not_waver_while_one_instance_hangs() {
+    let mut fleet = fleet(Strategy::Adaptive(AdaptiveConfig::default()), members(10));
+    let mut rng = Rng::from_seed(8);
+    let mut running: std::collections::BTreeMap<u64, Vec<Lease>> = std::collections::BTreeMap::new();
+    let (mut in_force, mut switches, mut hung) = ("weighted-round-robin", Vec::new(), 0);
+    for now in (0..600_000).step_by(5) {
+        for lease in running.remove(&now).into_iter().flatten() {
+            let outcome = if number(lease.instance()) == 0 { Outcome::TimedOut } else { Outcome::Success };
+            lease.finish(at(now), outcome);
+        }
+        let lease = fleet.handle.pick_owned(at(now), &PickContext::default(), rng.next_u64()).unwrap();
+        let hangs = number(lease.instance()) == 0;
+        hung += u32::from(hangs);
+        running.entry(now + if hangs { 10_000 } else { 50 }).or_default().push(lease);
+        let now_in_force = fleet.balancer.stats(at(now)).in_force.unwrap();
+        if now_in_force != in_force {
+            in_force = now_in_force;
+            switches.push((now, in_force));
+        }
+    }
+    assert!(switches.len() <= 3, "{switches:?}");
+    assert!(hung < 300, "{hung} requests of 120,000 went to the one that hangs");
+}
+
+#[test]
+fn as_many_choices_as_configured_are_made_also_where_some_are_excluded() {
+    let three: Strategy = serde_json::from_str(r#"{ "p2c-least-loaded": { "choices": 10 } }"#).unwrap();
+    let mut fleet = fleet(three, members(10));
+    let tried = fleet.tried(&[9]);
+    let context = PickContext { excluded: &tried, ..PickContext::default() };
+    let mut rng = Rng::from_seed(9);
+    // All but one are busy: nine choices of nine find it.
+    let held: Vec<Lease> = (0..8).map(|_| fleet.handle.pick_owned(at(0), &context, rng.next_u64()).unwrap()).collect();
+    let idle = (0..9).find(|&number| fleet.in_flight(number) == 0).unwrap();
+    for _ in 0..200 {
+        assert_eq!(number(fleet.handle.pick(at(0), &context, rng.next_u64()).unwrap().instance()), idle);
+    }
+    drop(held);
+}
+
+#[test]
 fn the_statistics_name_what_stands_in_for_a_table_or_a_cycle_that_would_not_do() {
     let in_force = |strategy: Strategy, all| fleet(strategy, all).balancer.stats(at(0)).in_force;
     let text = |text: &str| serde_json::from_str::<Strategy>(text).unwrap();

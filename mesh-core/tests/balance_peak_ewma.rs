@@ -79,14 +79,23 @@ fn nothing_is_known_of_an_instance_until_it_has_answered_nor_under_a_policy_that
 }
 
 #[test]
-fn a_cancelled_attempt_teaches_nothing() {
-    let mut one = One::new(PeakEwmaConfig::default());
-    for known in [None, Some(ms(20))] {
-        one.pick(at(0)).finish(at(9_000), Outcome::Cancelled);
-        drop(one.pick(at(0)));
-        assert_eq!(one.estimate(at(9_000)), known, "not that it took 9 s, and not that it was fast");
-        one.answers(at(9_000), ms(20));
-    }
+fn an_attempt_that_is_given_up_teaches_only_that_there_was_no_answer_so_far() {
+    let given_up = |known: Option<u64>, after: Option<u64>| {
+        let mut one = One::new(PeakEwmaConfig::default());
+        if let Some(known) = known {
+            one.answers(at(1_000), ms(known));
+        }
+        let lease = one.pick(at(1_000));
+        match after {
+            Some(after) => _ = lease.finish(at(1_000 + after), Outcome::Cancelled),
+            None => drop(lease),
+        }
+        one.estimate(at(1_000 + after.unwrap_or(0))).unwrap().as_millis()
+    };
+    // Of one that has not answered: the initial latency, or as long as was waited.
+    assert_eq!([None, Some(7), Some(9_000)].map(|after| given_up(None, after)), [30, 30, 8_999]);
+    // Of one that has: nothing but that it took longer than was known.
+    assert_eq!([None, Some(7), Some(9_000)].map(|after| given_up(Some(20), after)), [20, 19, 8_999]);
 }
 
 #[test]

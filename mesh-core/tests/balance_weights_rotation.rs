@@ -236,3 +236,43 @@ fn next_tagged(fleet: &mut Fleet) -> u16 {
     let context = PickContext { route: Route::Selector(&selector), ..PickContext::default() };
     number(fleet.handle.pick(at(0), &context, 1).unwrap().instance())
 }
+
+#[test]
+fn handles_that_are_made_for_a_few_picks_take_every_turn_there_is() {
+    // The rest of a block of turns goes with its handle: where blocks and instances are in step, it would be the turns of
+    // the same ones each time.
+    for strategy in [Strategy::RoundRobin, stride()] {
+        for (count, picks) in [(3_u16, 2_u64), (7, 4), (2, 3), (5, 15), (31, 33), (32, 40)] {
+            let mut fleet = fleet(strategy.clone(), members(count));
+            let mut seen = vec![0_u32; usize::from(count)];
+            for _ in 0..3_000 {
+                fleet.handle = fleet.balancer.handle();
+                for picked in sequence(&mut fleet, picks) {
+                    seen[usize::from(picked)] += 1;
+                }
+            }
+            let fair = 3_000.0 * picks as f64 / f64::from(count);
+            let worst = seen.iter().map(|&seen| (f64::from(seen) / fair - 1.0).abs()).fold(0.0, f64::max);
+            // An eighth of a handle's turns is lost at most.
+            let at_most = if picks <= 16 { 0.001 } else { 0.13 };
+            assert!(worst <= at_most, "{count} instances, {picks} picks a handle: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn a_handle_that_changes_between_routes_takes_every_turn_of_each() {
+    for strategy in [Strategy::RoundRobin, stride()] {
+        let mut fleet = fleet(strategy, members(3));
+        let route = fleet.views.route(Selector::any().without_tag("canary").unwrap()).unwrap();
+        fleet.publish(members(3));
+        let mut seen = [[0_u32; 3]; 2];
+        for step in 0..9_000 {
+            let (at_route, route) = if step % 3 == 2 { (1, Route::Registered(route)) } else { (0, Route::All) };
+            let context = PickContext { route, ..PickContext::default() };
+            let lease = fleet.handle.pick(at(0), &context, step).unwrap();
+            seen[at_route][usize::from(number(lease.instance()))] += 1;
+        }
+        assert_eq!(seen, [[2_000; 3], [1_000; 3]]);
+    }
+}

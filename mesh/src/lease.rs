@@ -10,8 +10,8 @@ use crate::local::Owner;
 
 /// An instance that was picked for one request, counted as in flight until the lease ends.
 ///
-/// Finish it with how the request went, so that the balancer learns; dropped, it counts as cancelled and nothing
-/// is learnt. Lost with a cancelled future or a panic, it is dropped.
+/// Finish it with how the request went, so that the balancer learns; dropped, it counts as cancelled, and nothing is
+/// learnt but that there was no answer so far. Lost with a cancelled future or a panic, it is dropped.
 #[derive(Debug)]
 #[must_use = "a lease that is dropped at once counts as a cancelled request"]
 pub struct Lease {
@@ -48,10 +48,18 @@ impl Lease {
         self.end(now, outcome);
     }
 
-    pub(crate) fn end(self, now: Instant, outcome: Outcome) {
-        let wake = self.lease.finish(now, outcome);
+    pub(crate) fn end(mut self, now: Instant, outcome: Outcome) {
+        let wake = self.lease.end(now, outcome);
         if wake == Wake::Sweep {
             self.owner.followed.sweep.notify_one();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.lease.is_open() {
+            self.lease.end(self.owner.clock.now(), Outcome::Cancelled);
         }
     }
 }

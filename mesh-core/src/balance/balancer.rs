@@ -133,7 +133,8 @@ impl Balancer {
         let pin = Arc::new(Pin { view: Arc::clone(&view), window: window.clone() });
         let shortcut = view.shortcut.clone();
         let core = Arc::clone(&self.core);
-        Handle { core, shortcut, view, window, pin, version, cursor: Cursor::default(), uninformed: 0 }
+        let cursors = vec![Cursor::default(); view.parts()];
+        Handle { core, shortcut, view, window, pin, version, cursors, uninformed: 0 }
     }
 }
 
@@ -165,7 +166,7 @@ impl fmt::Debug for Balancer {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("version", &self.version).field("cursor", &self.cursor).finish_non_exhaustive()
+        f.debug_struct("Handle").field("version", &self.version).field("cursors", &self.cursors).finish_non_exhaustive()
     }
 }
 
@@ -186,7 +187,8 @@ pub struct Handle {
     window: Option<Arc<Window>>,
     pin: Arc<Pin>,
     version: u64,
-    cursor: Cursor,
+    /// Its place in the rotation of each part of the view.
+    cursors: Vec<Cursor>,
     /// Picks without anything to compare that the core has not been told of.
     uninformed: u32,
 }
@@ -211,7 +213,7 @@ impl Handle {
     pub fn pick(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<LeaseRef<'_>, PickError> {
         self.refresh();
         let window = self.window.as_deref();
-        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor, window)?;
+        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursors, window)?;
         count_uninformed(&self.core, &mut self.uninformed, &placed);
         Ok(LeaseRef::start(&self.view, window, placed, now))
     }
@@ -224,7 +226,7 @@ impl Handle {
     pub fn pick_owned(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<Lease, PickError> {
         self.refresh();
         let window = self.window.as_deref();
-        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursor, window)?;
+        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursors, window)?;
         count_uninformed(&self.core, &mut self.uninformed, &placed);
         Ok(Lease::start(&self.pin, placed, now))
     }
@@ -241,7 +243,7 @@ impl Handle {
     ) -> Result<(Lease, Explanation), PickError> {
         self.refresh();
         let window = self.window.as_deref();
-        let (placed, explanation) = self.view.place_explained(now, context, entropy, &mut self.cursor, window)?;
+        let (placed, explanation) = self.view.place_explained(now, context, entropy, &mut self.cursors, window)?;
         count_uninformed(&self.core, &mut self.uninformed, &placed);
         Ok((Lease::start(&self.pin, placed, now), explanation))
     }
@@ -266,6 +268,7 @@ impl Handle {
         self.window = self.core.window_over(&view, self.window.as_deref());
         self.pin = Arc::new(Pin { view: Arc::clone(&view), window: self.window.clone() });
         self.shortcut = view.shortcut.clone();
+        self.cursors.resize(view.parts(), Cursor::default());
         self.view = view;
     }
 }

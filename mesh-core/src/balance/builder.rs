@@ -172,7 +172,6 @@ impl ViewBuilder {
         self.roster.apply(edits, &self.routes);
         let table = self.roster.table();
         let all = self.part(&table, 0, self.roster.candidates(0).clone());
-        self.roster.take_changed(0);
         let routes = self.parts(&table);
         let view = View {
             version: self.last.version + 1,
@@ -215,9 +214,19 @@ impl ViewBuilder {
     }
 
     fn part(&self, table: &Table, index: usize, candidates: Candidates) -> Part {
-        let previous = self.last.part(index as u32).map(|part| &part.picker);
+        let previous = self.last.part(index as u32);
         let lineup = Lineup::new(table, &candidates, self.seed);
-        let picker = BuiltPicker::build(&self.strategy, &lineup, previous);
+        let is_same = |previous: &&Part| {
+            let before = Lineup::new(&self.last.table, &previous.candidates, self.last.seed);
+            self.last.version > 0
+                && self.seed == self.last.seed
+                && previous.picker.goes_by_endpoints()
+                && before.print(true) == lineup.print(true)
+        };
+        let picker = match previous.filter(is_same) {
+            Some(previous) => previous.picker.clone(),
+            None => BuiltPicker::build(&self.strategy, &lineup, previous.map(|previous| &previous.picker)),
+        };
         Part { candidates, picker }
     }
 }

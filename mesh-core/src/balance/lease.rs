@@ -1,7 +1,7 @@
 //! A request on its way: counted from the pick to the moment it ends, however it ends.
 //!
-//! A lease that is dropped without a word counts as cancelled: the in-flight count falls and nothing is
-//! learnt. Neither kind touches a reference count that other threads write.
+//! A lease that is dropped without a word counts as cancelled: the in-flight count falls, and nothing is learnt but that
+//! there was no answer. Neither kind touches a reference count that other threads write.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -87,6 +87,7 @@ impl Drop for LeaseRef<'_> {
     fn drop(&mut self) {
         if self.open {
             self.stop(None);
+            self.view.abandon(self.part, self.endpoint, self.started, None);
         }
     }
 }
@@ -134,7 +135,22 @@ impl Lease {
     /// Ends it: the in-flight count falls and the outcome is learnt.
     #[inline]
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Wake {
-        self.open = false;
+        self.end(now, outcome)
+    }
+
+    /// Whether it has not ended yet.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// As [`Lease::finish`], for an owner that cannot give it away, such as one that ends it when it is dropped itself.
+    /// What has ended does not end again.
+    #[inline]
+    pub fn end(&mut self, now: Instant, outcome: Outcome) -> Wake {
+        if !core::mem::take(&mut self.open) {
+            return Wake::No;
+        }
         self.stop(Some(now));
         let ended = Completion { started: self.started, now, outcome };
         self.pin.view.complete(self.part, self.endpoint(), &ended)
@@ -161,6 +177,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if self.open {
             self.stop(None);
+            self.pin.view.abandon(self.part, self.endpoint(), self.started, None);
         }
     }
 }

@@ -41,6 +41,22 @@ pub(super) enum Weights {
     Each(Arc<[u16]>),
 }
 
+/// Stands for the candidates of a lineup: where their counters are and, where it matters, their weights.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Print {
+    blocks: Blocks,
+    slots: Arc<[u32]>,
+    weights: Option<Weights>,
+}
+
+impl PartialEq for Print {
+    fn eq(&self, other: &Self) -> bool {
+        let same_slots = Arc::ptr_eq(&self.slots, &other.slots) || self.slots == other.slots;
+        // A slot leads to another instance once its block has.
+        same_slots && self.weights == other.weights && self.blocks.lead_alike(&other.blocks)
+    }
+}
+
 /// The candidates of a pick, in the order of their keys: what a policy is built on and chooses from.
 #[derive(Clone, Copy, Debug)]
 pub struct Lineup<'a> {
@@ -123,6 +139,13 @@ impl<'a> Lineup<'a> {
             Weights::Same(weight) => *weight,
             Weights::Each(weights) => weights[position],
         })
+    }
+
+    /// What stands for the candidates, with or without their weights.
+    pub(super) fn print(&self, with_weights: bool) -> Print {
+        let Candidates { slots, weights, .. } = self.candidates;
+        let weights = with_weights.then(|| weights.clone());
+        Print { blocks: self.table.blocks.clone(), slots: Arc::clone(slots), weights }
     }
 
     /// Whether the candidates' weights are not all the same.

@@ -45,14 +45,14 @@ impl Shortcut {
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
-        cursor: &mut Cursor,
+        cursors: &mut [Cursor],
         window: Option<&'a Window>,
     ) -> Result<Placed<'a>, PickError> {
         match self.choose(now, context, entropy, window) {
             Some((position, endpoint, informed)) => {
                 Ok(Placed { part: 0, position: position as u32, endpoint, informed })
             }
-            None => view.place(now, context, entropy, cursor, window),
+            None => view.place(now, context, entropy, cursors, window),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Where the counters of instances live: in blocks of a few cache lines, named by slots.
 //!
-//! A slot is given once: to the instance that joined, until it leaves. Nothing recycles one. What is reused is the
-//! place of a whole block in the list of blocks, once all of its instances have left; every view has the list that
-//! it was built with, so a slot of an older view leads to the block that it always led to. Blocks are freed with
-//! the last view, lease or [`EndpointRef`] that holds them.
+//! A slot is given to the instance that joined, until it leaves, and to no other meanwhile. What is reused is the place
+//! of a whole block in the list of blocks, and the slots with it, once all of its instances have left; every view has
+//! the list that it was built with, so a slot of an older view leads to the block that it always led to. Blocks are
+//! freed with the last view, lease or [`EndpointRef`] that holds them.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -66,6 +66,11 @@ impl Blocks {
 
     pub(super) fn keep(&self, slot: u32) -> EndpointRef {
         EndpointRef { block: Arc::clone(&self.0[slot as usize / BLOCK]), place: slot as usize % BLOCK }
+    }
+
+    /// Whether every slot that both have leads to the same endpoint.
+    pub(super) fn lead_alike(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.iter().zip(other.iter()).all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
     /// The blocks, in the order of their slots.

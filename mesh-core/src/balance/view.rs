@@ -212,10 +212,10 @@ impl View {
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
-        cursor: &mut Cursor,
+        cursors: &mut [Cursor],
         window: Option<&'a Window>,
     ) -> Result<Placed<'a>, PickError> {
-        self.place_noting(now, context, entropy, cursor, window, None)
+        self.place_noting(now, context, entropy, cursors, window, None)
     }
 
     /// Places a request and says why it goes where it does.
@@ -224,11 +224,11 @@ impl View {
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
-        cursor: &mut Cursor,
+        cursors: &mut [Cursor],
         window: Option<&'a Window>,
     ) -> Result<(Placed<'a>, Explanation), PickError> {
         let mut notes = Notes::default();
-        let placed = self.place_noting(now, context, entropy, cursor, window, Some(&mut notes))?;
+        let placed = self.place_noting(now, context, entropy, cursors, window, Some(&mut notes))?;
         let part = self.part(placed.part).unwrap_or(&self.all);
         let lineup = self.lineup(part).seen_through(window);
         let considered = notes.considered.iter().map(|&(position, score)| Considered {
@@ -255,7 +255,7 @@ impl View {
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
-        cursor: &mut Cursor,
+        cursors: &mut [Cursor],
         window: Option<&'a Window>,
         notes: Option<&mut Notes>,
     ) -> Result<Placed<'a>, PickError> {
@@ -266,7 +266,7 @@ impl View {
         };
         let index = route.index() as u32;
         let part = self.part(index).ok_or_else(|| self.why_no_part(route))?;
-        cursor.enter(index);
+        let cursor = cursors.get_mut(index as usize).ok_or(PickError::UnknownRoute(route))?;
         let lineup = self.lineup(part).seen_through(window);
         let draws = Draws::new(entropy);
         let mut draw = Draw { lineup, now, context, selector, draws, cursor, informed: true, notes };
@@ -337,6 +337,11 @@ impl View {
         }
     }
 
+    /// How many parts there are.
+    pub(super) fn parts(&self) -> usize {
+        self.routes.len() + 1
+    }
+
     /// Why there is no part for `route`.
     #[cold]
     fn why_no_part(&self, route: RouteId) -> PickError {
@@ -358,9 +363,17 @@ impl View {
         self.complete_in_full(part, endpoint, ended)
     }
 
+    /// Tells the policy of an attempt that was given up.
+    pub(super) fn abandon(&self, part: u32, endpoint: &Endpoint, started: Instant, now: Option<Instant>) {
+        if let Some(part) = self.part(part) {
+            part.picker.picker().abandon(endpoint, started, now);
+        }
+    }
+
     #[inline(never)]
     fn complete_in_full(&self, part: u32, endpoint: &Endpoint, ended: &Completion) -> Wake {
         if ended.outcome == Outcome::Cancelled {
+            self.abandon(part, endpoint, ended.started, Some(ended.now));
             return Wake::No;
         }
         let failures = endpoint.learn(ended.outcome);

@@ -5,6 +5,7 @@
 
 mod registration;
 mod service;
+mod settling;
 
 use std::time::Duration;
 

@@ -20,6 +20,7 @@ use mesh_core::time::Instant;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
+use super::settling::Settling;
 use super::sleep_until;
 use crate::memory::{Memory, Recalled};
 use crate::probe;
@@ -38,6 +39,7 @@ pub(crate) struct ServiceDriver {
     registry: Arc<dyn Registry>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
+    settling: Settling,
     memory: Option<Remembering>,
     /// Whose driver it is: asked which instances are kept by the mesh itself.
     mesh: Weak<Inner>,
@@ -61,6 +63,7 @@ impl ServiceDriver {
         environment: Environment,
         recorder: Arc<dyn Recorder>,
     ) -> Self {
+        let settling = Settling::every(config.count_window);
         let machine = ServiceMachine::new(config, environment.entropy.next_u64());
         let watch = registry.watch(&followed.name);
         Self {
@@ -72,6 +75,7 @@ impl ServiceDriver {
             registry,
             environment,
             recorder,
+            settling,
             memory: None,
             mesh: Weak::new(),
         }
@@ -115,6 +119,7 @@ impl ServiceDriver {
                     Some(command) => self.obey(command),
                     None => return,
                 },
+                () = self.settling.due() => self.followed.balancer.settle(),
                 () = sleep_until(&*self.environment.clock, due) => {
                     self.machine.handle_timeout(self.environment.clock.now());
                 }

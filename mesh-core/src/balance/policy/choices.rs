@@ -60,23 +60,33 @@ impl Choices {
             let (first, second) = self.pair(draw, len);
             return Some(better(draw, first, second, &cost));
         }
-        let first = self.admitted_but(draw, None)?;
-        let second = self.admitted_but(draw, Some(first));
-        Some(second.map_or(first, |second| better(draw, first, second, &cost)))
+        self.best_of_admitted(draw, &cost)
     }
 
-    /// A candidate that the call admits and that is not `taken`, each of them as likely as its weight; O(n) where the
-    /// draws keep hitting others.
-    fn admitted_but(&self, draw: &mut Draw<'_>, taken: Option<usize>) -> Option<usize> {
+    /// The best of distinct candidates that the call admits, as many as there are.
+    fn best_of_admitted<C: Cost>(&self, draw: &mut Draw<'_>, cost: &impl Fn(&Lineup<'_>, usize) -> C) -> Option<usize> {
+        let mut drawn = [usize::MAX; COUNT_MAX as usize];
+        let mut count = 0;
+        while count < self.count {
+            let Some(next) = self.admitted_but(draw, &drawn[..count]) else { break };
+            drawn[count] = next;
+            count += 1;
+        }
+        (count > 0).then(|| best_of(draw, &drawn[..count], cost))
+    }
+
+    /// A candidate that the call admits and that is not among `drawn`, each of them as likely as its weight; O(n) where
+    /// the draws keep hitting others.
+    fn admitted_but(&self, draw: &mut Draw<'_>, drawn: &[usize]) -> Option<usize> {
         let lineup = draw.lineup();
         for _ in 0..DRAWS_MAX {
             let position = self.sample(draw, lineup.len())?;
-            if Some(position) != taken && draw.admits(position) {
+            if !drawn.contains(&position) && draw.admits(position) {
                 return Some(position);
             }
         }
         let bits = draw.random();
-        let counts = |at: usize| Some(at) != taken && draw.admits(at);
+        let counts = |at: usize| !drawn.contains(&at) && draw.admits(at);
         by_weight(lineup.len(), |at| if counts(at) { u64::from(lineup.weight(at)) } else { 0 }, bits)
     }
 
@@ -107,21 +117,7 @@ impl Choices {
         for next in 2..count {
             drawn[next] = self.another(draw, &drawn[..next], len);
         }
-        let mut best = drawn[0];
-        let mut lowest = weigh(draw, best, cost);
-        let mut blank = lowest.is_blank();
-        for &position in &drawn[1..count] {
-            let next = weigh(draw, position, cost);
-            blank &= next.is_blank();
-            if next.below(&lowest) {
-                (best, lowest) = (position, next);
-            }
-        }
-        if blank {
-            none_compared(draw);
-            return drawn[0];
-        }
-        best
+        best_of(draw, &drawn[..count], cost)
     }
 
     /// A candidate that is not among `drawn`.
@@ -135,6 +131,25 @@ impl Choices {
         let weight = |at: usize| if drawn.contains(&at) { 0 } else { u64::from(lineup.weight(at)) };
         by_weight(len, weight, draw.random()).unwrap_or(drawn[0])
     }
+}
+
+/// The best of the candidates that were `drawn`, one at least; of equal ones, the first.
+fn best_of<C: Cost>(draw: &mut Draw<'_>, drawn: &[usize], cost: &impl Fn(&Lineup<'_>, usize) -> C) -> usize {
+    let mut best = drawn[0];
+    let mut lowest = weigh(draw, best, cost);
+    let mut blank = lowest.is_blank();
+    for &position in &drawn[1..] {
+        let next = weigh(draw, position, cost);
+        blank &= next.is_blank();
+        if next.below(&lowest) {
+            (best, lowest) = (position, next);
+        }
+    }
+    if blank {
+        none_compared(draw);
+        return drawn[0];
+    }
+    best
 }
 
 /// The better of two candidates; of equal ones, the first.

@@ -114,36 +114,31 @@ impl<'a> Draw<'a> {
     }
 }
 
-/// A handle's block of tickets in the rotation of the part it picked from last.
+/// A handle's block of tickets in the rotation of one part of its view.
 ///
-/// Blocks start at one ticket and double up to 32 while the handle stays with one part: a handle that is made
-/// for a single pick must not waste a block, or every pick would land on a multiple of its size.
-#[derive(Debug, Default)]
+/// A handle that goes, or picks no more, takes the rest of its block with it, which nobody has then. Blocks are
+/// therefore an eighth of what the handle has taken at most, and one ticket at first: handles that are made for a few
+/// picks take every turn there is.
+#[derive(Clone, Debug, Default)]
 pub(in crate::balance) struct Cursor {
-    part: u32,
     next: u64,
     end: u64,
-    block: u64,
+    taken: u64,
 }
 
 impl Cursor {
-    #[inline]
-    pub(in crate::balance) fn enter(&mut self, part: u32) {
-        if self.part != part {
-            *self = Self { part, ..Self::default() };
-        }
-    }
-
     fn next(&mut self, shared: &AtomicU64) -> u64 {
         if self.next == self.end {
-            self.block = (self.block * 2).clamp(1, BLOCK_MAX);
-            self.next = shared.fetch_add(self.block, Ordering::Relaxed);
-            self.end = self.next.wrapping_add(self.block);
+            let block = (self.taken / BLOCK_SHARE).clamp(1, BLOCK_MAX);
+            self.next = shared.fetch_add(block, Ordering::Relaxed);
+            self.end = self.next.wrapping_add(block);
         }
         let ticket = self.next;
         self.next = self.next.wrapping_add(1);
+        self.taken = self.taken.wrapping_add(1);
         ticket
     }
 }
 
 const BLOCK_MAX: u64 = 32;
+const BLOCK_SHARE: u64 = 8;

@@ -78,6 +78,12 @@ pub trait Picker: Any + Debug + Send + Sync {
         let _ = (endpoint, completion);
     }
 
+    /// Takes note of an attempt that was given up: at `now`, or at no known time where its lease was dropped. Nothing is
+    /// known but that it had not ended.
+    fn abandon(&self, endpoint: &Endpoint, started: Instant, now: Option<Instant>) {
+        let _ = (endpoint, started, now);
+    }
+
     /// Whether [`Picker::finish`] is to be called for attempts that succeeded too; of others it always hears.
     /// Asked once for each view.
     fn learns_from_success(&self) -> bool {
@@ -141,6 +147,12 @@ impl BuiltPicker {
     /// The picker of nobody.
     pub(super) fn none() -> Self {
         Self { picker: Arc::new(Random), is_custom: false }
+    }
+
+    /// Whether it is the same for the same endpoints and weights, whatever else is said of the instances; a user's may
+    /// look at their metadata.
+    pub(super) const fn goes_by_endpoints(&self) -> bool {
+        !self.is_custom
     }
 
     /// The shortcut that chooses among `candidates` candidates as it does.

@@ -10,7 +10,7 @@ use crate::balance::explain::Reason;
 use crate::balance::view::Lineup;
 use crate::rng::scale;
 
-pub(super) use rotation::{Rotation, Turn, print};
+pub(super) use rotation::{Rotation, Turn};
 
 /// One turn each, in the order of the keys.
 ///
@@ -30,7 +30,7 @@ impl RoundRobin {
     pub(super) fn build(lineup: &Lineup<'_>, previous: Option<&dyn Picker>) -> Self {
         let previous = previous.and_then(|picker| (picker as &dyn Any).downcast_ref::<Self>());
         let previous = previous.map(|previous| &previous.rotation);
-        Self { rotation: Rotation::build(lineup, lineup.len(), print(lineup, |_| 1), previous) }
+        Self { rotation: Rotation::build(lineup, lineup.len(), lineup.print(false), previous) }
     }
 }
 

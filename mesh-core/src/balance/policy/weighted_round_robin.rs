@@ -5,7 +5,7 @@ mod stride;
 
 use core::any::Any;
 
-use super::round_robin::{Rotation, Turn, print, take_turns};
+use super::round_robin::{Rotation, Turn, take_turns};
 use super::weighting::draw_admitted;
 use super::{Draw, Picker};
 use crate::balance::view::Lineup;
@@ -69,10 +69,9 @@ impl WeightedRoundRobin {
         let order = Order::build(config.sequence, lineup);
         let previous = previous.and_then(|picker| (picker as &dyn Any).downcast_ref::<Self>());
         let previous = previous.map(|previous| &previous.rotation);
-        let print = print(lineup, |position| lineup.weight(position));
         let wants_smooth = config.sequence == Sequence::Smooth && !lineup.is_empty();
         let stands_in = wants_smooth && matches!(order, Order::Stride(_));
-        Self { rotation: Rotation::build(lineup, order.len(), print, previous), order, stands_in }
+        Self { rotation: Rotation::build(lineup, order.len(), lineup.print(true), previous), order, stands_in }
     }
 }
 

@@ -31,7 +31,8 @@ pub struct AdaptiveConfig {
     /// Above this variation of the load per weight, in percent of its mean, it turns to least loaded; 1 to 1,000.
     /// Default 30. It is the variation that weighted round robin would cause, less what chance alone makes.
     pub variation_percent: u32,
-    /// Above this many requests in flight an instance, on average, it turns to two choices; at least 1. Default 100.
+    /// Above this many requests in flight and held failures an instance, on average, it turns to two choices; at least
+    /// 1. Default 100.
     pub connections: u32,
     /// How far below its threshold a signal has to fall before its policy is left again, in percent of the
     /// threshold: 0 to 100. Default 20.
@@ -39,11 +40,14 @@ pub struct AdaptiveConfig {
     /// How often the signals are looked at; for at least this long a policy stays. More than 0; default 1 s.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub interval: Duration,
+    /// For how long after its end a failed attempt still adds one to the load compared. Default 1 s; 0 holds nothing.
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
+    pub failure_hold: Duration,
 }
 
 impl AdaptiveConfig {
     pub(in crate::balance) fn check(&self, problems: &mut Problems) {
-        let Self { variation_percent, connections, hysteresis_percent, interval } = self;
+        let Self { variation_percent, connections, hysteresis_percent, interval, failure_hold: _ } = self;
         let in_range = (1..=1_000).contains(variation_percent);
         problems.require(in_range, "variation_percent", variation_percent, "must be 1 to 1000");
         problems.require(*connections > 0, "connections", connections, "must be at least 1");
@@ -54,7 +58,8 @@ impl AdaptiveConfig {
 
 impl Default for AdaptiveConfig {
     fn default() -> Self {
-        Self { variation_percent: 30, connections: 100, hysteresis_percent: 20, interval: Duration::from_secs(1) }
+        let second = Duration::from_secs(1);
+        Self { variation_percent: 30, connections: 100, hysteresis_percent: 20, interval: second, failure_hold: second }
     }
 }
 
@@ -70,7 +75,7 @@ pub(in crate::balance) struct Adaptive {
     watch: Mutex<Watch>,
 }
 
-/// What the pickers of one balancer share.
+/// What the pickers of one route share, one after the other.
 #[derive(Debug, Default)]
 struct State {
     mode: AtomicU8,
@@ -94,8 +99,8 @@ impl Adaptive {
         Self {
             config: config.clone(),
             round_robin: WeightedRoundRobin::build(&super::WeightedRoundRobinConfig::default(), lineup, turn),
-            two_choices: P2c::build(&P2cConfig::default(), lineup),
-            least_loaded: LeastLoaded::build(&LeastLoadedConfig::default(), lineup),
+            two_choices: P2c::build(&P2cConfig { failure_hold: config.failure_hold, ..P2cConfig::default() }, lineup),
+            least_loaded: LeastLoaded::build(&LeastLoadedConfig { failure_hold: config.failure_hold }, lineup),
             state: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.state)),
             watch: Mutex::new(Watch::over(lineup, known.as_deref())),
         }
@@ -127,7 +132,9 @@ impl Adaptive {
         let config = &self.config;
         let stay = f64::from(100 - config.hysteresis_percent.min(100)) / 100.0;
         let threshold = |at: u32, is_in_force: bool| f64::from(at) * if is_in_force { stay } else { 1.0 };
-        if signals.variation * 100.0 > threshold(config.variation_percent, mode == Mode::LeastLoaded) {
+        let is_uneven = signals.variation * 100.0 > threshold(config.variation_percent, mode == Mode::LeastLoaded);
+        // Left then, least loaded would go and come for as long as the one hangs.
+        if is_uneven || (signals.is_blind && mode == Mode::LeastLoaded) {
             Mode::LeastLoaded
         } else if signals.load > threshold(config.connections, mode == Mode::TwoChoices) {
             Mode::TwoChoices

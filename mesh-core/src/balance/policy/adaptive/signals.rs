@@ -19,6 +19,9 @@ pub(super) struct Signals {
     pub(super) load: f64,
     /// The standard deviation of the projected load per weight over its mean, less chance.
     pub(super) variation: f64,
+    /// Whether some candidate that is picked too seldom to be told of has requests that do not end: the variation knows
+    /// nothing of it.
+    pub(super) is_blind: bool,
 }
 
 /// The averages of every candidate, by their positions.
@@ -49,11 +52,19 @@ impl Watch {
     /// A watch over the candidates of `lineup`, with what `previous` knows of them.
     pub(super) fn over(lineup: &Lineup<'_>, previous: Option<&Self>) -> Self {
         let known = previous.map_or(&[][..], |previous| &previous.candidates);
-        let known: BTreeMap<EndpointId, &Candidate> = known.iter().map(|candidate| (candidate.id, candidate)).collect();
+        // Both are in the order of the keys: most often the next one is the next one.
+        let (mut at, mut index) = (0, None);
+        let newest = known.iter().map(|candidate| candidate.id).max();
         let candidate = |position| {
             let id = lineup.endpoint(position).id();
-            let new = Candidate { id, picks: None, picked: Average::default(), load: Average::default() };
-            known.get(&id).map_or(new, |known| **known)
+            // Endpoints are numbered as they join.
+            if Some(id) > newest {
+                return Candidate::new(id);
+            }
+            let near = (at..known.len().min(at + NEAR)).find(|&at| known[at].id == id);
+            let found = near.or_else(|| index.get_or_insert_with(|| by_id(known)).get(&id).copied());
+            at = found.map_or(at, |found| found + 1);
+            found.map_or_else(|| Candidate::new(id), |found| known[found])
         };
         Self { candidates: (0..lineup.len()).map(candidate).collect() }
     }
@@ -81,11 +92,22 @@ impl Watch {
         let weights = (0..self.candidates.len()).map(|position| f64::from(lineup.weight(position))).sum::<f64>();
         // Of those who were picked too seldom nothing can be told.
         let told = self.candidates.iter().filter(|candidate| candidate.picked.value >= PICKED_MIN);
-        Signals { load, variation: variation(told.map(|candidate| candidate.projected(picked / weights))) }
+        let hangs = |candidate: &Candidate| candidate.picked.value < PICKED_MIN && candidate.load.value >= STUCK_MIN;
+        let is_blind = self.candidates.iter().any(hangs);
+        Signals { load, is_blind, variation: variation(told.map(|candidate| candidate.projected(picked / weights))) }
     }
 }
 
+/// Where each of them is.
+fn by_id(known: &[Candidate]) -> BTreeMap<EndpointId, usize> {
+    known.iter().enumerate().map(|(at, candidate)| (candidate.id, at)).collect()
+}
+
 impl Candidate {
+    fn new(id: EndpointId) -> Self {
+        Self { id, picks: None, picked: Average::default(), load: Average::default() }
+    }
+
     /// Its load per weight, had it been picked `fair` times for each unit of weight.
     fn projected(&self, fair: f64) -> Projected {
         let Self { picked, load, .. } = self;
@@ -144,10 +166,14 @@ impl Average {
 
 /// How much of an average its newest sample is.
 const SMOOTHING: f64 = 0.2;
+/// How many places further on a candidate is looked for before all are looked through.
+const NEAR: usize = 8;
 /// How many standard deviations count as chance: about one look in ten thousand is beyond.
 const DOUBT: f64 = 4.0;
 /// Picks an interval of which the load of an instance can be projected.
 const PICKED_MIN: f64 = 1.0;
+/// Requests in flight, on average, of one that is picked less than once an interval, from which on it is said to hang.
+const STUCK_MIN: f64 = 1.0;
 
 #[cfg(test)]
 mod tests {

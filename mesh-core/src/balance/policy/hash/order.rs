@@ -34,10 +34,14 @@ impl Found {
     }
 }
 
-/// The hash by which a request is placed. One without a key draws it at random, so that it goes anywhere (gRPC A76).
+/// The hash by which a request is placed. One without a key draws it at random, so that it goes anywhere (gRPC A76), and
+/// counts as one for which there was nothing to go by.
 #[inline]
 pub(super) fn hash_of(draw: &mut Draw<'_>) -> u64 {
-    draw.context().hash_key.unwrap_or_else(|| draw.random())
+    draw.context().hash_key.unwrap_or_else(|| {
+        draw.uninformed();
+        draw.random()
+    })
 }
 
 /// Notes why the request goes to whom it was found for.

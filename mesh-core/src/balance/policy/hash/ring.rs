@@ -46,8 +46,9 @@ pub enum RingKind {
     /// need not.
     ///
     /// Lest large weights blow up the ring, the points for a unit of weight are halved until an instance has those of
-    /// five units at most, on average: the shares of weights below a hundredth of the average are coarse. Only where
-    /// the average weight crosses such a limit (5, 10, 20, 40 and so on) do keys move that need not. Shares vary about
+    /// seven units at most, on average: the shares of weights below a hundredth of the average are coarse. Only where
+    /// the average weight crosses such a limit (7, 14, 28, 56, 112 and so on, which leaves the usual weights room to
+    /// rise and to fall) do keys move that need not, nearly half of them then. Shares vary about
     /// the weights with a standard deviation of 1 / √points: by 8 % with 160 points.
     #[default]
     Fixed,
@@ -55,6 +56,8 @@ pub enum RingKind {
     /// to be hashed by [`ketama_key`](crate::balance::ketama_key); the low 32 bits count.
     ///
     /// Where two instances share a point, the one whose key in the registry is lower owns it; nginx leaves that open.
+    /// Hosts are hashed as pingora does: an IPv6 address without brackets, which nginx hashes as they are configured;
+    /// and an nginx server that is configured without a port has none in its points.
     Ketama,
     /// The points of Envoy and gRPC (XXH64 of `<host>:<port>_<number>`). Their number follows the whole fleet, so that
     /// more keys move: of ten instances one leaves, and at `ring_min` 1,024 it moves 17 % of the keys, not 10 %.

@@ -1,4 +1,6 @@
-//! Peak EWMA: of two candidates drawn by weight, the one with the lower latency × (requests in flight + 1) / weight.
+//! Peak EWMA: of two candidates drawn by weight, the one with the lower latency × (requests in flight / weight + 1), where
+//! a weight counts in units of their mean. So weights say how much an instance takes at a time, not how fast it is: among
+//! idle ones, which were drawn by weight already, latency alone decides.
 //!
 //! The latency is Finagle's peak-sensitive moving average (`PeakEwma` of finagle-core's load balancers): a slower
 //! answer counts at once, a faster one as time passes, and an instance that is not heard from is forgotten, so that it
@@ -16,6 +18,11 @@
 //! everybody answers faster (tower#134). Here an idle one costs nothing, and gets the first request it is drawn for; one
 //! that is working on its first requests costs `initial_rtt` for each. So it is never starved, whatever `initial_rtt`
 //! is, and the draw caps it at 2/n of the picks.
+//!
+//! *Requests that are given up.* A caller who goes says nothing of how long the answer would have taken, but that it
+//! would have taken longer. An attempt that is cancelled raises the estimate to the time that it took, if that is more,
+//! and is no sample otherwise; where nothing is known or left of an instance, it is taken to have `initial_rtt` at
+//! least. If nothing at all were learnt, an instance that hangs while its callers give up would be drawn for ever.
 
 use core::time::Duration;
 
@@ -31,7 +38,7 @@ use crate::balance::view::Lineup;
 use crate::service::Problems;
 use crate::time::Instant;
 use decay::Decay;
-use word::{Estimate, Nanos, SHORTEST, learn};
+use word::{Estimate, Nanos, SHORTEST, learn, learn_no_answer};
 
 pub(in crate::balance) use word::UNMEASURED;
 
@@ -80,6 +87,8 @@ impl Default for PeakEwmaConfig {
 #[derive(Debug)]
 pub(in crate::balance) struct PeakEwma {
     choices: Choices,
+    /// Of the weights.
+    mean: f64,
     decay: Decay,
     initial_rtt: Nanos,
     failure_penalty: Duration,
@@ -90,6 +99,7 @@ impl PeakEwma {
     pub(super) fn build(config: &PeakEwmaConfig, lineup: &Lineup<'_>) -> Self {
         Self {
             choices: Choices::build(2, lineup),
+            mean: (0..lineup.len()).map(|at| f64::from(lineup.weight(at))).sum::<f64>() / (lineup.len().max(1) as f64),
             decay: Decay::over(config.decay),
             initial_rtt: Nanos::of(config.initial_rtt),
             failure_penalty: config.failure_penalty,
@@ -118,9 +128,9 @@ impl PeakEwma {
             Estimate::Unmeasured if in_flight == 0 => (0.0, false),
             Estimate::Unmeasured => (self.initial_rtt.value(), false),
         };
-        let requests = f64::from(in_flight) + 1.0;
-        let weight = if self.choices.is_weighted() { f64::from(lineup.weight(position)) } else { 1.0 };
-        LatencyCost { nanos: nanos * requests / weight, is_blank: !known && in_flight == 0 }
+        let share = if self.choices.is_weighted() { self.mean / f64::from(lineup.weight(position)) } else { 1.0 };
+        let requests = f64::from(in_flight) * share + 1.0;
+        LatencyCost { nanos: nanos * requests, is_blank: !known && in_flight == 0 }
     }
 }
 
@@ -137,6 +147,11 @@ impl Picker for PeakEwma {
         }
     }
 
+    fn abandon(&self, endpoint: &Endpoint, started: Instant, now: Option<Instant>) {
+        let now = now.unwrap_or(started);
+        learn_no_answer(endpoint.latency_cell(), now.since(started), self.initial_rtt, now, &self.decay);
+    }
+
     fn latency(&self, endpoint: &Endpoint, now: Instant) -> Option<Duration> {
         match Estimate::read(endpoint.latency_word(), now, &self.decay) {
             Estimate::Unmeasured => None,
@@ -146,7 +161,7 @@ impl Picker for PeakEwma {
     }
 }
 
-/// Latency × (requests in flight + 1) / weight, in nanoseconds: finite, and 0 only for an idle instance that has not
+/// Latency × (requests in flight / weight + 1), in nanoseconds: finite, and 0 only for an idle instance that has not
 /// answered yet.
 #[derive(Clone, Copy, Debug)]
 struct LatencyCost {

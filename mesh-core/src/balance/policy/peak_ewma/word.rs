@@ -19,6 +19,10 @@ impl Nanos {
         Self::rounded(saturating_nanos(latency) as f64)
     }
 
+    fn max(self, other: Self) -> Self {
+        if other.0 > self.0 { other } else { self }
+    }
+
     #[inline]
     pub(super) fn value(self) -> f64 {
         f64::from(self.0)
@@ -62,6 +66,26 @@ pub(super) fn learn(cell: &AtomicU64, sample: Nanos, now: Instant, decay: &Decay
     // The word is independent of all else that the endpoint counts, so no order is needed. An error says only that the
     // sample changed nothing.
     let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| folded(word, sample, now, decay));
+}
+
+/// Takes note in `cell` that there was no answer within `waited` by `now`. One compare-and-swap where it changes anything.
+pub(super) fn learn_no_answer(cell: &AtomicU64, waited: Duration, initial: Nanos, now: Instant, decay: &Decay) {
+    let now = Tick::of(now);
+    let waited = Nanos::of(waited);
+    let raised = |word| {
+        let left = unpack(word).map_or(0.0, |(latency, stamp)| latency.value() * decay.left(stamp.age(now)));
+        let is_known = left > SHORTEST;
+        if is_known && waited.value() <= left {
+            return None;
+        }
+        folded(
+            if is_known { word } else { UNMEASURED },
+            if is_known { waited } else { waited.max(initial) },
+            now,
+            decay,
+        )
+    };
+    let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised);
 }
 
 /// `word` with `sample` in it; none when it teaches nothing.

@@ -9,6 +9,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::balance::lineup::Print;
 use crate::balance::policy::Draw;
 use crate::balance::view::Lineup;
 use crate::rng::mix;
@@ -20,7 +21,7 @@ pub(in crate::balance::policy) struct Rotation {
     /// Where the count began.
     first: u64,
     /// Stands for everything that the cycle depends on.
-    print: u64,
+    print: Print,
     /// How often the cycle has changed since the first turn.
     changes: u32,
     start: u32,
@@ -47,7 +48,7 @@ impl Rotation {
     pub(in crate::balance::policy) fn build(
         lineup: &Lineup<'_>,
         len: usize,
-        print: u64,
+        print: Print,
         previous: Option<&Self>,
     ) -> Self {
         let begun = previous.filter(|previous| previous.turn.load(Ordering::Relaxed) != previous.first);
@@ -87,14 +88,6 @@ impl Rotation {
     }
 }
 
-/// Stands for the candidates of `lineup` in their order, each with what `weight` makes of it.
-pub(in crate::balance::policy) fn print(lineup: &Lineup<'_>, weight: impl Fn(usize) -> u32) -> u64 {
-    (0..lineup.len()).fold(lineup.len() as u64, |print, position| {
-        let id = lineup.endpoint(position).id().number();
-        mix(mix(print ^ id) ^ u64::from(weight(position)))
-    })
-}
-
 /// √2 − 1 in units of 2^-32.
 const START_STEP: u32 = 0x6A09_E667;
 
@@ -104,7 +97,16 @@ mod tests {
 
     fn rotation(len: u32, start: u32) -> Rotation {
         let reciprocal = if len > 1 { u64::MAX / u64::from(len) + 1 } else { 0 };
-        Rotation { turn: Arc::default(), first: 0, print: 0, changes: 0, start, shift: 0, len, reciprocal }
+        Rotation {
+            turn: Arc::default(),
+            first: 0,
+            print: Print::default(),
+            changes: 0,
+            start,
+            shift: 0,
+            len,
+            reciprocal,
+        }
     }
 
     #[test]

@@ -115,9 +115,9 @@ fn ketama(instance: &Instance, count: u32) -> impl Iterator<Item = u32> {
 
 /// The range of [`RingHashConfig::points`].
 pub(super) const POINTS_MAX: u32 = 1_000;
-/// The units of weight that an instance has points for at most, on average. Five leaves even weights of 1 to 5, 10, 20,
-/// 50, 100 and 1,000 room to fall by a fifth before the points of all are doubled.
-const UNITS_MEAN_MAX: u64 = 5;
+/// The units of weight that an instance has points for at most, on average. With seven, no limit (7, 14, 28, 56, 112,
+/// 896, 1,792) is near even weights of 1 to 6, 10, 20, 50, 100 or 1,000, whether they rise or fall.
+const UNITS_MEAN_MAX: u64 = 7;
 /// So many leave one point to every weight: 65,535 × 1,000 is below 2^26.
 const HALVINGS_MAX: u32 = 26;
 
