@@ -16,7 +16,7 @@ use support::origin::{Origin, Says};
 use support::{HandClock, builder, cache_with, config, environment_with, key, ms, pass, secs, settle};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn what_is_kept_is_what_a_naive_model_keeps(ops in vec(ops(), 1..160), entries_max in 1_u32..9, share in 1_u64..9) {

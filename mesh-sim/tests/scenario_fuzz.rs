@@ -37,7 +37,7 @@ fn the_corpus_replays_and_reaches_what_it_is_for() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
     #[test]
     fn any_bytes_are_read_or_refused_and_never_panic(bytes in vec(any::<u8>(), 0..300)) {
@@ -51,7 +51,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn a_file_with_some_bytes_changed_is_read_or_refused(

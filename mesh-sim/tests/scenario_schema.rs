@@ -107,7 +107,7 @@ fn durations_are_valid_as_they_are_read() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
 
     #[test]
     fn what_is_written_is_valid(scenario in generated::scenarios()) {

@@ -28,7 +28,7 @@ pub use mesh_consul;
 #[cfg(feature = "consul")]
 pub use mesh_consul::ConsulRegistry;
 pub use mesh_core;
-pub use mesh_core::balance::{Outcome, PickContext, PickError, Route, Strategy};
+pub use mesh_core::balance::{BalancerStats, Outcome, PickContext, PickError, Route, Strategy};
 pub use mesh_core::service::{HealthCheck, Instance, InstanceId, ServiceConfig, ServiceName};
 pub use mesh_retry;
 pub use mesh_retry::classify::Class;

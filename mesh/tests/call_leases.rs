@@ -1,5 +1,5 @@
 //! Requests are counted as long as they last and not a moment longer, however they end; and of one that nobody
-//! waited for nothing is learnt.
+//! waited for nothing is learnt but that there was no answer so far.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod support;
@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{CallPolicy, Instance, Lease, Outcome, ServiceMesh};
+use mesh::{CallPolicy, Instance, Lease, Outcome, ServiceMesh, Strategy};
 
 use support::{Lab, api, eventually, every, healthy, in_flight, ms, pass, retries, secs, settle};
 
@@ -47,6 +47,32 @@ async fn releasing_is_finishing_by_its_old_name() {
     assert_eq!(in_flight(&mesh, "api").await, 0);
     let [probe] = every(&mesh, "api").await.try_into().unwrap();
     assert_eq!(probe.endpoint().failures_in_row(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_thread_holds_back_and_then_picks_no_more_is_told_within_the_window() {
+    let mut lab = Lab::new();
+    lab.config.service.count_window = ms(50);
+    let mesh = lab.mesh_with(1).await;
+    // Time begins at 0, so that nothing is older than the window yet.
+    let held = [lease(&mesh).await, lease(&mesh).await, lease(&mesh).await];
+    let endpoint = held[0].endpoint();
+    assert_eq!(endpoint.in_flight(), 0, "they are held back");
+    pass(ms(60)).await;
+    assert_eq!(endpoint.in_flight(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn peak_ewma_learns_how_long_a_request_was_waited_for_that_nobody_wants_any_more() {
+    let mut lab = Lab::new();
+    lab.config.service.strategy = Strategy::from_name("peak-ewma").unwrap();
+    let mesh = lab.mesh_with(1).await;
+    let policy = CallPolicy::default();
+    let call = mesh.call("api", &policy, |_| async { core::future::pending::<Result<(), std::io::Error>>().await });
+    assert!(tokio::time::timeout(ms(700), call).await.is_err());
+    let stats = mesh.balancer_stats("api").await.unwrap();
+    let latency = stats.endpoints[0].latency.unwrap();
+    assert!(latency > ms(690) && latency <= ms(700), "{latency:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mesh_cache::CacheBuilder;
 use mesh_cache::codec::Codec;
-use mesh_core::balance::{Outcome, PickContext};
+use mesh_core::balance::{BalancerStats, Outcome, PickContext};
 use mesh_core::route::{RouteId, Selector};
 use mesh_core::service::{Instance, InstanceId, InstanceKey, ServiceConfig};
 use mesh_retry::classify::Classify;
@@ -95,6 +95,16 @@ impl ServiceMesh {
     /// Says why there is none.
     pub async fn get_healthy_services(&self, name: &str) -> Result<Vec<Arc<Instance>>, ServiceError> {
         self.get_service_with_cache(name).await.map(|service| service.instances)
+    }
+
+    /// What the balancer of a service counts: of every registered instance its picks, its requests in flight, its
+    /// latency where the policy measures it, its weight, and why it is out if it is. O(n).
+    ///
+    /// # Errors
+    /// Says why the service cannot be followed.
+    pub async fn balancer_stats(&self, name: &str) -> Result<BalancerStats, ServiceError> {
+        let followed = self.inner.follow(name).await?;
+        Ok(followed.balancer.stats(self.inner.now()))
     }
 
     /// The healthy instances of a service from what discovery keeps, with the age of that knowledge.

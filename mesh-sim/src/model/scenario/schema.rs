@@ -142,6 +142,7 @@ const ADAPTIVE: &[Param] = &[
     param("connections", "Above this many requests an instance it turns to two choices.", Kind::Whole(1, u32::MAX)),
     param("hysteresis_percent", "How far below its threshold a signal has to fall again.", Kind::Whole(0, 100)),
     param("interval", "How often the signals are looked at.", Kind::Span),
+    FAILURE_HOLD,
 ];
 
 /// The strategies by their names, with what they do and their parameters.
