@@ -63,8 +63,8 @@ fn nobody_is_ever_far_from_its_share() {
         (&[1, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 7], 2.5, 1.0),
         (&[100, 100, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 2.0, 1.5),
         (&[7; 30], 1.0, 1.0),
-        (&any, 3.0, 1.0),
-        (&near, 3.0, 1.0),
+        (&any, 3.5, 1.0),
+        (&near, 3.5, 1.0),
     ];
     for (weights, by_stride, by_smooth) in cases {
         for (strategy, most) in [(stride(), by_stride), (smooth(), by_smooth)] {

@@ -129,3 +129,10 @@ impl Picker for WeightedRoundRobin {
         self.stands_in.then_some("stride")
     }
 }
+
+const fn greatest_common_divisor(mut one: u64, mut other: u64) -> u64 {
+    while other > 0 {
+        (one, other) = (other, one % other);
+    }
+    one
+}

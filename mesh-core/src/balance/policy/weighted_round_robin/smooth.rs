@@ -9,18 +9,20 @@
 
 use alloc::collections::BTreeMap;
 
+use super::greatest_common_divisor;
+
 /// The positions in the order in which they are picked, or none when the cycle is too long.
 pub(super) fn cycle(weights: &[u32]) -> Option<Box<[u16]>> {
-    let divisor = weights.iter().copied().fold(0, greatest_common_divisor);
-    let total = weights.iter().copied().map(u64::from).sum::<u64>().checked_div(u64::from(divisor))?;
+    let divisor = weights.iter().copied().map(u64::from).fold(0, greatest_common_divisor);
+    let total = weights.iter().copied().map(u64::from).sum::<u64>().checked_div(divisor)?;
     if total > CYCLE_MAX {
         return None;
     }
-    let mut groups: BTreeMap<u32, Group> = BTreeMap::new();
+    let mut groups: BTreeMap<u64, Group> = BTreeMap::new();
     for (position, weight) in (0..=u16::MAX).zip(weights) {
-        groups.entry(weight / divisor).or_default().members.push(position);
+        groups.entry(u64::from(*weight) / divisor).or_default().members.push(position);
     }
-    let mut groups: Vec<(i64, Group)> = groups.into_iter().map(|(weight, group)| (i64::from(weight), group)).collect();
+    let mut groups: Vec<(i64, Group)> = groups.into_iter().map(|(weight, group)| (weight as i64, group)).collect();
     Some((0..total).map(|_| step(&mut groups, total as i64)).collect())
 }
 
@@ -54,13 +56,6 @@ fn step(groups: &mut [(i64, Group)], total: i64) -> u16 {
         group.credit -= total;
     }
     head
-}
-
-const fn greatest_common_divisor(mut one: u32, mut other: u32) -> u32 {
-    while other != 0 {
-        (one, other) = (other, one % other);
-    }
-    one
 }
 
 const CYCLE_MAX: u64 = 1 << 16;

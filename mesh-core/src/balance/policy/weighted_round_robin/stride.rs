@@ -11,9 +11,9 @@
 //! would be more likely the longer the run of skipped ones before it. The phases are multiples of the golden ratio
 //! where gRPC alternates between two, which lets a hundred equal candidates take their turns in two bursts.
 
-use alloc::collections::{BinaryHeap, VecDeque};
-use core::cmp::Reverse;
+use alloc::collections::VecDeque;
 
+use super::greatest_common_divisor;
 use crate::balance::policy::round_robin::Turn;
 
 /// One column for each candidate.
@@ -40,7 +40,7 @@ impl Column {
 }
 
 impl Stride {
-    /// The columns of `weights`, none of which is 0. O(n log n).
+    /// The columns of `weights`, none of which is 0. O(n).
     pub(super) fn build(weights: &[u32]) -> Self {
         Self { columns: columns(weights) }
     }
@@ -67,51 +67,51 @@ impl Stride {
     }
 }
 
-/// Every light candidate's column, and to whom it passes turns on: to the heavy candidate that has had the least of
-/// what it is to get, so that each gets its part from all over the lap.
+/// Every light candidate's column, and to whom it passes turns on. O(n).
+///
+/// A heavy candidate takes over from one light one after the other until it has what it is to get. They give in an order
+/// of golden steps, so that those who give to one are spread over the whole lap.
 fn columns(weights: &[u32]) -> Box<[Column]> {
     let total: u64 = weights.iter().copied().map(u64::from).sum();
     // In turns a lap, times the total weight: exact.
     let mut shares: Vec<u64> = weights.iter().map(|&weight| u64::from(weight) * weights.len() as u64).collect();
-    let mut light: VecDeque<usize> = (0..shares.len()).filter(|&at| shares[at] < total).collect();
-    let heavy = (0..shares.len()).filter(|&at| shares[at] > total);
-    let mut heavy: BinaryHeap<Reverse<Taker>> =
-        heavy.map(|at| Reverse(Taker::new(at, shares[at] - total, total))).collect();
+    let mut givers = in_golden_steps((0..shares.len()).filter(|&at| shares[at] < total).collect());
+    let mut takers: VecDeque<usize> = (0..shares.len()).filter(|&at| shares[at] > total).collect();
     let mut columns = vec![Column::ALL; weights.len()];
-    while let (Some(giver), Some(Reverse(taker))) = (light.pop_front(), heavy.pop()) {
-        let own = (u128::from(shares[giver]) << 32) / u128::from(total);
-        columns[giver] = Column { own: (own as u32).max(1), other: taker.at as u32 };
-        let given = total - shares[giver];
-        shares[taker.at] -= given;
-        if shares[taker.at] < total {
-            light.push_back(taker.at);
-        } else if shares[taker.at] > total {
-            heavy.push(Reverse(taker.after(given, total)));
+    while let (Some(giver), Some(&taker)) = (givers.pop_front(), takers.front()) {
+        columns[giver] = Column { own: part(shares[giver], total), other: taker as u32 };
+        shares[taker] -= total - shares[giver];
+        if shares[taker] <= total {
+            takers.pop_front();
+        }
+        if shares[taker] < total {
+            givers.push_back(taker);
         }
     }
     columns.into_boxed_slice()
 }
 
-/// A heavy candidate, ordered by the part that it has had of what it is to get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Taker {
-    /// What it has had and half a turn more, in 2^-32 of what it is to get.
-    had: u128,
-    at: usize,
-    taken: u64,
-    wanted: u64,
+/// `share` of `total`, which is greater, in units of 2^-32; 1 at least.
+fn part(share: u64, total: u64) -> u32 {
+    let own = match u32::try_from(total) {
+        Ok(_) => (share << 32) / total,
+        Err(_) => ((u128::from(share) << 32) / u128::from(total)) as u64,
+    };
+    (own as u32).max(1)
 }
 
-impl Taker {
-    fn new(at: usize, wanted: u64, turn: u64) -> Self {
-        Self { had: 0, at, taken: 0, wanted }.after(0, turn)
-    }
-
-    fn after(self, given: u64, turn: u64) -> Self {
-        let taken = self.taken + given;
-        let had = (u128::from(taken + turn / 2) << 32) / u128::from(self.wanted);
-        Self { had, taken, ..self }
-    }
+/// `all`, each once: every next one about 0.618 of the whole further on.
+fn in_golden_steps(all: Vec<usize>) -> VecDeque<usize> {
+    let count = all.len();
+    let golden = (count as u64 * u64::from(PHASE_STEP)) >> 32;
+    let step = (golden.max(1)..).find(|&step| greatest_common_divisor(step, count as u64) == 1).unwrap_or(1);
+    let mut at = 0;
+    let next = |_| {
+        let here = at;
+        at = (at + step as usize) % count;
+        all[here]
+    };
+    (0..count).map(next).collect()
 }
 
 /// The golden ratio less one in units of 2^-32: its multiples are as evenly spread as can be (three-distance theorem).
@@ -147,11 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_passed_on_to_the_heavy_ones_in_turn_and_not_to_one_after_the_other() {
-        let weights: Vec<u32> = (0..100).map(|at| if at < 10 { 101 } else { 1 }).collect();
-        let takers: Vec<u32> = columns(&weights)[10..30].iter().map(|column| column.other).collect();
-        let twice: Vec<u32> = (0..20).map(|at| at % 10).collect();
-        assert_eq!(takers, twice);
+    fn those_who_pass_turns_on_to_one_are_spread_over_the_lap() {
+        for (heavy, weight) in [(10, 101), (3, 40), (1, 1_000)] {
+            let weights: Vec<u32> = (0..200).map(|at| if at < heavy { weight } else { 1 }).collect();
+            let columns = columns(&weights);
+            for taker in 0..heavy {
+                let givers: Vec<usize> = (heavy..200).filter(|&at| columns[at].other as usize == taker).collect();
+                let mean = (200 - heavy) as f64 / givers.len() as f64;
+                let gaps = givers.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / mean);
+                let widest = gaps.fold(0.0, f64::max);
+                assert!(givers.len() > 2 && widest < 3.0, "{heavy} of {weight}, {taker}: {givers:?}");
+            }
+        }
     }
 
     #[test]
