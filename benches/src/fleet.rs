@@ -1,6 +1,7 @@
 //! Fleets to measure on: instances that differ in nothing but their ports, or in their weights too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_core::balance::{Balancer, Member, Strategy, View, ViewBuilder};
 use mesh_core::service::{ConfigError, Instance};
@@ -61,8 +62,14 @@ pub fn balancer(strategy: Strategy, size: usize) -> Result<Balancer, ConfigError
 /// A balancer over `members`.
 #[must_use]
 pub fn balancer_of(strategy: Strategy, members: Vec<Member>) -> Balancer {
+    balancer_with(strategy, Duration::ZERO, members)
+}
+
+/// A balancer over `members` whose handles hold counts back for `window`.
+#[must_use]
+pub fn balancer_with(strategy: Strategy, window: Duration, members: Vec<Member>) -> Balancer {
     let view: Arc<View> = ViewBuilder::new(strategy).build(members);
-    let balancer = Balancer::new();
+    let balancer = Balancer::with_window(window);
     balancer.publish(view);
     balancer
 }

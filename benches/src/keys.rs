@@ -1,6 +1,6 @@
 //! The keys that requests are hashed by: 4,096 of them, drawn at random by every subject alike.
 
-use xxhash_rust::xxh64::xxh64;
+use mesh_core::balance::hash_key;
 
 use crate::timing::WyRand;
 
@@ -17,14 +17,7 @@ pub fn texts() -> Vec<String> {
 /// The hashes of the keys, as callers give them who hash for themselves.
 #[must_use]
 pub fn hashes() -> Vec<u64> {
-    texts().iter().map(|text| hash(text)).collect()
-}
-
-/// XXH64 without a seed.
-#[inline]
-#[must_use]
-pub fn hash(text: &str) -> u64 {
-    xxh64(text.as_bytes(), 0)
+    texts().iter().map(|text| hash_key(text.as_bytes())).collect()
 }
 
 /// Which of the keys a random word names.

@@ -2,9 +2,10 @@
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use mesh_core::balance::policy::{Sequence, WeightedRoundRobinConfig};
-use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Strategy};
+use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Strategy, hash_key};
 use mesh_core::time::Instant;
 
 use crate::subject::{Subject, in_flight, in_turn};
@@ -21,6 +22,8 @@ pub struct Ours {
     key: Key,
     hold: Hold,
     reads_clock: bool,
+    /// For how long handles hold counts back.
+    window: Duration,
 }
 
 /// What a request says of its key.
@@ -51,7 +54,7 @@ impl Ours {
         );
         let key = if is_keyed { Key::Hash } else { Key::None };
         let name = format!("mesh/{}", strategy.name());
-        Self { name, strategy, is_weighted, key, hold: Hold::Borrowed, reads_clock: false }
+        Self { name, strategy, is_weighted, key, hold: Hold::Borrowed, reads_clock: false, window: Duration::ZERO }
     }
 
     /// Every built-in strategy, the default one first, and then what is asked in other ways.
@@ -75,7 +78,9 @@ impl Ours {
         let borrowed: Vec<Self> = names.into_iter().chain(["weighted-random"]).map(Self::called).collect();
         let held = borrowed.iter().cloned().map(Self::in_flight);
         let clocked = Self::called("peak-ewma").clocked();
-        borrowed.iter().cloned().chain(held).chain([clocked]).collect()
+        let windowed =
+            [Self::called("p2c-least-loaded").windowed(), Self::called("p2c-least-loaded").windowed().in_flight()];
+        borrowed.iter().cloned().chain(held).chain([clocked]).chain(windowed).collect()
     }
 
     /// The built-in strategy of that name as it is usually asked.
@@ -105,6 +110,11 @@ impl Ours {
         Self { reads_clock: true, ..self.named("clock") }
     }
 
+    /// With counts that are held back as for requests of a quarter of a millisecond.
+    fn windowed(self) -> Self {
+        Self { window: WINDOW, ..self.named("windowed") }
+    }
+
     fn of_texts(self) -> Self {
         Self { key: Key::Text, ..self.named("text-key") }
     }
@@ -123,7 +133,7 @@ impl Ours {
     #[must_use]
     pub fn balancer(&self, size: usize) -> Balancer {
         let members = if self.is_weighted { fleet::weighted_members(size) } else { fleet::members(size) };
-        fleet::balancer_of(self.strategy.clone(), members.expect("the fleet is valid"))
+        fleet::balancer_with(self.strategy.clone(), self.window, members.expect("the fleet is valid"))
     }
 
     /// What the thread of that number does with `balancer`, with a handle of its own.
@@ -132,7 +142,8 @@ impl Ours {
         if self.reads_clock {
             return self.worker_at(balancer, thread, Clock::start());
         }
-        self.worker_at(balancer, thread, Ticks(0))
+        let step = if self.window.is_zero() { TICK } else { PICK / 2 };
+        self.worker_at(balancer, thread, Ticks { nanos: 0, step })
     }
 
     fn worker_at(&self, balancer: &Balancer, thread: u64, time: impl Time) -> Box<dyn FnMut(u64)> {
@@ -200,14 +211,22 @@ trait Time: 'static {
     fn now(&mut self) -> Instant;
 }
 
-/// Time that is given, as every decision of the mesh wants it: it passes by a microsecond at every look.
-struct Ticks(u64);
+/// Time that is given, as every decision of the mesh wants it: it passes by `step` nanoseconds at every look.
+struct Ticks {
+    nanos: u64,
+    step: u64,
+}
+
+const TICK: u64 = 1_000;
+/// About what a pick and its end take: where counts are held back for a while, time must not seem to pass faster.
+const PICK: u64 = 30;
+const WINDOW: Duration = Duration::from_micros(5);
 
 impl Time for Ticks {
     #[inline]
     fn now(&mut self) -> Instant {
-        self.0 += 1_000;
-        Instant::from_nanos(self.0)
+        self.nanos += self.step;
+        Instant::from_nanos(self.nanos)
     }
 }
 
@@ -247,6 +266,6 @@ struct Texts(Vec<String>);
 impl Keys for Texts {
     #[inline]
     fn give(&self, context: &mut PickContext<'static>, bits: u64) {
-        context.hash_key = Some(keys::hash(&self.0[keys::index(bits)]));
+        context.hash_key = Some(hash_key(self.0[keys::index(bits)].as_bytes()));
     }
 }
