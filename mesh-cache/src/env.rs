@@ -120,6 +120,16 @@ impl OsEntropy {
         Self { refusals: AtomicU64::new(0), warned: Once::new() }
     }
 
+    /// The word that the system has drawn, or one in its place.
+    fn word(&self, drawn: Result<u64, getrandom::Error>) -> u64 {
+        drawn.unwrap_or_else(|error| {
+            self.warned.call_once(|| {
+                tracing::warn!(%error, "the system gives no entropy; choices are drawn from the clock instead");
+            });
+            self.makeshift(wall_clock_nanos())
+        })
+    }
+
     fn makeshift(&self, wall_clock_nanos: u64) -> u64 {
         let refusals = self.refusals.fetch_add(1, Ordering::Relaxed);
         mix(mix(mix(wall_clock_nanos) ^ u64::from(std::process::id())) ^ refusals)
@@ -134,12 +144,7 @@ impl Default for OsEntropy {
 
 impl Entropy for OsEntropy {
     fn next_u64(&self) -> u64 {
-        getrandom::u64().unwrap_or_else(|error| {
-            self.warned.call_once(|| {
-                tracing::warn!(%error, "the system gives no entropy; choices are drawn from the clock instead");
-            });
-            self.makeshift(wall_clock_nanos())
-        })
+        self.word(getrandom::u64())
     }
 }
 
@@ -155,7 +160,46 @@ fn wall_clock_nanos() -> u64 {
 mod tests {
     use std::collections::BTreeSet;
 
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
     use super::*;
+
+    /// Counts what is logged.
+    #[derive(Default)]
+    struct Logged(AtomicU64);
+
+    impl Subscriber for Logged {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_system_that_refuses_again_and_again_is_logged_once_and_words_differ_all_the_same() {
+        let (entropy, logged) = (OsEntropy::new(), Arc::new(Logged::default()));
+        let words: BTreeSet<u64> = tracing::subscriber::with_default(Arc::clone(&logged), || {
+            (0..100).map(|_| entropy.word(Err(getrandom::Error::UNSUPPORTED))).collect()
+        });
+        assert_eq!((words.len(), logged.0.load(Ordering::Relaxed)), (100, 1));
+        assert_eq!(entropy.word(Ok(7)), 7, "what is drawn is used as it is");
+    }
 
     #[test]
     fn makeshift_words_differ_even_when_the_clock_stands_still() {

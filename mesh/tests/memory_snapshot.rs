@@ -74,6 +74,48 @@ async fn whom_this_process_follows_is_kept_though_others_were_heard_of_later() {
     assert_eq!(on_disk(&lab, &path, &["young-1".to_owned(), "young-2".to_owned()]).await, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn names_that_nobody_follows_any_more_make_room_for_a_service_that_somebody_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mesh.snapshot");
+    let mut lab = Lab::new();
+    lab.config.memory.snapshot_bytes_max = 4_096.try_into().unwrap();
+    // One for the service: of the names that the registry does not know, each takes the place of the one before.
+    lab.config.services_max = 2.try_into().unwrap();
+    lab.registry.put(&api(1)).await;
+    let mesh = lab.builder().snapshot(&path).build().await.unwrap();
+    mesh.get_service_with_cache("api").await.unwrap();
+    pass(secs(1)).await;
+    // That nobody is there is a list too, and they are later ones.
+    for number in 0..100 {
+        mesh.get_service_with_cache(&format!("made-up-{number}")).await.unwrap_err();
+        settle().await;
+    }
+    mesh.shutdown(GRACE).await;
+    assert_eq!(on_disk(&lab, &path, &["api".to_owned()]).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_had_room_again_is_logged_again_when_it_is_full() {
+    let (logs, _listening) = Logs::listen();
+    let directory = tempfile::tempdir().unwrap();
+    let mut lab = Lab::new();
+    lab.config.memory.snapshot_bytes_max = 4_096.try_into().unwrap();
+    let mesh = lab.builder().snapshot(directory.path().join("mesh.snapshot")).build().await.unwrap();
+    let (small, large) = ("x".repeat(10), "x".repeat(500));
+    for (text, times) in [(&large, 1), (&small, 1), (&large, 2)] {
+        for number in 1..=9 {
+            let config = instance_of(&format!("service-{number}"), 1).meta("text", text).build().unwrap();
+            lab.registry.put(&config).await;
+            mesh.get_service_with_cache(config.service().as_str()).await.unwrap();
+        }
+        // It is written twice.
+        pass(secs(61)).await;
+        let logs = logs.text();
+        assert_eq!(logs.matches("the snapshot is full").count(), times, "{logs}");
+    }
+}
+
 #[test]
 fn a_disk_that_is_slow_delays_no_shutdown_and_puts_nothing_old_over_what_is_newer() {
     let directory = tempfile::tempdir().unwrap();
@@ -119,7 +161,7 @@ fn numbers_of_a_memory_that_make_no_sense_are_refused() {
         config.validate().unwrap_err().to_string()
     };
     type Change = fn(&mut MeshConfig);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
         (r#"memory.namespace: "" is"#, |config| config.memory.namespace.clear()),
         ("memory.namespace: a{b} is", |config| config.memory.namespace = "a{b}".to_owned()),
         ("memory.lists: fresh of 0s is", |config| config.memory.lists.fresh = secs(0)),
@@ -130,10 +172,24 @@ fn numbers_of_a_memory_that_make_no_sense_are_refused() {
         ("memory.snapshot_bytes_max: 4095 is", |config| {
             config.memory.snapshot_bytes_max = 4_095.try_into().unwrap();
         }),
+        ("memory.snapshot_bytes_max: 1073741825 is", |config| {
+            config.memory.snapshot_bytes_max = 1_073_741_825.try_into().unwrap();
+        }),
         ("memory.snapshot: / is", |config| config.memory.snapshot = Some("/".into())),
     ];
     for (said, change) in cases {
         assert!(refused(&change).contains(said), "{}", refused(&change));
+    }
+}
+
+#[test]
+fn the_least_and_the_most_that_a_memory_allows_are_allowed() {
+    for (interval, recall_after, bytes_max) in [(secs(1), secs(0), 4_096), (secs(86_400), secs(60), 1_073_741_824)] {
+        let mut config = MeshConfig::default();
+        let memory = &mut config.memory;
+        (memory.keep_interval, memory.snapshot_interval, memory.recall_after) = (interval, interval, recall_after);
+        memory.snapshot_bytes_max = bytes_max.try_into().unwrap();
+        config.validate().unwrap();
     }
 }
 
