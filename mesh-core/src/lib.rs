@@ -13,6 +13,7 @@ pub mod rng;
 pub mod route;
 pub mod service;
 pub mod snapshot;
+mod sync;
 #[cfg(feature = "serde")]
 pub mod text;
 pub mod time;

@@ -2,7 +2,6 @@
 
 use alloc::sync::{Arc, Weak};
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +16,7 @@ use super::shortcut::Shortcut;
 use super::stats::BalancerStats;
 use super::view::{Placed, View};
 use super::window::Window;
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::Instant;
 
 /// The balancer of one service: one published [`View`], and handles that pick from it.

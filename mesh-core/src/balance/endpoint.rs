@@ -3,7 +3,6 @@
 //! An endpoint is shared by every view that names it and by every lease on it. It decides nothing; pickers
 //! read it and leases write it.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::OnceLock;
 
@@ -13,6 +12,7 @@ use super::policy::UNMEASURED;
 use super::slab::filled;
 use super::tried::EndpointId;
 use crate::service::InstanceKey;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::Instant;
 
 /// The counters of one instance, from the day it joined to the day it left.
@@ -34,6 +34,7 @@ pub struct Endpoint {
     rest: OnceLock<Box<Rest>>,
 }
 
+#[cfg(not(mesh_loom))]
 const _: () = assert!(size_of::<Endpoint>() == 64, "one cache line");
 
 /// What is seldom looked at.
@@ -45,7 +46,7 @@ struct Rest {
 
 impl Endpoint {
     /// One that no instance has yet, and that no view names.
-    pub(super) const fn vacant(id: EndpointId) -> Self {
+    pub(super) fn vacant(id: EndpointId) -> Self {
         Self {
             id,
             held_until: AtomicU64::new(0),
@@ -89,8 +90,9 @@ impl Endpoint {
         u32::try_from((self.difference() + more).max(0)).unwrap_or(u32::MAX)
     }
 
-    /// Picks less ends. Ends are read first: what ended was picked before, so it is negative only while a handle with a
-    /// window is telling a pick whose end another thread has told.
+    /// Picks less ends. Both are counted with release, so that whoever sees a pick sees the ends before it, and whoever
+    /// sees an end sees its pick. Ends are read first: what ended was picked before, so it is negative only while a
+    /// handle with a window is telling a pick whose end another thread has told.
     #[inline]
     fn difference(&self) -> i64 {
         let ended = self.ended.load(Ordering::Acquire);
@@ -187,7 +189,7 @@ impl Endpoint {
 
     #[inline]
     pub(crate) fn start(&self) {
-        self.picked.fetch_add(1, Ordering::Relaxed);
+        self.picked.fetch_add(1, Ordering::Release);
     }
 
     #[inline]
@@ -198,7 +200,7 @@ impl Endpoint {
     /// Counts what a handle has held back.
     pub(super) fn add(&self, picked: u64, ended: u64) {
         if picked > 0 {
-            self.picked.fetch_add(picked, Ordering::Relaxed);
+            self.picked.fetch_add(picked, Ordering::Release);
         }
         if ended > 0 {
             self.ended.fetch_add(ended, Ordering::Release);

@@ -1,8 +1,8 @@
 //! The held failures of one endpoint: how many ended within the last `failure_hold`.
 
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Instant, saturating_nanos};
 
 /// Counts of ended failures in slices of 1/16 of the hold, without a lock and without upkeep: a slice that

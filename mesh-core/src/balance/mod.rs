@@ -15,6 +15,8 @@ mod error;
 mod explain;
 mod facts;
 mod hold;
+#[cfg(all(test, mesh_loom))]
+mod interleavings;
 mod lease;
 mod lineup;
 mod outcome;

@@ -184,4 +184,8 @@ pub(super) fn filled<T>(cell: &OnceLock<T>) -> &T {
 }
 
 /// How many endpoints a block has.
+#[cfg(not(mesh_loom))]
 pub(super) const BLOCK: usize = 32;
+/// Every atomic costs the exploration something.
+#[cfg(mesh_loom)]
+pub(super) const BLOCK: usize = 1;

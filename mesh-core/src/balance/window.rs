@@ -6,11 +6,11 @@
 //! flight. A pick sees the shared counters and what its own handle has held back: alone, a handle sees exact counts.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::slab::{BLOCK, Block, Blocks};
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Instant, saturating_nanos};
 
 /// What one handle has counted of a view's instances.

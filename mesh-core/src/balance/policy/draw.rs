@@ -1,13 +1,12 @@
 //! One pick as a policy sees it: the candidates, what the call excludes, and the randomness it may use.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use crate::balance::context::PickContext;
 use crate::balance::explain::{Notes, Reason};
 use crate::balance::tried::EndpointId;
 use crate::balance::view::Lineup;
 use crate::rng::Draws;
 use crate::route::Selector;
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::Instant;
 
 /// One pick, as the picker sees it.
@@ -127,7 +126,8 @@ pub(in crate::balance) struct Cursor {
 }
 
 impl Cursor {
-    fn next(&mut self, shared: &AtomicU64) -> u64 {
+    /// The next ticket.
+    pub(in crate::balance) fn next(&mut self, shared: &AtomicU64) -> u64 {
         if self.next == self.end {
             let block = (self.taken / BLOCK_SHARE).clamp(1, BLOCK_MAX);
             self.next = shared.fetch_add(block, Ordering::Relaxed);

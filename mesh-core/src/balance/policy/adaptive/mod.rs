@@ -11,7 +11,6 @@ mod signals;
 
 use alloc::sync::Arc;
 use core::any::Any;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::{Mutex, PoisonError};
 
@@ -19,6 +18,7 @@ use super::{Completion, Draw, LeastLoaded, LeastLoadedConfig, P2c, P2cConfig, Pi
 use crate::balance::endpoint::Endpoint;
 use crate::balance::view::Lineup;
 use crate::service::Problems;
+use crate::sync::{AtomicU8, AtomicU64, Ordering};
 use crate::time::Instant;
 use signals::{Signals, Watch};
 

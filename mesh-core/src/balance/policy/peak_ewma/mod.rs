@@ -27,6 +27,8 @@
 use core::time::Duration;
 
 mod decay;
+#[cfg(all(test, mesh_loom))]
+mod interleavings;
 mod word;
 
 use super::choices::{Choices, Cost};

@@ -3,10 +3,10 @@
 //! All that is learnt is a function from word to word, applied by compare-and-swap: whatever threads do at the same
 //! time, the result is that of some order of their samples.
 
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use super::decay::{Age, Decay, Tick};
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Instant, saturating_nanos};
 
 /// A latency in nanoseconds, from 1 to 2^64; never 0, infinite or not a number.

@@ -7,12 +7,12 @@
 //! (Weyl, "Über die Gleichverteilung von Zahlen mod. Eins", 1916), whatever the changes are in step with.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::balance::lineup::Print;
 use crate::balance::policy::Draw;
 use crate::balance::view::Lineup;
 use crate::rng::mix;
+use crate::sync::{AtomicU64, Ordering};
 
 /// A shared count of turns over a cycle of places.
 #[derive(Debug)]
