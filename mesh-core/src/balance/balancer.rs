@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::context::PickContext;
+use super::endpoint::Endpoint;
 use super::error::PickError;
 use super::explain::Explanation;
 use super::lease::{Lease, LeaseRef};
@@ -130,11 +131,12 @@ impl Balancer {
         let view = self.view();
         let version = view.version();
         let window = self.core.window_over(&view, None);
-        let pin = Arc::new(Pin { view: Arc::clone(&view), window: window.clone() });
         let shortcut = view.shortcut.clone();
         let core = Arc::clone(&self.core);
         let cursors = vec![Cursor::default(); view.parts()];
-        Handle { core, shortcut, view, window, pin, version, cursors, uninformed: 0 }
+        let path = Path { view, window };
+        let pin = Arc::new(Pin(path.clone()));
+        Handle { core, shortcut, path, pin, version, cursors, uninformed: 0 }
     }
 }
 
@@ -183,8 +185,7 @@ impl Default for Balancer {
 pub struct Handle {
     core: Arc<Core>,
     shortcut: Shortcut,
-    view: Arc<View>,
-    window: Option<Arc<Window>>,
+    path: Path,
     pin: Arc<Pin>,
     version: u64,
     /// Its place in the rotation of each part of the view.
@@ -193,12 +194,37 @@ pub struct Handle {
     uninformed: u32,
 }
 
-/// A view as one handle holds it. Owned leases clone this reference count, which other threads write only when
-/// a lease ends on one of them, rather than the view's, which all would write all the time.
+/// A handle's path as its owned leases hold it: they clone this reference count, which other threads write only when a
+/// lease ends on one of them, rather than the view's, which all would write all the time.
 #[repr(align(128))]
-pub(super) struct Pin {
+pub(super) struct Pin(pub(super) Path);
+
+/// The view that a handle picks from, and how it counts.
+#[derive(Clone, Debug)]
+pub(super) struct Path {
     pub(super) view: Arc<View>,
+    /// What it holds back; none where its counts are exact.
     pub(super) window: Option<Arc<Window>>,
+}
+
+impl Path {
+    /// Counts a request that was placed.
+    #[inline]
+    pub(super) fn start(&self, placed: &Placed<'_>, now: Instant) {
+        match &self.window {
+            None => placed.endpoint.start(),
+            Some(window) => window.start(&self.view, placed.part, placed.position, now),
+        }
+    }
+
+    /// Counts the end of a request; at no known time where a lease was dropped.
+    #[inline]
+    pub(super) fn stop(&self, part: u32, position: u32, endpoint: &Endpoint, now: Option<Instant>) {
+        match &self.window {
+            None => endpoint.stop(),
+            Some(window) => window.stop(&self.view, part, position, now),
+        }
+    }
 }
 
 impl Handle {
@@ -209,24 +235,30 @@ impl Handle {
     ///
     /// # Errors
     /// Says why no instance can be picked; nothing is counted then.
-    #[inline]
+    #[inline(always)]
     pub fn pick(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<LeaseRef<'_>, PickError> {
         self.refresh();
-        let window = self.window.as_deref();
-        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursors, window)?;
+        let (Path { view, window }, cursors) = (&self.path, &mut self.cursors);
+        let placed = match window {
+            None => self.shortcut.place(view, now, context, entropy, cursors)?,
+            Some(window) => self.shortcut.place_seen_through(view, now, context, entropy, cursors, window)?,
+        };
         count_uninformed(&self.core, &mut self.uninformed, &placed);
-        Ok(LeaseRef::start(&self.view, window, placed, now))
+        Ok(LeaseRef::start(&self.path, placed, now))
     }
 
     /// Picks an instance for a request that may outlive the handle.
     ///
     /// # Errors
     /// As [`Handle::pick`].
-    #[inline]
+    #[inline(always)]
     pub fn pick_owned(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<Lease, PickError> {
         self.refresh();
-        let window = self.window.as_deref();
-        let placed = self.shortcut.place(&self.view, now, context, entropy, &mut self.cursors, window)?;
+        let (Path { view, window }, cursors) = (&self.path, &mut self.cursors);
+        let placed = match window {
+            None => self.shortcut.place(view, now, context, entropy, cursors)?,
+            Some(window) => self.shortcut.place_seen_through(view, now, context, entropy, cursors, window)?,
+        };
         count_uninformed(&self.core, &mut self.uninformed, &placed);
         Ok(Lease::start(&self.pin, placed, now))
     }
@@ -242,8 +274,9 @@ impl Handle {
         entropy: u64,
     ) -> Result<(Lease, Explanation), PickError> {
         self.refresh();
-        let window = self.window.as_deref();
-        let (placed, explanation) = self.view.place_explained(now, context, entropy, &mut self.cursors, window)?;
+        let Path { view, window } = &self.path;
+        let (placed, explanation) =
+            view.place_explained(now, context, entropy, &mut self.cursors, window.as_deref())?;
         count_uninformed(&self.core, &mut self.uninformed, &placed);
         Ok((Lease::start(&self.pin, placed, now), explanation))
     }
@@ -251,7 +284,7 @@ impl Handle {
     /// The view that the next pick reads.
     pub fn view(&mut self) -> &Arc<View> {
         self.refresh();
-        &self.view
+        &self.path.view
     }
 
     #[inline]
@@ -265,11 +298,11 @@ impl Handle {
     fn turn_to_the_latest(&mut self) {
         let view = self.core.view.load_full();
         self.version = view.version();
-        self.window = self.core.window_over(&view, self.window.as_deref());
-        self.pin = Arc::new(Pin { view: Arc::clone(&view), window: self.window.clone() });
+        let window = self.core.window_over(&view, self.path.window.as_deref());
         self.shortcut = view.shortcut.clone();
         self.cursors.resize(view.parts(), Cursor::default());
-        self.view = view;
+        self.path = Path { view, window };
+        self.pin = Arc::new(Pin(self.path.clone()));
     }
 }
 

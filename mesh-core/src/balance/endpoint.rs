@@ -81,13 +81,14 @@ impl Endpoint {
     #[must_use]
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        u32::try_from(self.difference().max(0)).unwrap_or(u32::MAX)
+        self.in_flight_and(0)
     }
 
     /// As [`Endpoint::in_flight`], for a handle that holds back `more`.
     #[inline]
     pub(super) fn in_flight_and(&self, more: i64) -> u32 {
-        u32::try_from((self.difference() + more).max(0)).unwrap_or(u32::MAX)
+        // A lease takes more memory than there is for 2^32 of them.
+        (self.difference() + more).max(0) as u32
     }
 
     /// Picks less ends. Both are counted with release, so that whoever sees a pick sees the ends before it, and whoever
@@ -103,6 +104,7 @@ impl Endpoint {
 
     /// As `difference`, while others write: of some moment, or of as short a while as a few attempts find.
     #[cold]
+    #[inline(never)]
     fn settled(&self) -> i64 {
         let mut least = i64::MAX;
         for _ in 0..READS_MAX {

@@ -6,19 +6,17 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use super::balancer::Pin;
+use super::balancer::{Path, Pin};
 use super::endpoint::Endpoint;
 use super::outcome::{Outcome, Wake};
 use super::policy::Completion;
-use super::view::{Placed, View};
-use super::window::Window;
+use super::view::Placed;
 use crate::service::Instance;
 use crate::time::Instant;
 
 /// A lease that lives as long as the handle it was picked with is borrowed: the cheapest one.
 pub struct LeaseRef<'h> {
-    view: &'h View,
-    window: Option<&'h Window>,
+    path: &'h Path,
     endpoint: &'h Endpoint,
     part: u32,
     position: u32,
@@ -28,20 +26,17 @@ pub struct LeaseRef<'h> {
 
 impl<'h> LeaseRef<'h> {
     #[inline]
-    pub(super) fn start(view: &'h View, window: Option<&'h Window>, placed: Placed<'h>, now: Instant) -> Self {
+    pub(super) fn start(path: &'h Path, placed: Placed<'h>, now: Instant) -> Self {
+        path.start(&placed, now);
         let Placed { part, position, endpoint, .. } = placed;
-        match window {
-            None => endpoint.start(),
-            Some(window) => window.start(view.slot(part, position), now),
-        }
-        Self { view, window, endpoint, part, position, started: now, open: true }
+        Self { path, endpoint, part, position, started: now, open: true }
     }
 
     /// The instance that was picked.
     #[must_use]
     #[inline]
     pub fn instance(&self) -> &'h Arc<Instance> {
-        self.view.instance(self.part, self.position)
+        self.path.view.instance(self.part, self.position)
     }
 
     /// The counters of the instance that was picked.
@@ -60,18 +55,14 @@ impl<'h> LeaseRef<'h> {
     #[inline]
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Wake {
         self.open = false;
-        self.stop(Some(now));
-        self.view.complete(self.part, self.endpoint, &Completion { started: self.started, now, outcome })
+        self.path.stop(self.part, self.position, self.endpoint, Some(now));
+        self.path.view.complete(self.part, self.endpoint, &Completion { started: self.started, now, outcome })
     }
-}
 
-impl LeaseRef<'_> {
-    #[inline]
-    fn stop(&self, now: Option<Instant>) {
-        match self.window {
-            None => self.endpoint.stop(),
-            Some(window) => window.stop(self.view.slot(self.part, self.position), now),
-        }
+    #[inline(never)]
+    fn give_up(&self) {
+        self.path.stop(self.part, self.position, self.endpoint, None);
+        self.path.view.abandon(self.part, self.endpoint, self.started, None);
     }
 }
 
@@ -86,8 +77,7 @@ impl Drop for LeaseRef<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.open {
-            self.stop(None);
-            self.view.abandon(self.part, self.endpoint, self.started, None);
+            self.give_up();
         }
     }
 }
@@ -104,11 +94,8 @@ pub struct Lease {
 impl Lease {
     #[inline]
     pub(super) fn start(pin: &Arc<Pin>, placed: Placed<'_>, now: Instant) -> Self {
-        let Placed { part, position, endpoint, .. } = placed;
-        match &pin.window {
-            None => endpoint.start(),
-            Some(window) => window.start(pin.view.slot(part, position), now),
-        }
+        pin.0.start(&placed, now);
+        let Placed { part, position, .. } = placed;
         Self { pin: Arc::clone(pin), part, position, started: now, open: true }
     }
 
@@ -116,14 +103,14 @@ impl Lease {
     #[must_use]
     #[inline]
     pub fn instance(&self) -> &Arc<Instance> {
-        self.pin.view.instance(self.part, self.position)
+        self.path().view.instance(self.part, self.position)
     }
 
     /// The counters of the instance that was picked.
     #[must_use]
     #[inline]
     pub fn endpoint(&self) -> &Endpoint {
-        self.pin.view.placed_on(self.part, self.position)
+        self.path().view.placed_on(self.part, self.position)
     }
 
     /// When it was picked.
@@ -151,17 +138,21 @@ impl Lease {
         if !core::mem::take(&mut self.open) {
             return Wake::No;
         }
-        self.stop(Some(now));
-        let ended = Completion { started: self.started, now, outcome };
-        self.pin.view.complete(self.part, self.endpoint(), &ended)
+        let (path, endpoint) = (self.path(), self.endpoint());
+        path.stop(self.part, self.position, endpoint, Some(now));
+        path.view.complete(self.part, endpoint, &Completion { started: self.started, now, outcome })
     }
 
     #[inline]
-    fn stop(&self, now: Option<Instant>) {
-        match &self.pin.window {
-            None => self.endpoint().stop(),
-            Some(window) => window.stop(self.pin.view.slot(self.part, self.position), now),
-        }
+    fn path(&self) -> &Path {
+        &self.pin.0
+    }
+
+    #[inline(never)]
+    fn give_up(&self) {
+        let (path, endpoint) = (self.path(), self.endpoint());
+        path.stop(self.part, self.position, endpoint, None);
+        path.view.abandon(self.part, endpoint, self.started, None);
     }
 }
 
@@ -176,8 +167,7 @@ impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
         if self.open {
-            self.stop(None);
-            self.pin.view.abandon(self.part, self.endpoint(), self.started, None);
+            self.give_up();
         }
     }
 }

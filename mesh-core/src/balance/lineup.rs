@@ -104,9 +104,11 @@ impl<'a> Lineup<'a> {
     #[must_use]
     #[inline]
     pub fn in_flight(&self, position: usize) -> u32 {
+        let slot = self.candidates.slots[position];
+        let endpoint = self.table.blocks.get(slot);
         match self.window {
-            None => self.endpoint(position).in_flight(),
-            Some(window) => self.endpoint(position).in_flight_and(window.held_back(self.candidates.slots[position])),
+            None => endpoint.in_flight(),
+            Some(window) => endpoint.in_flight_and(window.held_back(slot)),
         }
     }
 

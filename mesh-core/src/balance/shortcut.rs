@@ -46,51 +46,78 @@ impl Shortcut {
         context: &PickContext<'_>,
         entropy: u64,
         cursors: &mut [Cursor],
-        window: Option<&'a Window>,
     ) -> Result<Placed<'a>, PickError> {
-        match self.choose(now, context, entropy, window) {
-            Some((position, endpoint, informed)) => {
-                Ok(Placed { part: 0, position: position as u32, endpoint, informed })
-            }
-            None => view.place(now, context, entropy, cursors, window),
+        match self.choose(context, entropy, |_, endpoint| endpoint.load(now)) {
+            (Some(endpoint), spot) => Ok(spot.placed(endpoint)),
+            (None, _) => view.place(now, context, entropy, cursors, None),
         }
     }
 
-    #[inline]
-    fn choose(
-        &self,
+    /// As [`Shortcut::place`], as a handle sees it that holds back what is in `window`.
+    #[inline(never)]
+    pub(super) fn place_seen_through<'a>(
+        &'a self,
+        view: &'a View,
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
-        window: Option<&Window>,
-    ) -> Option<(usize, &Endpoint, bool)> {
-        if self.way == Way::None || !context.is_plain() {
-            return None;
-        }
-        let (len, bits) = (self.slots.len(), Draws::new(entropy).next_u64());
-        if self.way == Way::Any {
-            let position = scale(bits, len as u64) as usize;
-            return Some((position, self.endpoint(position)?, true));
-        }
-        let (first, second) = distinct(bits, len);
-        let (one, other) = (self.endpoint(first)?, self.endpoint(second)?);
-        let loads = match window {
-            None => (one.load(now), other.load(now)),
-            Some(window) => (self.load(first, now, window)?, self.load(second, now, window)?),
+        cursors: &mut [Cursor],
+        window: &'a Window,
+    ) -> Result<Placed<'a>, PickError> {
+        let load = |slot, endpoint: &Endpoint| {
+            u64::from(endpoint.in_flight_and(window.held_back(slot))) + u64::from(endpoint.held(now))
         };
-        let (position, endpoint) = if loads.1 < loads.0 { (second, other) } else { (first, one) };
-        Some((position, endpoint, loads != (0, 0)))
+        match self.choose(context, entropy, load) {
+            (Some(endpoint), spot) => Ok(spot.placed(endpoint)),
+            (None, _) => view.place(now, context, entropy, cursors, Some(window)),
+        }
     }
 
-    /// The load at `position` as a handle sees it that holds back what is in `window`.
-    fn load(&self, position: usize, now: Instant, window: &Window) -> Option<u64> {
-        let slot = *self.slots.get(position)?;
-        let endpoint = self.blocks.get(slot);
-        Some(u64::from(endpoint.in_flight_and(window.held_back(slot))) + u64::from(endpoint.held(now)))
+    /// Whom it chooses, if it can, and where that is. Both come back in registers: put into memory and read at once in
+    /// other pieces they would be waited for.
+    #[inline]
+    fn choose(
+        &self,
+        context: &PickContext<'_>,
+        entropy: u64,
+        load: impl Fn(u32, &Endpoint) -> u64,
+    ) -> (Option<&Endpoint>, Spot) {
+        let len = self.slots.len();
+        if self.way == Way::None || !context.is_plain() || len == 0 {
+            return (None, Spot(0));
+        }
+        let bits = Draws::new(entropy).next_u64();
+        if self.way == Way::Any {
+            let position = scale(bits, len as u64) as usize;
+            return (Some(self.endpoint(position).1), Spot::new(position, true));
+        }
+        let (first, second) = distinct(bits, len);
+        let (one, other) = (self.endpoint(first), self.endpoint(second));
+        let loads = (load(one.0, one.1), load(other.0, other.1));
+        let (position, endpoint) = if loads.1 < loads.0 { (second, other.1) } else { (first, one.1) };
+        (Some(endpoint), Spot::new(position, loads != (0, 0)))
+    }
+
+    /// Who is at `position`, and in which slot.
+    #[inline]
+    fn endpoint(&self, position: usize) -> (u32, &Endpoint) {
+        let slot = self.slots[position];
+        (slot, self.blocks.get(slot))
+    }
+}
+
+/// A position, and whether there was anything to compare, in one word.
+#[derive(Clone, Copy, Debug)]
+struct Spot(u64);
+
+impl Spot {
+    #[inline]
+    const fn new(position: usize, informed: bool) -> Self {
+        Self((position as u64) << 1 | informed as u64)
     }
 
     #[inline]
-    fn endpoint(&self, position: usize) -> Option<&Endpoint> {
-        self.slots.get(position).map(|slot| self.blocks.get(*slot))
+    const fn placed(self, endpoint: &Endpoint) -> Placed<'_> {
+        Placed { part: 0, position: (self.0 >> 1) as u32, endpoint, informed: self.0 & 1 == 1 }
     }
 }

@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::slab::{BLOCK, Block, Blocks};
+use super::view::View;
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Instant, saturating_nanos};
 
@@ -31,17 +32,18 @@ impl Window {
         Self { nanos: saturating_nanos(window), cells: cells.collect() }
     }
 
-    /// Counts a pick of the instance in `slot`.
-    #[inline]
-    pub(super) fn start(&self, slot: u32, now: Instant) {
-        let (cell, endpoint) = self.cell(slot);
+    /// Counts a pick of the instance at `position` of a part of `view`.
+    #[inline(never)]
+    pub(super) fn start(&self, view: &View, part: u32, position: u32, now: Instant) {
+        let (cell, endpoint) = self.cell(view.slot(part, position));
         cell.count(PICK, endpoint, Some(now), self.nanos);
     }
 
-    /// Counts the end of a request to the instance in `slot`; at no known time where a lease was dropped.
-    #[inline]
-    pub(super) fn stop(&self, slot: u32, now: Option<Instant>) {
-        let (cell, endpoint) = self.cell(slot);
+    /// Counts the end of a request to the instance at `position` of a part of `view`; at no known time where a lease was
+    /// dropped.
+    #[inline(never)]
+    pub(super) fn stop(&self, view: &View, part: u32, position: u32, now: Option<Instant>) {
+        let (cell, endpoint) = self.cell(view.slot(part, position));
         cell.count(END, endpoint, now, self.nanos);
     }
 

@@ -177,7 +177,13 @@ impl Disk {
         // Those of one rank stay in the order of their keys: it is always the same that are left out.
         lists.sort_by_key(|(_, kept)| kept.rank());
         let (count, mut room) = (lists.len(), self.file.room());
-        let fits = |(key, kept): &(String, Kept)| room.take(key, &kept.payload);
+        let fits = |(key, kept): &(String, Kept)| {
+            let fits = room.take(key, &kept.payload);
+            if !fits && !kept.is_followed {
+                self.forget_unfollowed(key);
+            }
+            fits
+        };
         let entry = |(key, kept): (String, Kept)| {
             let (age, payload) = (now.since(kept.as_of), kept.payload.to_vec());
             Entry { key, version: Version::NONE, age, payload }
@@ -185,6 +191,15 @@ impl Disk {
         let entries: Vec<Entry> = lists.into_iter().filter(fits).map(entry).collect();
         self.file.write(&entries, self.environment.wall.unix_millis(), nonce)?;
         Ok(Written { lists: entries.len(), left_out: count - entries.len() })
+    }
+
+    /// What finds no room on disk and is followed by nobody is of no use: kept in memory it would grow with the names
+    /// that callers make up.
+    fn forget_unfollowed(&self, key: &str) {
+        let mut lists = self.lists();
+        if lists.get(key).is_some_and(|kept| !kept.is_followed) {
+            lists.remove(key);
+        }
     }
 
     fn lists(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
@@ -209,5 +224,26 @@ mod tests {
         };
         let ranked = [kept(true, 7, 1), kept(true, 5, 9), kept(false, 3, 8), kept(false, 6, 6)];
         assert!(ranked.is_sorted_by(|before, after| before.rank() < after.rank()));
+    }
+    #[tokio::test]
+    async fn names_that_find_no_room_and_are_followed_by_nobody_are_not_kept_in_memory_either() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = MemoryConfig::default();
+        config.snapshot_bytes_max = 4_096.try_into().unwrap();
+        let (sealer, environment) = (Sealer::open_hints(), Environment::system());
+        let disk = Disk::open(&directory.path().join("file"), &config, &sealer, &environment).await;
+        let nobody = List::of(&mesh_core::snapshot::Snapshot::new(Vec::new()));
+        for number in 0..1_000 {
+            let key = format!("made-up-{number}");
+            disk.keep(&key, &nobody, Duration::ZERO);
+            if number >= 10 {
+                disk.unfollow(&key);
+            }
+        }
+        assert_eq!(disk.lists().len(), 1_000);
+        disk.write().await;
+        let left = disk.lists().len();
+        assert!((10..200).contains(&left), "{left}");
+        assert!((0..10).all(|number| disk.lists().contains_key(&format!("made-up-{number}"))));
     }
 }
