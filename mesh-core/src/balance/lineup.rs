@@ -102,7 +102,7 @@ impl<'a> Lineup<'a> {
     /// The requests in flight to the candidate at `position`, which must be below [`Lineup::len`], as the handle that
     /// picks knows them: those that it holds back itself count.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn in_flight(&self, position: usize) -> u32 {
         let slot = self.candidates.slots[position];
         let endpoint = self.table.blocks.get(slot);

@@ -88,13 +88,14 @@ fn halved(times: f64) -> f64 {
     if times >= TIMES_MAX {
         return 0.0;
     }
-    let whole = times as u64;
-    let part = times - whole as f64;
+    // Through 32 bits, for which processors have instructions.
+    let whole = times as i32;
+    let part = times - f64::from(whole);
     let square = part * part;
     let low = 1.0 + C1 * part;
     let middle = C2 + C3 * part;
     let high = C4 + C5 * part;
-    (low + square * (middle + square * high)) * f64::from_bits((EXPONENT_BIAS - whole) << MANTISSA_BITS)
+    (low + square * (middle + square * high)) * f64::from_bits((EXPONENT_BIAS - whole as u64) << MANTISSA_BITS)
 }
 
 const C1: f64 = -0.693_143_441_634_265_6;
