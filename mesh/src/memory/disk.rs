@@ -228,8 +228,7 @@ mod tests {
     #[tokio::test]
     async fn names_that_find_no_room_and_are_followed_by_nobody_are_not_kept_in_memory_either() {
         let directory = tempfile::tempdir().unwrap();
-        let mut config = MemoryConfig::default();
-        config.snapshot_bytes_max = 4_096.try_into().unwrap();
+        let config = MemoryConfig { snapshot_bytes_max: 4_096.try_into().unwrap(), ..MemoryConfig::default() };
         let (sealer, environment) = (Sealer::open_hints(), Environment::system());
         let disk = Disk::open(&directory.path().join("file"), &config, &sealer, &environment).await;
         let nobody = List::of(&mesh_core::snapshot::Snapshot::new(Vec::new()));
