@@ -70,16 +70,16 @@ fn what_handles_hold_back_is_told_once_whoever_tells_it() {
     loom::model(|| {
         let blocks = one();
         let window = Arc::new(Window::over(Duration::from_secs(1), &blocks, None));
-        window.start(0, at(5_000));
-        window.start(0, at(5_001));
+        window.start_in(0, at(5_000));
+        window.start_in(0, at(5_001));
         // One request ends on another thread while its handle picks and somebody settles.
         let elsewhere = Arc::clone(&window);
-        let ends = thread::spawn(move || elsewhere.stop(0, Some(at(5_002))));
+        let ends = thread::spawn(move || elsewhere.stop_in(0, Some(at(5_002))));
         let settles = {
             let window = Arc::clone(&window);
             thread::spawn(move || window.settle())
         };
-        window.start(0, at(5_003));
+        window.start_in(0, at(5_003));
         assert!(blocks.get(0).in_flight() <= 3);
         ends.join().unwrap();
         settles.join().unwrap();
@@ -93,10 +93,10 @@ fn what_is_held_back_is_told_when_the_last_of_two_threads_lets_go() {
     loom::model(|| {
         let blocks = one();
         let window = Arc::new(Window::over(Duration::from_secs(1), &blocks, None));
-        window.start(0, at(0));
+        window.start_in(0, at(0));
         let lease = Arc::clone(&window);
         let ends = thread::spawn(move || {
-            lease.stop(0, None);
+            lease.stop_in(0, None);
             drop(lease);
         });
         drop(window);

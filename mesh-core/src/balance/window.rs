@@ -35,7 +35,13 @@ impl Window {
     /// Counts a pick of the instance at `position` of a part of `view`.
     #[inline(never)]
     pub(super) fn start(&self, view: &View, part: u32, position: u32, now: Instant) {
-        let (cell, endpoint) = self.cell(view.slot(part, position));
+        self.start_in(view.slot(part, position), now);
+    }
+
+    /// Counts a pick of the instance in `slot`.
+    #[inline]
+    pub(super) fn start_in(&self, slot: u32, now: Instant) {
+        let (cell, endpoint) = self.cell(slot);
         cell.count(PICK, endpoint, Some(now), self.nanos);
     }
 
@@ -43,7 +49,13 @@ impl Window {
     /// dropped.
     #[inline(never)]
     pub(super) fn stop(&self, view: &View, part: u32, position: u32, now: Option<Instant>) {
-        let (cell, endpoint) = self.cell(view.slot(part, position));
+        self.stop_in(view.slot(part, position), now);
+    }
+
+    /// Counts the end of a request to the instance in `slot`.
+    #[inline]
+    pub(super) fn stop_in(&self, slot: u32, now: Option<Instant>) {
+        let (cell, endpoint) = self.cell(slot);
         cell.count(END, endpoint, now, self.nanos);
     }
 
