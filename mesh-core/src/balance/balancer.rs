@@ -73,7 +73,8 @@ impl Balancer {
     /// [`Balancer::settle`], and when the handle and its leases are dropped. A handle sees what it holds back itself, so
     /// that one alone decides as it would without a window. With a window of a fiftieth of what a request takes, two
     /// choices are as good as on exact counts; with one that is longer than a request, each thread balances on its own.
-    /// Bounded load may exceed its bound by what others hold back.
+    /// Bounded load may exceed its bound by what others hold back. A handle that turns to a newer view takes a lock and
+    /// makes its cells anew where instances came; all other picks do neither.
     #[must_use]
     pub fn with_window(window: Duration) -> Self {
         let core = Core {
