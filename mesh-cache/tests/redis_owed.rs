@@ -93,6 +93,14 @@ async fn save(server: &RedisServer) {
     server.command(&["SAVE"]).await.unwrap().accepted().unwrap();
 }
 
+/// Lets the server hear of a change that it will have lost when it begins again, and lets it die.
+async fn invalidate_and_kill(cache: &Cache<u64>, server: &mut RedisServer) {
+    save(server).await;
+    invalidate(cache, "k").await;
+    server.kill();
+    until("it is deaf", || !cache.is_hearing()).await;
+}
+
 #[tokio::test]
 async fn what_was_told_just_before_the_server_was_lost_is_told_again_however_long_it_is_away() {
     for away in [3, 12, 600] {
@@ -102,10 +110,7 @@ async fn what_was_told_just_before_the_server_was_lost_is_told_again_however_lon
         let cache = cache("test", &tier, &environment).await;
         read(&cache, "k", 1).await;
         until_shared(&server).await;
-        save(&server).await;
-        invalidate(&cache, "k").await;
-        server.kill();
-        until("it is deaf", || !cache.is_hearing()).await;
+        invalidate_and_kill(&cache, &mut server).await;
         ahead.1.fetch_add(away * 1_000, Ordering::SeqCst);
         server.start_again().await;
         until("it hears again", || cache.is_hearing()).await;
@@ -180,10 +185,7 @@ async fn nothing_is_heard_before_what_could_not_be_told_again_is() {
     let cache = cache("test", &tier, &environment).await;
     read(&cache, "k", 1).await;
     until_shared(&server).await;
-    save(&server).await;
-    invalidate(&cache, "k").await;
-    server.kill();
-    until("it is deaf", || !cache.is_hearing()).await;
+    invalidate_and_kill(&cache, &mut server).await;
     // Later than a write may be, and soon enough for a PING.
     proxy.set(Fault::Latency(Duration::from_millis(150)));
     server.start_again().await;
@@ -216,10 +218,7 @@ async fn a_server_that_was_busy_before_it_was_lost_is_told_again() {
     assert_eq!(link.stats().link.losses, 0, "it is the same connection");
     read(&cache, "k", 1).await;
     until_shared(&server).await;
-    save(&server).await;
-    invalidate(&cache, "k").await;
-    server.kill();
-    until("it is deaf", || !cache.is_hearing()).await;
+    invalidate_and_kill(&cache, &mut server).await;
     server.start_again().await;
     until("it hears again", || cache.is_hearing()).await;
     let cached = read(&cache, "k", 2).await;

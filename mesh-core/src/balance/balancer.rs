@@ -135,9 +135,9 @@ impl Balancer {
         let shortcut = view.shortcut.clone();
         let core = Arc::clone(&self.core);
         let cursors = vec![Cursor::default(); view.parts()];
-        let path = Path { view, window };
-        let pin = Arc::new(Pin(path.clone()));
-        Handle { core, shortcut, path, pin, version, cursors, uninformed: 0 }
+        let vantage = Vantage { view, window };
+        let pin = Arc::new(Pin(vantage.clone()));
+        Handle { core, shortcut, vantage, pin, version, cursors, uninformed: 0 }
     }
 }
 
@@ -186,7 +186,7 @@ impl Default for Balancer {
 pub struct Handle {
     core: Arc<Core>,
     shortcut: Shortcut,
-    path: Path,
+    vantage: Vantage,
     pin: Arc<Pin>,
     version: u64,
     /// Its place in the rotation of each part of the view.
@@ -195,20 +195,20 @@ pub struct Handle {
     uninformed: u32,
 }
 
-/// A handle's path as its owned leases hold it: they clone this reference count, which other threads write only when a
+/// A handle's vantage as its owned leases hold it: they clone this reference count, which other threads write only when a
 /// lease ends on one of them, rather than the view's, which all would write all the time.
 #[repr(align(128))]
-pub(super) struct Pin(pub(super) Path);
+pub(super) struct Pin(pub(super) Vantage);
 
-/// The view that a handle picks from, and how it counts.
+/// The view that a handle picks from, and what it holds back while it looks at it.
 #[derive(Clone, Debug)]
-pub(super) struct Path {
+pub(super) struct Vantage {
     pub(super) view: Arc<View>,
     /// What it holds back; none where its counts are exact.
     pub(super) window: Option<Arc<Window>>,
 }
 
-impl Path {
+impl Vantage {
     /// Counts a request that was placed.
     #[inline]
     pub(super) fn start(&self, placed: &Placed<'_>, now: Instant) {
@@ -231,21 +231,17 @@ impl Path {
 impl Handle {
     /// Picks an instance for a request that ends before the handle's next pick.
     ///
-    /// `entropy` is one word, all that the pick draws from: words that differ at all give unrelated picks. O(1), except for policies that scan
-    /// by nature, selectors that are not registered and calls that exclude most candidates.
+    /// `entropy` is one word, all that the pick draws from: words that differ at all give unrelated picks. O(1), except
+    /// for policies that scan by nature, selectors that are not registered and calls that exclude most candidates.
     ///
     /// # Errors
     /// Says why no instance can be picked; nothing is counted then.
     #[inline(always)]
     pub fn pick(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<LeaseRef<'_>, PickError> {
         self.refresh();
-        let (Path { view, window }, cursors) = (&self.path, &mut self.cursors);
-        let placed = match window {
-            None => self.shortcut.place(view, now, context, entropy, cursors)?,
-            Some(window) => self.shortcut.place_seen_through(view, now, context, entropy, cursors, window)?,
-        };
+        let placed = self.shortcut.place(&self.vantage, now, context, entropy, &mut self.cursors)?;
         count_uninformed(&self.core, &mut self.uninformed, &placed);
-        Ok(LeaseRef::start(&self.path, placed, now))
+        Ok(LeaseRef::start(&self.vantage, placed, now))
     }
 
     /// Picks an instance for a request that may outlive the handle.
@@ -255,11 +251,7 @@ impl Handle {
     #[inline(always)]
     pub fn pick_owned(&mut self, now: Instant, context: &PickContext<'_>, entropy: u64) -> Result<Lease, PickError> {
         self.refresh();
-        let (Path { view, window }, cursors) = (&self.path, &mut self.cursors);
-        let placed = match window {
-            None => self.shortcut.place(view, now, context, entropy, cursors)?,
-            Some(window) => self.shortcut.place_seen_through(view, now, context, entropy, cursors, window)?,
-        };
+        let placed = self.shortcut.place(&self.vantage, now, context, entropy, &mut self.cursors)?;
         count_uninformed(&self.core, &mut self.uninformed, &placed);
         Ok(Lease::start(&self.pin, placed, now))
     }
@@ -275,7 +267,7 @@ impl Handle {
         entropy: u64,
     ) -> Result<(Lease, Explanation), PickError> {
         self.refresh();
-        let Path { view, window } = &self.path;
+        let Vantage { view, window } = &self.vantage;
         let (placed, explanation) =
             view.place_explained(now, context, entropy, &mut self.cursors, window.as_deref())?;
         count_uninformed(&self.core, &mut self.uninformed, &placed);
@@ -285,7 +277,7 @@ impl Handle {
     /// The view that the next pick reads.
     pub fn view(&mut self) -> &Arc<View> {
         self.refresh();
-        &self.path.view
+        &self.vantage.view
     }
 
     #[inline]
@@ -299,11 +291,11 @@ impl Handle {
     fn turn_to_the_latest(&mut self) {
         let view = self.core.view.load_full();
         self.version = view.version();
-        let window = self.core.window_over(&view, self.path.window.as_deref());
+        let window = self.core.window_over(&view, self.vantage.window.as_deref());
         self.shortcut = view.shortcut.clone();
         self.cursors.resize(view.parts(), Cursor::default());
-        self.path = Path { view, window };
-        self.pin = Arc::new(Pin(self.path.clone()));
+        self.vantage = Vantage { view, window };
+        self.pin = Arc::new(Pin(self.vantage.clone()));
     }
 }
 

@@ -50,10 +50,10 @@ impl HoldRing {
         let number = now.as_nanos() / self.width.load(Ordering::Relaxed).max(1);
         let counts = self.slices.iter().map(|slice| {
             let word = slice.load(Ordering::Relaxed);
+            let age = age(number, word);
             // A thread that read the clock a little later, or a clock that was set back, has slices ahead.
-            let held =
-                age(number, word) <= SLICES as u64 || age(word >> COUNT_BITS, number << COUNT_BITS) <= SLICES as u64;
-            if held { (word & COUNT) as u32 } else { 0 }
+            let distance = age.min(NUMBER + 1 - age);
+            if distance <= SLICES as u64 { (word & COUNT) as u32 } else { 0 }
         });
         counts.fold(0, u32::saturating_add)
     }

@@ -6,7 +6,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use super::balancer::{Path, Pin};
+use super::balancer::{Pin, Vantage};
 use super::endpoint::Endpoint;
 use super::outcome::{Outcome, Wake};
 use super::policy::Completion;
@@ -16,7 +16,7 @@ use crate::time::Instant;
 
 /// A lease that lives as long as the handle it was picked with is borrowed: the cheapest one.
 pub struct LeaseRef<'h> {
-    path: &'h Path,
+    vantage: &'h Vantage,
     endpoint: &'h Endpoint,
     part: u32,
     position: u32,
@@ -26,17 +26,17 @@ pub struct LeaseRef<'h> {
 
 impl<'h> LeaseRef<'h> {
     #[inline]
-    pub(super) fn start(path: &'h Path, placed: Placed<'h>, now: Instant) -> Self {
-        path.start(&placed, now);
+    pub(super) fn start(vantage: &'h Vantage, placed: Placed<'h>, now: Instant) -> Self {
+        vantage.start(&placed, now);
         let Placed { part, position, endpoint, .. } = placed;
-        Self { path, endpoint, part, position, started: now, open: true }
+        Self { vantage, endpoint, part, position, started: now, open: true }
     }
 
     /// The instance that was picked.
     #[must_use]
     #[inline]
     pub fn instance(&self) -> &'h Arc<Instance> {
-        self.path.view.instance(self.part, self.position)
+        self.vantage.view.instance(self.part, self.position)
     }
 
     /// The counters of the instance that was picked.
@@ -55,14 +55,14 @@ impl<'h> LeaseRef<'h> {
     #[inline]
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Wake {
         self.open = false;
-        self.path.stop(self.part, self.position, self.endpoint, Some(now));
-        self.path.view.complete(self.part, self.endpoint, &Completion { started: self.started, now, outcome })
+        self.vantage.stop(self.part, self.position, self.endpoint, Some(now));
+        self.vantage.view.complete(self.part, self.endpoint, &Completion { started: self.started, now, outcome })
     }
 
     #[inline(never)]
     fn give_up(&self) {
-        self.path.stop(self.part, self.position, self.endpoint, None);
-        self.path.view.abandon(self.part, self.endpoint, self.started, None);
+        self.vantage.stop(self.part, self.position, self.endpoint, None);
+        self.vantage.view.abandon(self.part, self.endpoint, self.started, None);
     }
 }
 
@@ -103,14 +103,14 @@ impl Lease {
     #[must_use]
     #[inline]
     pub fn instance(&self) -> &Arc<Instance> {
-        self.path().view.instance(self.part, self.position)
+        self.vantage().view.instance(self.part, self.position)
     }
 
     /// The counters of the instance that was picked.
     #[must_use]
     #[inline]
     pub fn endpoint(&self) -> &Endpoint {
-        self.path().view.placed_on(self.part, self.position)
+        self.vantage().view.placed_on(self.part, self.position)
     }
 
     /// When it was picked.
@@ -138,21 +138,21 @@ impl Lease {
         if !core::mem::take(&mut self.open) {
             return Wake::No;
         }
-        let (path, endpoint) = (self.path(), self.endpoint());
-        path.stop(self.part, self.position, endpoint, Some(now));
-        path.view.complete(self.part, endpoint, &Completion { started: self.started, now, outcome })
+        let (vantage, endpoint) = (self.vantage(), self.endpoint());
+        vantage.stop(self.part, self.position, endpoint, Some(now));
+        vantage.view.complete(self.part, endpoint, &Completion { started: self.started, now, outcome })
     }
 
     #[inline]
-    fn path(&self) -> &Path {
+    fn vantage(&self) -> &Vantage {
         &self.pin.0
     }
 
     #[inline(never)]
     fn give_up(&self) {
-        let (path, endpoint) = (self.path(), self.endpoint());
-        path.stop(self.part, self.position, endpoint, None);
-        path.view.abandon(self.part, endpoint, self.started, None);
+        let (vantage, endpoint) = (self.vantage(), self.endpoint());
+        vantage.stop(self.part, self.position, endpoint, None);
+        vantage.view.abandon(self.part, endpoint, self.started, None);
     }
 }
 

@@ -6,12 +6,13 @@
 
 use alloc::sync::Arc;
 
+use super::balancer::Vantage;
 use super::context::PickContext;
 use super::endpoint::Endpoint;
 use super::error::PickError;
 use super::policy::{Cursor, distinct};
 use super::slab::Blocks;
-use super::view::{Placed, View};
+use super::view::Placed;
 use super::window::Window;
 use crate::rng::{Draws, scale};
 use crate::time::Instant;
@@ -37,40 +38,39 @@ pub(super) enum Way {
 }
 
 impl Shortcut {
-    /// Places a request in `view`, whose shortcut this is; it is not counted yet. It goes where the policy would send it.
+    /// Places a request as it looks from `vantage`, whose view's shortcut this is; it is not counted yet. It goes where the
+    /// policy would send it.
     #[inline]
     pub(super) fn place<'a>(
         &'a self,
-        view: &'a View,
+        vantage: &'a Vantage,
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
         cursors: &mut [Cursor],
     ) -> Result<Placed<'a>, PickError> {
-        match self.choose(context, entropy, |_, endpoint| endpoint.load(now)) {
-            (Some(endpoint), spot) => Ok(spot.placed(endpoint)),
-            (None, _) => view.place(now, context, entropy, cursors, None),
+        let (chosen, spot) = match &vantage.window {
+            None => self.choose(context, entropy, |_, endpoint| endpoint.load(now)),
+            Some(window) => self.choose_seen_through(window, now, context, entropy),
+        };
+        match chosen {
+            Some(endpoint) => Ok(spot.placed(endpoint)),
+            None => vantage.view.place(now, context, entropy, cursors, vantage.window.as_deref()),
         }
     }
 
-    /// As [`Shortcut::place`], as a handle sees it that holds back what is in `window`.
+    /// As `choose`, as a handle sees it that holds back what is in `window`.
     #[inline(never)]
-    pub(super) fn place_seen_through<'a>(
-        &'a self,
-        view: &'a View,
+    fn choose_seen_through(
+        &self,
+        window: &Window,
         now: Instant,
         context: &PickContext<'_>,
         entropy: u64,
-        cursors: &mut [Cursor],
-        window: &'a Window,
-    ) -> Result<Placed<'a>, PickError> {
-        let load = |slot, endpoint: &Endpoint| {
+    ) -> (Option<&Endpoint>, Spot) {
+        self.choose(context, entropy, |slot, endpoint| {
             u64::from(endpoint.in_flight_and(window.held_back(slot))) + u64::from(endpoint.held(now))
-        };
-        match self.choose(context, entropy, load) {
-            (Some(endpoint), spot) => Ok(spot.placed(endpoint)),
-            (None, _) => view.place(now, context, entropy, cursors, Some(window)),
-        }
+        })
     }
 
     /// Whom it chooses, if it can, and where that is. Both come back in registers: put into memory and read at once in

@@ -53,10 +53,7 @@ impl Choices {
     #[inline]
     pub(super) fn pick<C: Cost>(&self, draw: &mut Draw<'_>, cost: impl Fn(&Lineup<'_>, usize) -> C) -> Option<usize> {
         let len = draw.lineup().len();
-        if len > 1 && draw.admits_all() {
-            if self.count > 2 {
-                return Some(self.best_of_many(draw, len, &cost));
-            }
+        if self.count == COUNT_MIN as usize && len > 1 && draw.admits_all() {
             let (first, second) = self.pair(draw, len);
             return Some(better(draw, first, second, &cost));
         }
@@ -107,29 +104,6 @@ impl Choices {
                 (first, weighting.sample_but(first, draw))
             }
         }
-    }
-
-    /// The best of more than two distinct candidates.
-    fn best_of_many<C: Cost>(&self, draw: &mut Draw<'_>, len: usize, cost: &impl Fn(&Lineup<'_>, usize) -> C) -> usize {
-        let mut drawn = [usize::MAX; COUNT_MAX as usize];
-        let count = self.count.min(len);
-        (drawn[0], drawn[1]) = self.pair(draw, len);
-        for next in 2..count {
-            drawn[next] = self.another(draw, &drawn[..next], len);
-        }
-        best_of(draw, &drawn[..count], cost)
-    }
-
-    /// A candidate that is not among `drawn`.
-    fn another(&self, draw: &mut Draw<'_>, drawn: &[usize], len: usize) -> usize {
-        for _ in 0..DRAWS_MAX {
-            if let Some(next) = self.sample(draw, len).filter(|next| !drawn.contains(next)) {
-                return next;
-            }
-        }
-        let lineup = draw.lineup();
-        let weight = |at: usize| if drawn.contains(&at) { 0 } else { u64::from(lineup.weight(at)) };
-        by_weight(len, weight, draw.random()).unwrap_or(drawn[0])
     }
 }
 

@@ -14,6 +14,10 @@ use crate::balance::explain::Reason;
 use crate::balance::view::Lineup;
 
 /// The parameters of the power of two choices over loads.
+///
+/// Among idle instances weights are followed exactly, and under load the requests in flight settle in their proportion.
+/// So one whose weight is a hundredth of another's has a request while the other has none, or a hundred: for a canary
+/// that is to have its part of any load, weighted round robin and weighted random do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]

@@ -89,7 +89,7 @@ impl Default for PeakEwmaConfig {
 #[derive(Debug)]
 pub(in crate::balance) struct PeakEwma {
     choices: Choices,
-    /// Of the weights.
+    /// Of the weights; 1 where all are the same.
     mean: f64,
     decay: Decay,
     initial_rtt: Nanos,
@@ -101,7 +101,7 @@ impl PeakEwma {
     pub(super) fn build(config: &PeakEwmaConfig, lineup: &Lineup<'_>) -> Self {
         Self {
             choices: Choices::build(2, lineup),
-            mean: (0..lineup.len()).map(|at| f64::from(lineup.weight(at))).sum::<f64>() / (lineup.len().max(1) as f64),
+            mean: mean_weight(lineup),
             decay: Decay::over(config.decay),
             initial_rtt: Nanos::of(config.initial_rtt),
             failure_penalty: config.failure_penalty,
@@ -161,6 +161,14 @@ impl Picker for PeakEwma {
             Estimate::Measured(latency) => Some(latency.to_duration()),
         }
     }
+}
+
+/// The mean of the weights, where they differ.
+fn mean_weight(lineup: &Lineup<'_>) -> f64 {
+    if !lineup.weights_differ() {
+        return 1.0;
+    }
+    (0..lineup.len()).map(|at| f64::from(lineup.weight(at))).sum::<f64>() / lineup.len() as f64
 }
 
 /// Latency × (requests in flight / weight + 1), in nanoseconds: finite, and 0 only for an idle instance that has not
