@@ -86,6 +86,19 @@ fn a_newcomer_beside_busy_instances_gets_something_and_two_choices_of_n_at_most(
 }
 
 #[test]
+fn a_fleet_that_another_takes_the_places_of_at_once_leaves_no_table_behind() {
+    // As many as share a block: the others are given the very slots of those who leave with the same change.
+    for strategy in hash_strategies() {
+        let mut fleet = fleet(strategy.clone(), members(32));
+        let others = || (1_000..1_032).map(member).collect::<Vec<_>>();
+        fleet.publish(others());
+        let mut anew = support::fleet(strategy.clone(), others());
+        let owners = |fleet: &mut Fleet| (0..500).map(|key| fleet.port(nth_key(key))).collect::<Vec<_>>();
+        assert_eq!(owners(&mut fleet), owners(&mut anew), "{strategy:?}");
+    }
+}
+
+#[test]
 fn retries_beyond_what_is_remembered_avoid_the_eight_before() {
     for strategy in strategies() {
         let mut fleet = fleet(strategy.clone(), (0..12).map(|number| weighted(number, 1 + number)).collect());
