@@ -79,6 +79,16 @@ fn what_it_turned_to_survives_a_change_of_the_instances() {
 }
 
 #[test]
+fn it_turns_also_where_instances_come_and_go_more_often_than_it_looks() {
+    let mut run = Run::new(members(10), |number| if number % 3 == 0 { 400 } else { 50 });
+    for step in 0..60 {
+        run.fleet.publish(members(10 + step % 2));
+        run.pass(500, 500);
+    }
+    assert_eq!(run.in_force(), LEAST_LOADED);
+}
+
+#[test]
 fn the_thresholds_are_the_configured_ones() {
     let mut config = AdaptiveConfig::default();
     (config.connections, config.hysteresis_percent) = (10, 0);

@@ -94,6 +94,20 @@ fn a_pick_between_idle_instances_counts_as_one_without_information() {
 }
 
 #[test]
+fn a_pick_that_is_asked_for_its_reasons_counts_as_any_other() {
+    let mut fleet = fleet(Strategy::default(), members(3));
+    for step in 0..200 {
+        let (lease, why) = fleet.handle.pick_explained(at(step), &PickContext::default(), step).unwrap();
+        assert!(!why.informed);
+        lease.finish(at(step), Outcome::Success);
+    }
+    let told = fleet.balancer.stats(at(200));
+    assert!(told.picks == 200 && (200 - 64..=200).contains(&told.picks_uninformed), "in batches: {told:?}");
+    drop(fleet.handle);
+    assert_eq!(fleet.balancer.stats(at(200)).picks_uninformed, 200);
+}
+
+#[test]
 fn the_stats_of_an_instance_say_what_it_carries_and_why_it_is_out() {
     let all = vec![weighted(0, 7), unhealthy(1), weighted(2, 0), member(3)];
     let mut fleet = fleet(Strategy::LeastLoaded(Default::default()), all);

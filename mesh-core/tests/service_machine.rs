@@ -240,6 +240,14 @@ fn a_configuration_says_everything_that_is_wrong_with_it() {
     let both = config(11, 101).unwrap_err();
     assert!(["choices", "11", "2 to 10", "jitter_percent", "101", "0 to 100"].iter().all(|part| both.contains(part)));
     assert!(config(1, 10).is_err_and(|error| error.contains("choices") && !error.contains("jitter")));
+    let window = |window| {
+        let mut config = ServiceMachineConfig::default();
+        config.count_window = window;
+        config.validate().map_err(|error| error.to_string())
+    };
+    assert_eq!(window(ms(1_000)), Ok(()));
+    let error = window(ms(1_001)).unwrap_err();
+    assert!(["count_window", "1.001s", "at most 1s"].iter().all(|part| error.contains(part)), "{error}");
 }
 
 #[test]

@@ -178,7 +178,10 @@ const STUCK_MIN: f64 = 1.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::{Member, Strategy, ViewBuilder};
     use crate::rng::Rng;
+    use crate::route::RouteId;
+    use crate::service::Instance;
 
     #[test]
     fn an_average_begins_as_the_plain_one_and_forgets() {
@@ -192,6 +195,28 @@ mod tests {
         (0..200).for_each(|_| average.add(1.0));
         assert!((average.value - 1.0).abs() < 1e-9);
         assert!((average.noise() - 0.2 / 1.8).abs() < 1e-9);
+    }
+
+    #[test]
+    fn whatever_joins_leaves_or_moves_each_candidate_keeps_what_is_known_of_itself() {
+        let member =
+            |number: u16| Member::usable(Instance::builder("api", "127.0.0.1", 10_000 + number).build().unwrap());
+        let mut views = ViewBuilder::new(Strategy::Random);
+        let mut rng = Rng::from_seed(11);
+        let mut watch = Watch::default();
+        for _ in 0..200 {
+            // Anything from one who leaves to nearly all: what is near is found there, and what is far by its number.
+            let share = 1 + rng.below(9);
+            let view = views.build((0..60).filter(|_| rng.below(10) < share).map(member).collect::<Vec<_>>());
+            let before = watch;
+            watch = Watch::over(&view.lineup(&view.all), Some(&before));
+            for (candidate, (endpoint, _)) in watch.candidates.iter_mut().zip(view.usable(RouteId::ALL)) {
+                assert_eq!(candidate.id, endpoint.id());
+                let known = before.candidates.iter().any(|before| before.id == candidate.id);
+                assert_eq!(candidate.picks, known.then(|| candidate.id.number()));
+                candidate.picks = Some(candidate.id.number());
+            }
+        }
     }
 
     #[test]

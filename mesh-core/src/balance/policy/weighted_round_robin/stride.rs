@@ -154,7 +154,9 @@ mod tests {
             for taker in 0..heavy {
                 let givers: Vec<usize> = (heavy..200).filter(|&at| columns[at].other as usize == taker).collect();
                 let mean = (200 - heavy) as f64 / givers.len() as f64;
-                let gaps = givers.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / mean);
+                // Round the lap: from the last to the first of the next one too.
+                let next = givers.iter().skip(1).copied().chain([givers[0] + 200 - heavy]);
+                let gaps = givers.iter().zip(next).map(|(giver, next)| (next - giver) as f64 / mean);
                 let widest = gaps.fold(0.0, f64::max);
                 assert!(givers.len() > 2 && widest < 3.0, "{heavy} of {weight}, {taker}: {givers:?}");
             }
