@@ -115,6 +115,29 @@ async fn requests_that_outlast_the_grace_are_counted_and_left_to_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_a_thread_holds_back_are_waited_for_also_where_their_instance_leaves() {
+    for leaves in [false, true] {
+        let mut lab = Lab::new();
+        lab.config.service.count_window = secs(1);
+        let mesh = lab.mesh_with(1).await;
+        let lease = mesh.get_service_instance("api").await.unwrap();
+        assert_eq!(lease.endpoint().in_flight(), 0, "it is held back");
+        if leaves {
+            lab.registry.lose(&api(1)).await;
+            settle().await;
+            // With the view after the next, what left without a request in flight is forgotten.
+            for number in 2..=3 {
+                lab.registry.put(&api(number)).await;
+                settle().await;
+            }
+        }
+        let report = mesh.shutdown(ms(100)).await;
+        assert_eq!(report.in_flight_left, 1, "leaves {leaves}");
+        drop(lease);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_to_instances_that_left_are_waited_for_too() {
     let lab = Lab::new();
     let mesh = lab.mesh_with(1).await;
