@@ -65,7 +65,7 @@ impl DampingConfig {
         let half_life = format_args!("{:?}", self.half_life).to_string();
         let sane = (HALF_LIFE_MIN..=HALF_LIFE_MAX).contains(&self.half_life);
         problems.require(sane, "half_life", half_life, "must be 1ms to 1h");
-        if sane && between {
+        if sane && between && suppress <= POINTS_MAX {
             let longest = format_args!("{:?}", self.suppress_max).to_string();
             let bounded = self.suppress_max <= self.half_life * HALF_LIVES_MAX;
             problems.require(bounded, "suppress_max", &longest, "must be at most 32 times half_life");
