@@ -132,7 +132,7 @@ fn time_that_goes_back_stands_still() {
 #[test]
 fn what_can_never_work_is_refused_by_name() {
     assert!(DampingConfig::default().validate().is_ok() && DampingConfig::bgp().validate().is_ok());
-    let cases: [(fn(&mut DampingConfig), &str); 11] = [
+    let cases: [(Spoil, &str); 11] = [
         (|config| config.penalty = 0, "penalty"),
         (|config| config.penalty = 1_000_001, "penalty"),
         (|config| config.suppress_above = 1_000_001, "suppress_above"),
@@ -152,7 +152,7 @@ fn what_can_never_work_is_refused_by_name() {
         let error = config.validate().unwrap_err();
         assert_eq!(error.problems().iter().map(|problem| problem.field()).collect::<Vec<_>>(), [field], "{number}");
     }
-    let fine: [fn(&mut DampingConfig); 5] = [
+    let fine: [Spoil; 5] = [
         |config| config.penalty = 1_000_000,
         |config| config.reuse_at = 1999,
         |config| config.suppress_max = Duration::from_secs(85),
@@ -217,6 +217,8 @@ proptest! {
         }
     }
 }
+
+type Spoil = fn(&mut DampingConfig);
 
 fn damped() -> (Damper, Damping) {
     let damping = Damping::new(&DampingConfig::default());

@@ -156,7 +156,7 @@ fn a_heartbeat_from_before_the_last_is_ignored() {
 fn what_makes_no_sense_is_refused_by_name() {
     assert!(PhiConfig::default().validate().is_ok() && PhiConfig::akka_cluster().validate().is_ok());
     let hour = Duration::from_secs(3600);
-    let cases: [(&dyn Fn(&mut PhiConfig), &str); 11] = [
+    let cases: [(Spoil, &str); 11] = [
         (&|config| config.threshold = 0.0, "threshold"),
         (&|config| config.threshold = -1.0, "threshold"),
         (&|config| config.threshold = 100.1, "threshold"),
@@ -262,6 +262,8 @@ proptest! {
         }
     }
 }
+
+type Spoil<'a> = &'a dyn Fn(&mut PhiConfig);
 
 /// A detector that remembers two intervals, both of 1 s, and the time of its last heartbeat.
 fn steady(threshold: f64) -> (PhiAccrual, Instant) {

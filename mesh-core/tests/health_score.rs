@@ -204,7 +204,7 @@ fn slow_start_is_never_nothing_and_never_more_than_all() {
 #[test]
 fn what_makes_no_sense_is_refused_by_name() {
     assert!(ScoreConfig::default().validate().is_ok());
-    let cases: [(fn(&mut ScoreConfig), &str); 13] = [
+    let cases: [(Spoil, &str); 13] = [
         (|config| config.floor_milli = 0, "floor_milli"),
         (|config| config.floor_milli = 1001, "floor_milli"),
         (|config| config.step_milli = 0, "step_milli"),
@@ -288,6 +288,8 @@ proptest! {
         prop_assert!(factors.iter().all(|factor| *factor >= 1 && *factor >= least * 10));
     }
 }
+
+type Spoil = fn(&mut ScoreConfig);
 
 fn refused(config: &ScoreConfig) -> Vec<&'static str> {
     config.validate().unwrap_err().problems().iter().map(|problem| problem.field()).collect()
