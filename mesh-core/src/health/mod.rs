@@ -3,11 +3,19 @@
 //! Nothing here talks to an instance; the driver runs the probes that the machine of the service asks for.
 
 mod checker;
+mod flap;
+mod history;
 pub mod outlier;
+mod phi;
+mod score;
 mod status;
 mod threshold;
 
 pub(crate) use checker::{Checker, Transition};
 pub use checker::{CheckerConfig, Probe, ProbeFailure, ProbeId, ProbeReport, ProbeVerdict};
-pub use status::Health;
+pub use flap::{Damper, Damping, DampingConfig};
+pub use history::{Aggregate, History, HistoryConfig, Ledger, ServiceVerdict, StatusChange};
+pub use phi::{PhiAccrual, PhiConfig};
+pub use score::{HealthWeight, ScoreConfig, Signals, Step, Weighting, slow_start};
+pub use status::{CheckEvidence, Health, OutlierStanding, Reason, Sources, Status};
 pub use threshold::Threshold;
