@@ -27,7 +27,8 @@ proptest! {
         seed: u64, acts in prop::collection::vec((0..400_u64, act()), 0..40),
     ) {
         let spy = Arc::new(Spy::default());
-        let mut config = ServiceMachineConfig::default();
+        let mut config = plain();
+        config.damping.enabled = false;
         config.strategy = mesh_core::balance::Strategy::Custom(Arc::clone(&spy) as Arc<dyn Policy>);
         config.discovery.empty_hold = ms(1_000);
         config.checks.in_flight_max = times(2);
@@ -201,12 +202,15 @@ impl Model {
                 self.drained.remove(&number(instance));
             }
         }
-        let members = machine.snapshot().iter().map(|entry| self.member(entry)).collect();
+        let critical = machine.snapshot().iter().filter(|entry| entry.status() == RegistryStatus::Critical).count();
+        let mostly = critical > 1 && critical * 2 > machine.snapshot().len();
+        let members = machine.snapshot().iter().map(|entry| self.member(entry, mostly)).collect();
         let knowledge = if self.known { Knowledge::Known } else { Knowledge::Unknown };
         Some(Truth { knowledge, members, routes: self.routes.clone() })
     }
 
-    fn member(&self, entry: &Entry) -> (Instance, Weight, Eligibility) {
+    /// What is to be shown of the instance of `entry`, where `mostly` is whether most of the service is called critical.
+    fn member(&self, entry: &Entry, mostly: bool) -> (Instance, Weight, Eligibility) {
         use RegistryStatus::{Critical, Maintenance, Passing, Unknown, Warning};
         let instance = Instance::clone(entry.instance());
         let unhealthy = self.rig.machine.health(entry.key()) == Health::Unhealthy;
@@ -215,8 +219,14 @@ impl Model {
             Unknown | Passing | Critical | Maintenance => instance.weights().passing,
         };
         let eligibility = match entry.status() {
-            _ if self.drained.contains(&number(&instance)) => Eligibility::Drained,
+            _ if self.drained.contains(&number(&instance)) || weight.is_drained() => Eligibility::Drained,
             Maintenance => Eligibility::Drained,
+            // Unless the mesh's own checks know better of what must be a mistake.
+            Critical
+                if mostly && matches!(self.rig.machine.health(entry.key()), Health::Healthy | Health::Degraded) =>
+            {
+                Eligibility::Usable
+            }
             Critical => Eligibility::Unhealthy,
             Unknown | Passing | Warning if unhealthy => Eligibility::Unhealthy,
             Unknown | Passing | Warning => Eligibility::Usable,

@@ -15,6 +15,8 @@ pub struct WakeRules {
     /// After how many failures in a row a lease asks for a sweep: 1 to [`WakeRules::RUN_MAX`]. Default 5, Envoy's
     /// `consecutive_5xx`.
     pub failures: NonZeroU32,
+    /// After how many failures in a row it asks as well, where that is another number. Default none.
+    pub failures_again: Option<NonZeroU32>,
     /// As `failures`, for those of the gateway kind. Default none.
     pub gateway: Option<NonZeroU32>,
     /// As `failures`, for those of local origin. Default none.
@@ -37,7 +39,15 @@ impl WakeRules {
 
 impl Default for WakeRules {
     fn default() -> Self {
-        Self { failures: FAILURES, gateway: None, local: None, split_local: false, overload_fails: false, tally: false }
+        Self {
+            failures: FAILURES,
+            failures_again: None,
+            gateway: None,
+            local: None,
+            split_local: false,
+            overload_fails: false,
+            tally: false,
+        }
     }
 }
 
@@ -88,6 +98,7 @@ impl Runs {
             length.is_some_and(|length| before < length.get() && now >= length.get())
         };
         reached(before.failures, self.failures, Some(rules.failures))
+            || reached(before.failures, self.failures, rules.failures_again)
             || reached(before.gateway, self.gateway, rules.gateway)
             || reached(before.local, self.local, rules.local)
     }

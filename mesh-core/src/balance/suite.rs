@@ -150,6 +150,7 @@ impl World {
         let length = |bit: u8| (byte & bit != 0).then_some(NonZeroU32::MIN.saturating_add(1));
         let rules = WakeRules {
             failures: NonZeroU32::MIN.saturating_add(u32::from(byte % 4)),
+            failures_again: length(4),
             gateway: length(8),
             local: length(16),
             split_local: byte & 32 != 0,

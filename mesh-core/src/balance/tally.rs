@@ -35,6 +35,14 @@ impl Tally {
         let rest = (nanos << (63 - whole)) << 1;
         u64::from(whole) << FRACTION_BITS | rest >> (64 - FRACTION_BITS)
     }
+
+    /// The latency whose logarithm, as [`Tally::log2_of`] has it, is `log2`.
+    #[must_use]
+    pub fn latency_of(log2: f64) -> Duration {
+        let scaled = log2.clamp(0.0, MOST) / f64::from(1u32 << FRACTION_BITS);
+        let whole = libm::floor(scaled);
+        Duration::from_nanos((libm::exp2(whole) * (1.0 + scaled - whole)) as u64)
+    }
 }
 
 /// The counts as leases write them: a cache line of their own.
@@ -87,3 +95,5 @@ impl TallyCell {
 }
 
 const FRACTION_BITS: u32 = 8;
+/// Of the longest latency there is.
+const MOST: f64 = (64 << FRACTION_BITS) as f64;

@@ -136,6 +136,8 @@ struct Target {
     threshold: Threshold,
     health: Health,
     asked: Asked,
+    /// The answer that decided its health.
+    decided: Option<ProbeVerdict>,
     /// When the last check of it ended.
     concluded: Option<Instant>,
 }
@@ -181,7 +183,7 @@ impl Checker {
         let first = self.rng.up_to(self.config.stagger_max.min(check.interval()));
         self.timers.set(Timer::Due(key.clone()), now + first);
         let health = Health::Unknown;
-        let target = Target { instance, check, threshold, health, asked: Asked::No, concluded: None };
+        let target = Target { instance, check, threshold, health, asked: Asked::No, decided: None, concluded: None };
         self.targets.insert(target.instance.key().clone(), target);
         true
     }
@@ -215,12 +217,13 @@ impl Checker {
         }
     }
 
-    /// Takes in the answer to a probe. Unknown and late answers are ignored.
-    pub(crate) fn answer(&mut self, now: Instant, id: ProbeId, report: ProbeReport) {
-        let Some(key) = self.in_flight.get(&id).cloned() else { return };
+    /// Takes in the answer to a probe; returns whose it is. Unknown and late answers are ignored.
+    pub(crate) fn answer(&mut self, now: Instant, id: ProbeId, report: ProbeReport) -> Option<InstanceKey> {
+        let key = self.in_flight.get(&id).cloned()?;
         self.release(id);
         self.conclude(now, &key, report.verdict);
         self.ask_waiting(now);
+        Some(key)
     }
 
     /// Does what is due at `now`.
@@ -251,6 +254,11 @@ impl Checker {
 
     pub(crate) fn health(&self, key: &InstanceKey) -> Health {
         self.targets.get(key).map_or(Health::Unknown, |target| target.health)
+    }
+
+    /// The answer that decided what is thought of the instance `key`.
+    pub(crate) fn verdict(&self, key: &InstanceKey) -> Option<&ProbeVerdict> {
+        self.targets.get(key)?.decided.as_ref()
     }
 
     fn ask(&mut self, now: Instant, key: InstanceKey) {
@@ -299,6 +307,7 @@ impl Checker {
         };
         let from = core::mem::replace(&mut target.health, to);
         if from != to {
+            target.decided = Some(verdict.clone());
             self.transitions.push_back(Transition { key: key.clone(), from, to, verdict });
         }
     }

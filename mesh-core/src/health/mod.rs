@@ -8,6 +8,7 @@ mod history;
 pub mod outlier;
 mod phi;
 mod score;
+mod slow_start;
 mod status;
 mod threshold;
 
@@ -17,5 +18,6 @@ pub use flap::{Damper, Damping, DampingConfig};
 pub use history::{Aggregate, History, HistoryConfig, Ledger, ServiceVerdict, StatusChange};
 pub use phi::{PhiAccrual, PhiConfig};
 pub use score::{HealthWeight, ScoreConfig, Signals, Step, Weighting, slow_start};
+pub use slow_start::SlowStartConfig;
 pub use status::{CheckEvidence, Health, OutlierStanding, Reason, Sources, Status};
 pub use threshold::Threshold;

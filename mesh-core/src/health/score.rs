@@ -41,6 +41,18 @@ impl ScoreConfig {
     /// The most steps that a stepped weighting may have.
     pub const STEPS_MAX: usize = 16;
 
+    /// Whether it changes any weight.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.weighting != Weighting::Off
+    }
+
+    /// The same, but changing no weight.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { weighting: Weighting::Off, ..Self::default() }
+    }
+
     /// Checks every field.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::balance::{Balancer, Outcome, PickContext, PickError, Tried, View};
+use mesh_core::health::outlier::OutlierConfig;
 use mesh_core::health::{Health, Probe, ProbeFailure, ProbeId, ProbeReport, ProbeVerdict};
 use mesh_core::machine::{
     DeregisterId, Machine, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine, ServiceMachineConfig,
@@ -50,6 +51,13 @@ pub(crate) struct Said {
     pub(crate) events: Vec<ServiceEvent>,
 }
 
+/// The configuration of a machine that ejects nobody, so that nothing is due but what checks and the registry ask for.
+pub(crate) fn plain() -> ServiceMachineConfig {
+    let mut config = ServiceMachineConfig::default();
+    config.outlier = OutlierConfig::off();
+    config
+}
+
 impl Rig {
     /// A machine whose checks pass after a millisecond unless the instance has another fate.
     pub(crate) fn new(config: ServiceMachineConfig) -> Self {
@@ -71,9 +79,9 @@ impl Rig {
         rig
     }
 
-    /// A machine that has been told of `entries` by a registry that may be wrong.
+    /// A machine that ejects nobody and has been told of `entries` by a registry that may be wrong.
     pub(crate) fn of(entries: Vec<Entry>) -> Self {
-        let mut rig = Self::new(ServiceMachineConfig::default());
+        let mut rig = Self::new(plain());
         rig.observe(super::heard(entries));
         rig
     }

@@ -44,7 +44,7 @@ impl Course {
 
     /// An attempt ended, which was placed by the `ticket` or not.
     pub(super) fn ended(&mut self, outcome: Outcome, took: Duration, rules: &WakeRules, ticket: bool) -> Wake {
-        let before = [self.failures, self.gateway, self.local];
+        let before = [self.failures, self.gateway, self.local, self.failures];
         self.count(outcome, took, rules);
         let (failures, gateway, local) = match outcome {
             Outcome::Success => (0, 0, 0),
@@ -60,11 +60,11 @@ impl Course {
             let passed = matches!(outcome, Outcome::Success | Outcome::Overloaded { .. });
             self.ticket = if outcome == Outcome::Cancelled { Ticket::Free } else { Ticket::Ended(passed) };
         }
-        let lengths = [Some(rules.failures), rules.gateway, rules.local];
+        let lengths = [Some(rules.failures), rules.gateway, rules.local, rules.failures_again];
         let reached = |(length, (before, now)): (Option<core::num::NonZeroU32>, (u32, u32))| {
             length.is_some_and(|length| now > before && now == length.get())
         };
-        let asked = lengths.into_iter().zip(before.into_iter().zip([failures, gateway, local])).any(reached);
+        let asked = lengths.into_iter().zip(before.into_iter().zip([failures, gateway, local, failures])).any(reached);
         if asked || ticket && outcome != Outcome::Cancelled { Wake::Sweep } else { Wake::No }
     }
 

@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use crate::balance::Strategy;
 use crate::discovery::DiscoveryConfig;
-use crate::health::CheckerConfig;
+use crate::health::outlier::OutlierConfig;
+use crate::health::{CheckerConfig, DampingConfig, HistoryConfig, ScoreConfig, SlowStartConfig};
 use crate::service::{ConfigError, HealthCheck, Problems};
 
 /// The configuration of a [`ServiceMachine`](super::ServiceMachine).
@@ -29,6 +30,17 @@ pub struct ServiceMachineConfig {
     pub check: Option<HealthCheck>,
     /// After how many failures in a row an instance is checked at once. Default 5, as Envoy's `consecutive_5xx`.
     pub wake_after: NonZeroU32,
+    /// Which instances are out for how requests to them end. Default [`OutlierConfig::default`].
+    pub outlier: OutlierConfig,
+    /// How long an instance that keeps falling and returning is held out.
+    pub damping: DampingConfig,
+    /// How much of its weight an instance keeps that is not at its best. Default [`ScoreConfig::off`]. Policies that keep
+    /// a key with its instance take no notice: a weight that moves would move keys.
+    pub weighting: ScoreConfig,
+    /// How an instance warms up when its ejection ended; under policies that keep a key with its instance not at all.
+    pub slow_start: SlowStartConfig,
+    /// How much is remembered of what became of each instance.
+    pub history: HistoryConfig,
     /// How many instances automatic deregistration always leaves in the registry. Default 1.
     pub deregister_keeps: NonZeroU32,
 }
@@ -45,6 +57,11 @@ impl ServiceMachineConfig {
         problems.require(jitter <= 100, "jitter_percent", jitter, "must be 0 to 100");
         let window = format_args!("{:?}", self.count_window).to_string();
         problems.require(self.count_window <= COUNT_WINDOW_MAX, "count_window", window, "must be at most 1s");
+        self.outlier.check(&mut problems);
+        self.damping.check(&mut problems);
+        self.weighting.check(&mut problems);
+        self.slow_start.check(&mut problems);
+        self.history.check(&mut problems);
         if problems.is_empty() { Ok(()) } else { Err(problems.into_error()) }
     }
 }
@@ -58,6 +75,11 @@ impl Default for ServiceMachineConfig {
             checks: CheckerConfig::default(),
             check: None,
             wake_after: WAKE_AFTER,
+            outlier: OutlierConfig::default(),
+            damping: DampingConfig::default(),
+            weighting: ScoreConfig::off(),
+            slow_start: SlowStartConfig::default(),
+            history: HistoryConfig::default(),
             deregister_keeps: NonZeroU32::MIN,
         }
     }

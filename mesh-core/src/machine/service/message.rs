@@ -7,7 +7,8 @@ use super::reaper::{DeregisterId, Deregistration};
 use crate::balance::View;
 use crate::balance::policy::LoadReport;
 use crate::discovery::Freshness;
-use crate::health::{Health, Probe, ProbeId, ProbeReport, ProbeVerdict};
+use crate::health::outlier::OutlierEvent;
+use crate::health::{Health, Probe, ProbeId, ProbeReport, ProbeVerdict, StatusChange};
 use crate::port::Resolution;
 use crate::service::{Instance, InstanceKey};
 use crate::snapshot::Snapshot;
@@ -52,7 +53,7 @@ pub enum ServiceEffect {
 }
 
 /// What a service machine reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ServiceEvent {
     /// How sure the list of instances is has changed.
@@ -73,6 +74,15 @@ pub enum ServiceEvent {
         /// The answer that decided.
         verdict: ProbeVerdict,
     },
+    /// What is thought of an instance has changed, all that is known of it taken together.
+    Status {
+        /// The instance.
+        key: InstanceKey,
+        /// From what to what, and why.
+        change: StatusChange,
+    },
+    /// What became of an instance that fails unlike the others.
+    Outlier(OutlierEvent),
     /// An instance that was critical for too long is being taken out of the registry.
     Deregistering {
         /// The instance.

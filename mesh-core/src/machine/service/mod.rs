@@ -12,16 +12,19 @@
 //!   entry for each instance that the owner drained and that has not left; one entry an instance for all else.
 
 mod config;
+mod judge;
 mod message;
 mod reaper;
+mod showing;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::balance::{Change, Eligibility, Knowledge, Member, View, ViewBuilder};
+use crate::balance::{Change, Runs, View, ViewBuilder};
 use crate::discovery::{self, Discovery, Freshness};
-use crate::health::{Checker, Health, Transition};
+use crate::health::outlier::Standing;
+use crate::health::{Aggregate, Checker, Health, History, ProbeId, ProbeReport, ProbeVerdict, Transition};
 use crate::machine::Machine;
 use crate::port::Resolution;
 use crate::rng::Rng;
@@ -31,9 +34,11 @@ use crate::snapshot::{Entry, RegistryStatus, Snapshot};
 use crate::time::{Instant, Monotonic};
 
 pub use config::ServiceMachineConfig;
+use judge::Judge;
 pub use message::{ServiceEffect, ServiceEvent, ServiceInput};
 use reaper::Reaper;
 pub use reaper::{DeregisterId, Deregistration};
+use showing::Scale;
 
 /// The machine of one service.
 #[derive(Debug)]
@@ -43,17 +48,22 @@ pub struct ServiceMachine {
     clock: Monotonic,
     discovery: Discovery,
     checker: Checker,
+    judge: Judge,
     reaper: Reaper,
     views: ViewBuilder,
     drained: BTreeSet<InstanceKey>,
     view: Arc<View>,
     /// The list that was looked through last.
     shown: Arc<Snapshot>,
+    /// How weights in force are written in views.
+    scale: Scale,
     /// What happened to instances since the view was published, in the order in which it did.
     changes: Vec<Change>,
     newest_route: RouteId,
     freshness: Freshness,
     rerouted: bool,
+    /// Whether the registry says of most instances that they are critical.
+    is_mostly_critical: bool,
     effects: VecDeque<ServiceEffect>,
     events: VecDeque<ServiceEvent>,
 }
@@ -66,22 +76,25 @@ impl ServiceMachine {
     #[must_use]
     pub fn new(config: ServiceMachineConfig, seed: u64) -> Self {
         let mut views = ViewBuilder::new(config.strategy.clone());
-        views.set_wake_after(config.wake_after);
+        views.set_wake_rules(Judge::rules(&config));
         views.set_seed(seed);
         Self {
             clock: Monotonic::default(),
             discovery: Discovery::new(config.discovery.clone()),
             checker: Checker::new(config.checks.clone(), Rng::from_seed(seed)),
+            judge: Judge::new(&config, seed),
             reaper: Reaper::new(config.deregister_keeps.get()),
             views,
             drained: BTreeSet::new(),
             view: View::pending(),
             shown: Arc::default(),
+            scale: Scale::new(&config),
             changes: Vec::new(),
             newest_route: RouteId::ALL,
             freshness: Freshness::Pending,
             check: config.check.clone().map(Arc::new),
             rerouted: false,
+            is_mostly_critical: false,
             effects: VecDeque::new(),
             events: VecDeque::new(),
             config,
@@ -143,6 +156,24 @@ impl ServiceMachine {
         self.checker.health(key)
     }
 
+    /// What has been thought of the instance `key` since it joined, all that is known of it taken together.
+    #[must_use]
+    pub fn history(&self, key: &InstanceKey) -> Option<&History> {
+        self.judge.history(key)
+    }
+
+    /// How the service as a whole is doing.
+    #[must_use]
+    pub const fn aggregate(&self) -> Aggregate {
+        self.judge.aggregate()
+    }
+
+    /// Whether the instance `key` is out for how requests to it ended.
+    #[must_use]
+    pub fn standing(&self, key: &InstanceKey) -> Standing {
+        self.judge.standing(key)
+    }
+
     /// The view published last.
     #[must_use]
     pub const fn view(&self) -> &Arc<View> {
@@ -166,6 +197,9 @@ impl ServiceMachine {
     fn take_over(&mut self, now: Instant) {
         let served = Arc::clone(self.discovery.served());
         let before = core::mem::replace(&mut self.shown, Arc::clone(&served));
+        let critical = served.iter().filter(|entry| entry.status() == RegistryStatus::Critical).count();
+        let was_mostly_critical =
+            core::mem::replace(&mut self.is_mostly_critical, critical > 1 && critical * 2 > served.len());
         let mut differ = Vec::new();
         before.for_each_difference(&served, |was, is| differ.push((was, is)));
         // First those that need no check any more, so that others may be checked in their stead.
@@ -177,35 +211,15 @@ impl ServiceMachine {
         }
         for (was, is) in differ {
             match (was, is) {
-                (_, Some(entry)) => self.follow(now, entry),
+                (was, Some(entry)) => self.follow(now, was, entry),
                 (Some(entry), None) => self.part_from(entry.key()),
                 (None, None) => {}
             }
         }
+        if was_mostly_critical != self.is_mostly_critical {
+            served.iter().for_each(|entry| self.show(entry));
+        }
         self.reaper.retain(&served);
-    }
-
-    /// An instance is new, or no longer what it was.
-    fn follow(&mut self, now: Instant, entry: &Entry) {
-        if let Some(check) = self.check(entry)
-            && self.checker.watch(now, entry.instance(), &check)
-        {
-            self.reaper.spare(entry.key());
-        }
-        self.changes.push(Change::Set(self.member(entry)));
-    }
-
-    /// An instance has left. A drain ends with it, or those of every deploy would pile up.
-    fn part_from(&mut self, key: &InstanceKey) {
-        self.drained.remove(key);
-        self.changes.push(Change::Remove(key.clone()));
-    }
-
-    /// Something else than the list may have changed what is to be shown of the instance `key`.
-    fn look_at(&mut self, key: &InstanceKey) {
-        if let Some(entry) = self.shown.get(key) {
-            self.changes.push(Change::Set(self.member(entry)));
-        }
     }
 
     /// The check that the mesh runs on an instance: its configured one, or the one that the registry leaves to it.
@@ -214,11 +228,20 @@ impl ServiceMachine {
     }
 
     fn sweep(&mut self, now: Instant) {
-        let failing =
-            self.view.registered().filter(|(endpoint, _)| endpoint.failures_in_row() >= self.config.wake_after.get());
-        let failing: Vec<_> = failing.map(|(endpoint, _)| endpoint.key().clone()).collect();
+        let failing = |runs: Runs| runs.failures >= self.config.wake_after.get();
+        let failing = self.view.endpoints().filter(|endpoint| failing(endpoint.runs()));
+        let failing: Vec<_> = failing.map(|endpoint| endpoint.key().clone()).collect();
         for key in &failing {
             self.checker.hurry(now, key);
+        }
+        self.judge.heed(now, &self.view);
+    }
+
+    /// A probe ended.
+    fn probed(&mut self, now: Instant, id: ProbeId, report: ProbeReport) {
+        let passed = !matches!(report.verdict, ProbeVerdict::Failed(_));
+        if let Some(key) = self.checker.answer(now, id, report) {
+            self.judge.checked(now, &key, passed);
         }
     }
 
@@ -229,55 +252,17 @@ impl ServiceMachine {
         }
         while let Some(transition) = self.checker.poll_transition() {
             let Transition { key, from, to, verdict } = transition;
-            // Whether it is unknown, healthy or degraded makes no difference to a pick.
-            if (from == Health::Unhealthy) != (to == Health::Unhealthy) {
-                self.look_at(&key);
-            }
+            self.look_at(&key);
             self.follow_health(&key, from, to);
             self.tell(ServiceEvent::Health { key, from, to, verdict });
         }
+        self.follow_judge();
         let freshness = self.discovery.freshness();
         if core::mem::discriminant(&freshness) != core::mem::discriminant(&self.freshness) {
             let from = core::mem::replace(&mut self.freshness, freshness);
             self.tell(ServiceEvent::Freshness { from, to: freshness });
         }
         self.publish();
-    }
-
-    /// Publishes a view of what changed, if a pick could tell the difference.
-    fn publish(&mut self) {
-        if !self.discovery.has_list() {
-            return;
-        }
-        let knowledge = if self.discovery.is_known() { Knowledge::Known } else { Knowledge::Unknown };
-        let forced = core::mem::take(&mut self.rerouted) || knowledge != self.view.knowledge();
-        if !forced && self.changes.is_empty() {
-            return;
-        }
-        self.views.set_knowledge(knowledge);
-        let Some(view) = self.views.update_if(core::mem::take(&mut self.changes), forced) else { return };
-        self.view = view;
-        self.effects.retain(|effect| !matches!(effect, ServiceEffect::Publish(_)));
-        self.effects.push_back(ServiceEffect::Publish(Arc::clone(&self.view)));
-    }
-
-    fn member(&self, entry: &Entry) -> Member {
-        let instance = Arc::clone(entry.instance());
-        let weights = instance.weights();
-        let weight = if entry.status() == RegistryStatus::Warning { weights.warning } else { weights.passing };
-        Member { weight, eligibility: self.eligibility(entry), instance }
-    }
-
-    /// An instance is out when its owner drained it, when the registry says so, or when the mesh's own checks do.
-    fn eligibility(&self, entry: &Entry) -> Eligibility {
-        let key = entry.instance().key();
-        if self.drained.contains(key) || entry.status() == RegistryStatus::Maintenance {
-            return Eligibility::Drained;
-        }
-        if entry.status() == RegistryStatus::Critical || self.checker.health(key) == Health::Unhealthy {
-            return Eligibility::Unhealthy;
-        }
-        Eligibility::Usable
     }
 
     /// Starts or stops the clock of automatic deregistration, and gives an instance that recovered a new start.
@@ -336,7 +321,7 @@ impl Machine for ServiceMachine {
             ServiceInput::Recalled { snapshot, age } => self.recall(now, age, snapshot),
             ServiceInput::Confirmed => self.discovery.confirm(now),
             ServiceInput::Lost => self.discovery.lose(now),
-            ServiceInput::Probed(id, report) => self.checker.answer(now, id, report),
+            ServiceInput::Probed(id, report) => self.probed(now, id, report),
             ServiceInput::Load(key, report) => self.view.report(now, &key, &report),
             ServiceInput::Sweep => self.sweep(now),
             ServiceInput::Deregistered(id, answer) => self.deregistered(now, id, answer),
@@ -353,6 +338,7 @@ impl Machine for ServiceMachine {
             self.take_over(now);
         }
         self.checker.tick(now);
+        self.judge.tick(now, &self.view);
         self.settle();
         self.reap(now);
     }
@@ -366,6 +352,6 @@ impl Machine for ServiceMachine {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.discovery.due(), self.checker.next(), self.reaper.next()].into_iter().flatten().min()
+        [self.discovery.due(), self.checker.next(), self.judge.next(), self.reaper.next()].into_iter().flatten().min()
     }
 }

@@ -53,6 +53,7 @@ impl Template {
     pub(super) fn new(scenario: &Scenario, strategy: &Strategy) -> Self {
         let mut config = ServiceMachineConfig::default();
         config.strategy = strategy.clone();
+        config.outlier = scenario.clients.outlier.clone().unwrap_or_else(OutlierConfig::off);
         if let Some(checks) = &scenario.clients.health_check {
             config.check = checks.build().ok();
             config.checks.in_flight_max = checks.in_flight_max;

@@ -1,0 +1,335 @@
+//! What is thought of each instance, all that is known of it taken together: its status with its history, whether it
+//! flaps, and how much of its weight it keeps.
+//!
+//! It is told what sources say and reads what endpoints counted. It publishes nothing: the machine asks it of every
+//! instance that it names as affected.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use super::config::ServiceMachineConfig;
+use crate::balance::{Endpoint, Runs, Tally, View, WakeRules};
+use crate::health::outlier::{OutlierConfig, OutlierDetector, OutlierEvent, Reading, Standing};
+use crate::health::{
+    Aggregate, Damper, Damping, HealthWeight, History, Ledger, OutlierStanding, ScoreConfig, Signals, SlowStartConfig,
+    Sources, Status, StatusChange,
+};
+use crate::service::InstanceKey;
+use crate::time::Instant;
+use crate::timers::Timers;
+
+#[derive(Debug)]
+pub(super) struct Judge {
+    outliers: OutlierDetector,
+    /// Whether what endpoints counted is looked at.
+    sweeps: bool,
+    ledger: Ledger,
+    damping: Damping,
+    scores: ScoreConfig,
+    slow_start: SlowStartConfig,
+    wards: BTreeMap<InstanceKey, Ward>,
+    damped: BTreeSet<InstanceKey>,
+    timers: Timers<Due>,
+    affected: VecDeque<InstanceKey>,
+    outcomes: VecDeque<OutlierEvent>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// An instance that flapped may return.
+    Undamped(InstanceKey),
+    /// The next step of an instance that warms up.
+    Warmer(InstanceKey),
+}
+
+/// What is kept of one instance.
+#[derive(Debug, Default)]
+struct Ward {
+    damper: Damper,
+    /// Whether checks or the registry had it down when they were asked last.
+    is_down: bool,
+    weight: HealthWeight,
+    warms_since: Option<Instant>,
+    /// As it was at the last sweep.
+    tally: Tally,
+}
+
+/// What came of looking at an instance.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) status: Status,
+    /// How much of its weight it keeps, in thousandths.
+    pub(super) factor_milli: u32,
+    pub(super) change: Option<StatusChange>,
+}
+
+impl Judge {
+    pub(super) fn new(config: &ServiceMachineConfig, seed: u64) -> Self {
+        Self {
+            outliers: OutlierDetector::new(config.outlier.clone(), seed),
+            sweeps: Self::rules(config).tally,
+            ledger: Ledger::new(&config.history),
+            damping: Damping::new(&config.damping),
+            scores: config.weighting.clone(),
+            slow_start: config.slow_start.clone(),
+            wards: BTreeMap::new(),
+            damped: BTreeSet::new(),
+            timers: Timers::new(),
+            affected: VecDeque::new(),
+            outcomes: VecDeque::new(),
+        }
+    }
+
+    /// What leases are to ask sweeps for.
+    pub(super) fn rules(config: &ServiceMachineConfig) -> WakeRules {
+        let OutlierConfig { failures_in_row, gateway_in_row, local_in_row, .. } = &config.outlier;
+        let length = |run: &Option<crate::health::outlier::InRow>| run.as_ref().map(|run| run.threshold);
+        let mut rules = WakeRules::default();
+        rules.failures = config.wake_after;
+        rules.failures_again = length(failures_in_row);
+        rules.gateway = length(gateway_in_row);
+        rules.local = length(local_in_row);
+        rules.split_local = config.outlier.split_local_origin;
+        rules.overload_fails = config.outlier.overloaded_is_failure;
+        rules.tally = !config.outlier.is_off() || config.weighting.is_on();
+        rules
+    }
+
+    pub(super) fn enrol(&mut self, now: Instant, key: &InstanceKey) {
+        if self.sweeps {
+            self.outliers.enrol(now, key.clone());
+        }
+        self.ledger.enrol(now, key);
+        self.wards.entry(key.clone()).or_default();
+    }
+
+    /// The instance `key` has left.
+    pub(super) fn forget(&mut self, key: &InstanceKey) -> Option<History> {
+        self.outliers.forget(key);
+        self.wards.remove(key);
+        self.damped.remove(key);
+        self.timers.clear(&Due::Undamped(key.clone()));
+        self.timers.clear(&Due::Warmer(key.clone()));
+        self.ledger.forget(key)
+    }
+
+    /// Looks at the instances whose leases asked for it: at those with a long run of failures, and at how the requests to
+    /// those on probation ended.
+    pub(super) fn heed(&mut self, now: Instant, view: &View) {
+        let rests = self.outliers.probing_count() > 0;
+        for (endpoint, _) in view.registered() {
+            let runs = endpoint.runs();
+            if runs != Runs::default() {
+                self.outliers.heed(now, endpoint.key(), &reading(endpoint));
+            }
+            if rests && let Some(passed) = endpoint.ticket().verdict() {
+                self.outliers.probed(now, endpoint.key(), passed);
+            }
+        }
+    }
+
+    /// A check of the instance `key` ended.
+    pub(super) fn checked(&mut self, now: Instant, key: &InstanceKey, passed: bool) {
+        self.outliers.checked(now, key, passed);
+    }
+
+    /// Does what is due at `now`.
+    pub(super) fn tick(&mut self, now: Instant, view: &View) {
+        if self.outliers.is_sweep_due(now) {
+            let readings = view.endpoints().map(|endpoint| (endpoint.key(), reading(endpoint)));
+            self.outliers.sweep(now, readings);
+            self.weigh(view);
+        }
+        self.outliers.tick(now);
+        while let Some(due) = self.timers.pop_due(now) {
+            match due {
+                Due::Undamped(key) => {
+                    self.damped.remove(&key);
+                    self.affected.push_back(key);
+                }
+                Due::Warmer(key) => {
+                    self.warm(now, &key);
+                    self.affected.push_back(key);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the outlier detector says; `endpoint` finds the counters of an instance.
+    pub(super) fn follow_outliers<E>(&mut self, now: Instant, endpoint: impl Fn(&InstanceKey) -> Option<E>)
+    where
+        E: core::ops::Deref<Target = Endpoint>,
+    {
+        while let Some(event) = self.outliers.poll_event() {
+            match &event {
+                OutlierEvent::Released { key } => {
+                    if let Some(endpoint) = endpoint(key) {
+                        endpoint.ticket().offer();
+                    }
+                    self.affected.push_back(key.clone());
+                }
+                OutlierEvent::Restored { key, .. } => {
+                    if let Some(endpoint) = endpoint(key) {
+                        endpoint.forgive();
+                        self.outliers.rebase(key, &reading(&endpoint));
+                    }
+                    if let Some(ward) = self.wards.get_mut(key).filter(|_| !self.slow_start.window.is_zero()) {
+                        ward.warms_since = Some(now);
+                        self.warm(now, key);
+                    }
+                    self.affected.push_back(key.clone());
+                }
+                OutlierEvent::Ejected { key, .. } => self.affected.push_back(key.clone()),
+                OutlierEvent::Spared { .. } => {}
+            }
+            self.outcomes.push_back(event);
+        }
+    }
+
+    /// The next instance that may have to be shown otherwise.
+    pub(super) fn poll_affected(&mut self) -> Option<InstanceKey> {
+        self.affected.pop_front()
+    }
+
+    /// What the outlier detector had to say.
+    pub(super) fn poll_outcome(&mut self) -> Option<OutlierEvent> {
+        self.outcomes.pop_front()
+    }
+
+    /// When something is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        [self.outliers.next(), self.timers.next()].into_iter().flatten().min()
+    }
+
+    pub(super) fn history(&self, key: &InstanceKey) -> Option<&History> {
+        self.ledger.of(key)
+    }
+
+    pub(super) const fn aggregate(&self) -> Aggregate {
+        self.ledger.aggregate()
+    }
+
+    pub(super) fn standing(&self, key: &InstanceKey) -> Standing {
+        self.outliers.standing(key)
+    }
+
+    /// Decides what is thought of the instance `key`, of which checks, the registry and its owner say what is in
+    /// `sources`.
+    pub(super) fn judge(&mut self, now: Instant, key: &InstanceKey, mut sources: Sources) -> Judgement {
+        self.damp(now, key, &sources);
+        let damped = self.damped.contains(key);
+        sources.damped_until = self.wards.get(key).filter(|_| damped).and_then(|ward| ward.damper.damped_until(now));
+        sources.outlier = match self.outliers.standing(key) {
+            Standing::In => OutlierStanding::Admitting,
+            Standing::Ejected { cause, .. } => OutlierStanding::Ejected(cause.name()),
+            Standing::Probing { .. } => OutlierStanding::Probing("probe"),
+        };
+        let (status, reason) = Status::of(&sources);
+        let change = self.ledger.record(now, key, status, reason);
+        let factor_milli = self.wards.get_mut(key).map_or(WHOLE, |ward| {
+            if change.is_some() {
+                ward.weight.update(&self.scores, &Signals::new(status));
+            }
+            let warmth = ward.warms_since.map_or(WHOLE, |since| self.slow_start.factor_milli(now.since(since)));
+            (ward.weight.factor_milli() * warmth / WHOLE).max(1)
+        });
+        Judgement { status, factor_milli, change }
+    }
+
+    /// Counts a fall that checks or the registry saw, and holds the instance out where it fell too often; but never half
+    /// of a service.
+    fn damp(&mut self, now: Instant, key: &InstanceKey, sources: &Sources) {
+        let most = self.wards.len() / 2;
+        let Some(ward) = self.wards.get_mut(key) else { return };
+        let (seen, _) = Status::of(sources);
+        let falls =
+            seen.is_down() && !ward.is_down && self.ledger.of(key).is_some_and(|it| it.status() != Status::Unknown);
+        ward.is_down = seen.is_down();
+        if !falls {
+            return;
+        }
+        ward.damper.flap(now, &self.damping);
+        if let Some(until) = ward.damper.damped_until(now)
+            && (self.damped.contains(key) || self.damped.len() < most)
+        {
+            self.damped.insert(key.clone());
+            self.timers.set(Due::Undamped(key.clone()), until);
+        }
+    }
+
+    /// Weighs every instance anew by what it did since the last sweep.
+    fn weigh(&mut self, view: &View) {
+        if !self.scores.is_on() {
+            return;
+        }
+        let latencies = view.endpoints().filter_map(|endpoint| {
+            let ward = self.wards.get(endpoint.key())?;
+            geometric_mean(&endpoint.tally(), &ward.tally)
+        });
+        let mut latencies: Vec<_> = latencies.collect();
+        latencies.sort_unstable();
+        let fleet_latency = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
+        for endpoint in view.endpoints() {
+            let key = endpoint.key();
+            let (Some(ward), Some(history)) = (self.wards.get_mut(key), self.ledger.of(key)) else { continue };
+            let (before, tally) = (ward.tally, endpoint.tally());
+            ward.tally = tally;
+            let mut signals = Signals::new(history.status());
+            let succeeded = tally.successes.wrapping_sub(before.successes);
+            let failed = failed(&tally).wrapping_sub(failed(&before));
+            signals.succeeded = u32::try_from(succeeded).unwrap_or(u32::MAX);
+            signals.ended = u32::try_from(succeeded.saturating_add(failed)).unwrap_or(u32::MAX);
+            signals.latency = geometric_mean(&tally, &before).unwrap_or_default();
+            signals.fleet_latency = fleet_latency;
+            if ward.weight.update(&self.scores, &signals).is_some() {
+                self.affected.push_back(key.clone());
+            }
+        }
+    }
+
+    /// Sets the time of the next step of an instance that warms up, until it is warm.
+    fn warm(&mut self, now: Instant, key: &InstanceKey) {
+        let Some(ward) = self.wards.get_mut(key) else { return };
+        let Some(since) = ward.warms_since else { return };
+        if now.since(since) >= self.slow_start.window {
+            ward.warms_since = None;
+        } else {
+            let step = (self.slow_start.window / WARMING_STEPS).max(Duration::from_nanos(1));
+            self.timers.set(Due::Warmer(key.clone()), now + step);
+        }
+    }
+}
+
+/// What the detector reads of an endpoint. The run is read first, and counted last, so that it is never ahead.
+fn reading(endpoint: &Endpoint) -> Reading {
+    let Runs { failures, gateway, local } = endpoint.runs();
+    let tally = endpoint.tally();
+    Reading {
+        successes: tally.successes,
+        failures: tally.failures,
+        overloaded: tally.overloaded,
+        timed_out: tally.timed_out,
+        unreachable: tally.unreachable,
+        latency_log2_sum: tally.latency_log2_sum,
+        latency_count: tally.successes,
+        failures_in_row: failures,
+        local_in_row: local,
+        gateway_in_row: gateway,
+    }
+}
+
+const fn failed(tally: &Tally) -> u64 {
+    tally.failures.wrapping_add(tally.timed_out).wrapping_add(tally.unreachable)
+}
+
+/// The geometric mean of the latencies between two tallies; none where nothing succeeded.
+fn geometric_mean(tally: &Tally, before: &Tally) -> Option<Duration> {
+    let count = NonZeroU32::new(u32::try_from(tally.successes.wrapping_sub(before.successes)).unwrap_or(u32::MAX))?;
+    let sum = tally.latency_log2_sum.wrapping_sub(before.latency_log2_sum);
+    Some(Tally::latency_of(sum as f64 / f64::from(count.get())))
+}
+
+pub(super) const WHOLE: u32 = 1000;
+/// In how many steps a weight comes back: each is a new view.
+const WARMING_STEPS: u32 = 10;
