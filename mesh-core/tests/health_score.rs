@@ -53,6 +53,7 @@ fn the_worst_of_what_is_known_counts() {
     signals.succeeded = 980;
     assert!((config.score(&signals) - 26.0 / 35.0).abs() < 1e-12);
     signals.status = Status::Degraded;
+    assert!((config.score(&outcomes_of(Status::Degraded, 990)) - 0.5).abs() < 1e-12);
     assert!((config.score(&signals) - 0.5).abs() < 1e-12);
 }
 
@@ -318,6 +319,12 @@ fn reduced() -> HealthWeight {
 fn outcomes(succeeded: u32, ended: u32) -> Signals {
     let mut signals = Signals::new(Status::Healthy);
     (signals.ended, signals.succeeded) = (ended, succeeded);
+    signals
+}
+
+fn outcomes_of(status: Status, succeeded: u32) -> Signals {
+    let mut signals = outcomes(succeeded, 1000);
+    signals.status = status;
     signals
 }
 

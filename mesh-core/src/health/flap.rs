@@ -109,7 +109,7 @@ impl Damping {
     #[must_use]
     pub fn new(config: &DampingConfig) -> Self {
         let half_life = nanos(config.half_life).max(1.0);
-        let reuse_at = f64::from(config.reuse_at.max(1));
+        let reuse_at = f64::from(config.reuse_at);
         Self {
             enabled: config.enabled,
             penalty: f64::from(config.penalty),
