@@ -193,7 +193,7 @@ fn a_config_that_nobody_checked_does_no_harm() {
             for second in 0..10 {
                 detector.heartbeat(at(second));
                 assert!(detector.suspected_at().is_some_and(|suspected| suspected >= at(second)));
-                assert!(detector.phi(at(second + 1)) >= 0.0);
+                assert!([second, second + 1].iter().all(|second| detector.phi(at(*second)).is_finite()));
             }
         }
     }

@@ -67,6 +67,10 @@ fn of_too_few_requests_only_the_status_counts() {
     assert_eq!(config.score(&signals), 0.0);
     (signals.ended, signals.succeeded) = (20, 20);
     assert_eq!(config.score(&signals), 0.0, "of its latency");
+    let mut eager = ScoreConfig::default();
+    eager.requests_min = 0;
+    (signals.ended, signals.succeeded) = (0, 0);
+    assert_eq!(eager.score(&signals), 1.0, "of none there is nothing to say, whatever the config");
 }
 
 #[test]
@@ -179,6 +183,7 @@ fn slow_start_is_that_of_envoy() {
         (4, 2.0, 200),
         (50, 0.5, 250),
         (20, 0.5, 100),
+        (66, 3.0, 871),
     ] {
         assert_eq!(slow_start(seconds(elapsed), seconds(100), aggression, 10), factor, "{elapsed} s, {aggression}");
     }

@@ -132,7 +132,7 @@ impl Damping {
     }
 
     fn time_to_reuse(&self, penalty: f64) -> Duration {
-        let lives = libm::log2(penalty / self.reuse_at).max(0.0);
+        let lives = libm::log2(penalty / self.reuse_at);
         Duration::from_nanos(libm::ceil(lives * self.half_life) as u64).min(self.suppress_max)
     }
 }
