@@ -121,7 +121,7 @@ impl Damping {
         }
     }
 
-    /// The most penalty there is: `reuse_at * 2^(suppress_max / half_life)`, as RFC 2439 has it (4.2).
+    /// The most penalty there is: `reuse_at * 2^(suppress_max / half_life)`, the ceiling of RFC 2439.
     #[must_use]
     pub const fn ceiling(&self) -> f64 {
         self.ceiling
