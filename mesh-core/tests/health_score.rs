@@ -53,6 +53,7 @@ fn the_worst_of_what_is_known_counts() {
     signals.succeeded = 980;
     assert!((config.score(&signals) - 26.0 / 35.0).abs() < 1e-12);
     signals.status = Status::Degraded;
+    assert!((config.score(&outcomes_of(Status::Degraded, 990)) - 0.5).abs() < 1e-12);
     assert!((config.score(&signals) - 0.5).abs() < 1e-12);
 }
 
@@ -66,6 +67,10 @@ fn of_too_few_requests_only_the_status_counts() {
     assert_eq!(config.score(&signals), 0.0);
     (signals.ended, signals.succeeded) = (20, 20);
     assert_eq!(config.score(&signals), 0.0, "of its latency");
+    let mut eager = ScoreConfig::default();
+    eager.requests_min = 0;
+    (signals.ended, signals.succeeded) = (0, 0);
+    assert_eq!(eager.score(&signals), 1.0, "of none there is nothing to say, whatever the config");
 }
 
 #[test]
@@ -178,6 +183,7 @@ fn slow_start_is_that_of_envoy() {
         (4, 2.0, 200),
         (50, 0.5, 250),
         (20, 0.5, 100),
+        (66, 3.0, 871),
     ] {
         assert_eq!(slow_start(seconds(elapsed), seconds(100), aggression, 10), factor, "{elapsed} s, {aggression}");
     }
@@ -318,6 +324,12 @@ fn reduced() -> HealthWeight {
 fn outcomes(succeeded: u32, ended: u32) -> Signals {
     let mut signals = Signals::new(Status::Healthy);
     (signals.ended, signals.succeeded) = (ended, succeeded);
+    signals
+}
+
+fn outcomes_of(status: Status, succeeded: u32) -> Signals {
+    let mut signals = outcomes(succeeded, 1000);
+    signals.status = status;
     signals
 }
 

@@ -109,7 +109,7 @@ impl Damping {
     #[must_use]
     pub fn new(config: &DampingConfig) -> Self {
         let half_life = nanos(config.half_life).max(1.0);
-        let reuse_at = f64::from(config.reuse_at.max(1));
+        let reuse_at = f64::from(config.reuse_at);
         Self {
             enabled: config.enabled,
             penalty: f64::from(config.penalty),
@@ -121,7 +121,7 @@ impl Damping {
         }
     }
 
-    /// The most penalty there is: `reuse_at * 2^(suppress_max / half_life)`, as RFC 2439 has it (4.2).
+    /// The most penalty there is: `reuse_at * 2^(suppress_max / half_life)`, the ceiling of RFC 2439.
     #[must_use]
     pub const fn ceiling(&self) -> f64 {
         self.ceiling
@@ -132,7 +132,7 @@ impl Damping {
     }
 
     fn time_to_reuse(&self, penalty: f64) -> Duration {
-        let lives = libm::log2(penalty / self.reuse_at).max(0.0);
+        let lives = libm::log2(penalty / self.reuse_at);
         Duration::from_nanos(libm::ceil(lives * self.half_life) as u64).min(self.suppress_max)
     }
 }

@@ -137,7 +137,7 @@ impl PhiAccrual {
     ///
     /// With `y = (silence - mean - pause) / deviation` the probability is `1 / (1 + e^x)`, `x = y (1.5976 + 0.070566
     /// y^2)`, so that phi is `log10(1 + e^x)`. Written like this it is finite for any silence; in Akka, which divides by
-    /// what underflows, it is infinite from y = 20 or so.
+    /// what underflows, it is infinite from y = 22 or so.
     #[must_use]
     pub fn phi(&self, now: Instant) -> f64 {
         let Some(last) = self.last else { return 0.0 };

@@ -126,14 +126,15 @@ impl ScoreConfig {
         latency.min(success).min(status)
     }
 
-    /// The factor of `score`, in thousandths; it never falls where the score rises.
+    /// The factor of `score`, in thousandths; it never falls where the score rises. A score beyond 0 to 1 counts as the
+    /// nearer of them.
     fn factor_milli(&self, score: f64) -> u32 {
         let floor = self.floor_milli.clamp(1, WHOLE);
         let factor = match &self.weighting {
             Weighting::Off => WHOLE,
             Weighting::Linear => {
                 let step = f64::from(self.step_milli.max(1));
-                let exact = f64::from(floor) + score.clamp(0.0, 1.0) * f64::from(WHOLE - floor);
+                let exact = f64::from(floor) + score * f64::from(WHOLE - floor);
                 (libm::round(exact / step) * step) as u32
             }
             Weighting::Stepped(steps) => {
