@@ -103,39 +103,37 @@ impl Rig {
 
     /// The same with the causes.
     pub(crate) fn ejections(&mut self) -> Vec<(usize, Cause)> {
-        let ejected = self.events().into_iter().filter_map(|event| match event {
-            OutlierEvent::Ejected { key, cause, .. } => Some((number(&key), cause)),
-            _ => None,
+        let ejected = self.events().into_iter().filter_map(|event| {
+            let OutlierEvent::Ejected { key, cause, .. } = event else { return None };
+            Some((number(&key), cause))
         });
         ejected.collect()
     }
 
     pub(crate) fn spared(&mut self) -> Vec<(usize, Reprieve)> {
-        let spared = self.events().into_iter().filter_map(|event| match event {
-            OutlierEvent::Spared { key, because, .. } => Some((number(&key), because)),
-            _ => None,
+        let spared = self.events().into_iter().filter_map(|event| {
+            let OutlierEvent::Spared { key, because, .. } = event else { return None };
+            Some((number(&key), because))
         });
         spared.collect()
     }
 
     pub(crate) fn restored(&mut self) -> Vec<(usize, Restoration)> {
-        let restored = self.events().into_iter().filter_map(|event| match event {
-            OutlierEvent::Restored { key, by } => Some((number(&key), by)),
-            _ => None,
+        let restored = self.events().into_iter().filter_map(|event| {
+            let OutlierEvent::Restored { key, by } = event else { return None };
+            Some((number(&key), by))
         });
         restored.collect()
     }
 
     pub(crate) fn is_in(&self, number: usize) -> bool {
-        self.detector.standing(&key(number)) == Standing::In
+        self.detector.standing(&self.fleet[number].0) == Standing::In
     }
 
     /// Until when instance `number` is ejected.
     pub(crate) fn until(&self, number: usize) -> Option<Instant> {
-        match self.detector.standing(&key(number)) {
-            Standing::Ejected { until, .. } => Some(until),
-            _ => None,
-        }
+        let Standing::Ejected { until, .. } = self.detector.standing(&self.fleet[number].0) else { return None };
+        Some(until)
     }
 }
 
