@@ -35,7 +35,7 @@ pub struct SuccessRate {
     /// instance over one. Default 5; Envoy and gRPC 0.
     pub gap_min_percent: u32,
     /// The chance, per instance and sweep and in millionths, that one as good as the others is found by bad luck; an
-    /// upper bound. 0 leaves that untested. Default 10; Envoy and gRPC 0.
+    /// upper bound. 0 leaves that untested. Default 1; Envoy and gRPC 0.
     pub false_alarms_per_million: u32,
     /// How many percent of those found are ejected, by lot: 0 to 100. Default 100.
     pub enforcing_percent: u32,
@@ -92,7 +92,7 @@ pub struct LatencyOutlier {
 pub struct CorrelatedFailure {
     /// How far apart, in percentage points, the two sides must be: 1 to 100. Default 20.
     pub gap_min_percent: u32,
-    /// As [`SuccessRate::false_alarms_per_million`], against the instances above the cut. Default 10.
+    /// As [`SuccessRate::false_alarms_per_million`], against the instances above the cut. Default 1.
     pub false_alarms_per_million: u32,
     /// How many instances with enough volume it takes: at least 2. Default 2.
     pub hosts_min: NonZeroU32,
@@ -221,6 +221,6 @@ const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
 const STDEV_FACTOR: NonZeroU32 = NonZeroU32::new(1900).unwrap();
 const VOLUME_MIN: NonZeroU64 = NonZeroU64::new(20).unwrap();
-/// One in 100,000: a fleet of a hundred, swept every 5 s, is wrong about one of them at most every 80 minutes, and in
-/// truth far less often, because the bound is generous and the gaps are asked for as well.
-const FALSE_ALARMS: u32 = 10;
+/// One in a million: a fleet of a hundred, swept every 5 s, is wrong about one of them at most every 14 hours, and in
+/// truth far less often, because the bound is generous. It takes 14 failures of 50 where the others fail 1 in 20.
+const FALSE_ALARMS: u32 = 1;

@@ -161,7 +161,6 @@ impl Cause {
 
 /// Where an instance stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
 pub enum Standing {
     /// It gets requests. So does one that is not enrolled.
     #[default]

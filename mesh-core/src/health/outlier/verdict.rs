@@ -83,7 +83,7 @@ impl OutlierDetector {
     }
 
     fn runs(&self) -> [Option<InRow>; RUNS] {
-        [self.config.gateway_in_row, self.config.failures_in_row, self.config.local_in_row]
+        [self.config.gateway_in_row, self.config.local_in_row, self.config.failures_in_row]
     }
 
     /// Rules on those that a detector found, the worst first and of equally bad ones in the order of keys.
@@ -187,8 +187,9 @@ impl OutlierDetector {
 
 /// The lengths of the runs of `reading`, as [`RUN_KINDS`] orders them.
 const fn lengths(reading: &Reading) -> [u32; RUNS] {
-    [reading.gateway_in_row, reading.failures_in_row, reading.local_in_row]
+    [reading.gateway_in_row, reading.local_in_row, reading.failures_in_row]
 }
 
-/// The runs in the order in which they are judged: Envoy looks at the gateway's first.
-const RUN_KINDS: [Run; RUNS] = [Run::Gateway, Run::Any, Run::Local];
+/// The runs in the order in which they are judged: the more special first, so that the cause says most. Envoy looks
+/// at the gateway's before any.
+const RUN_KINDS: [Run; RUNS] = [Run::Gateway, Run::Local, Run::Any];
