@@ -31,6 +31,10 @@ pub const ALL: &[Shipped] = &[
     Shipped { name: "hashing-churn", text: include_str!("../scenarios/hashing-churn.toml") },
     Shipped { name: "many-by-many", text: include_str!("../scenarios/many-by-many.toml") },
     Shipped { name: "slow-discovery", text: include_str!("../scenarios/slow-discovery.toml") },
+    Shipped { name: "gray-failure", text: include_str!("../scenarios/gray-failure.toml") },
+    Shipped { name: "correlated-failure", text: include_str!("../scenarios/correlated-failure.toml") },
+    Shipped { name: "flapping", text: include_str!("../scenarios/flapping.toml") },
+    Shipped { name: "mass-check-failure", text: include_str!("../scenarios/mass-check-failure.toml") },
     Shipped { name: "rolling-restart", text: include_str!("../scenarios/rolling-restart.toml") },
 ];
 

@@ -114,6 +114,8 @@ pub(crate) struct Checker {
     config: CheckerConfig,
     rng: Rng,
     targets: BTreeMap<InstanceKey, Target>,
+    /// How many of them are unhealthy.
+    unhealthy: usize,
     timers: Timers<Timer>,
     in_flight: BTreeMap<ProbeId, InstanceKey>,
     waiting: BTreeMap<u64, InstanceKey>,
@@ -156,6 +158,7 @@ impl Checker {
             config,
             rng,
             targets: BTreeMap::new(),
+            unhealthy: 0,
             timers: Timers::new(),
             in_flight: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -191,6 +194,7 @@ impl Checker {
     /// Checks the instance `key` no longer; an answer still to come is ignored.
     pub(crate) fn forget(&mut self, now: Instant, key: &InstanceKey) {
         let Some(target) = self.targets.remove(key) else { return };
+        self.unhealthy -= usize::from(target.health == Health::Unhealthy);
         self.timers.clear(&Timer::Due(key.clone()));
         match target.asked {
             Asked::No => {}
@@ -256,6 +260,11 @@ impl Checker {
         self.targets.get(key).map_or(Health::Unknown, |target| target.health)
     }
 
+    /// Whether checks fail on most of those that are checked, and on two at least.
+    pub(crate) fn mostly_fails(&self) -> bool {
+        self.unhealthy > 1 && self.unhealthy * 2 > self.targets.len()
+    }
+
     /// The answer that decided what is thought of the instance `key`.
     pub(crate) fn verdict(&self, key: &InstanceKey) -> Option<&ProbeVerdict> {
         self.targets.get(key)?.decided.as_ref()
@@ -306,6 +315,8 @@ impl Checker {
             (Some(false) | None, _) => Health::Unhealthy,
         };
         let from = core::mem::replace(&mut target.health, to);
+        self.unhealthy += usize::from(to == Health::Unhealthy);
+        self.unhealthy -= usize::from(from == Health::Unhealthy);
         if from != to {
             target.decided = Some(verdict.clone());
             self.transitions.push_back(Transition { key: key.clone(), from, to, verdict });

@@ -47,12 +47,12 @@ impl Health {
 /// | 2 | its weight in force is 0 | `Draining` | `Weight` |
 /// | 3 | the registry says maintenance | `Maintenance` | `Maintenance` |
 /// | 4 | outlier detection ejected it | `Ejected` | `Outlier` |
-/// | 5 | its check fails, and is fresh | `Unhealthy` | `Check` |
+/// | 5 | its check fails, is fresh, and is not doubted | `Unhealthy` | `Check` |
 /// | 6 | the registry says critical, and is not doubted | `Unhealthy` | `Registry` |
-/// | 7 | its check failed when it last ran, and the registry says neither passing nor warning | `Unhealthy` | `Check` |
+/// | 7 | its check failed when it last ran, is not doubted, and the registry says neither passing nor warning | `Unhealthy` | `Check` |
 /// | 8 | it is held out because it flapped | `Unhealthy` | `Damped` |
 /// | 9 | outlier detection tries it with single requests | `Probing` | `Outlier` |
-/// | 10 | its check warns, and is fresh | `Degraded` | `Check` |
+/// | 10 | its check warns, and is fresh, or fails, and is doubted | `Degraded` | `Check` |
 /// | 11 | the registry says warning | `Degraded` | `Registry` |
 /// | 12 | its check passes, and is fresh | `Healthy` | `Check` |
 /// | 13 | the registry says critical, and is doubted | `Degraded` | `Registry` |
@@ -68,6 +68,9 @@ impl Health {
 ///   check of its node at critical, so the owner of the list may doubt it ([`Sources::registry_doubted`]). Then our
 ///   fresh check decides, and without one the instance is `Degraded` and still picked: a view that the registry
 ///   emptied serves nobody.
+/// - *Our checks fail on most of the fleet at once, and requests to it succeed.* Checks often ask something that
+///   requests do not need, and all instances share it; so the owner may doubt a check of an instance that answers its
+///   requests ([`Sources::check_doubted`]). The instance is `Degraded` and still picked.
 /// - *A check that ran long ago* counts for less than the registry, and its pass for nothing.
 ///
 /// Plans of people come before faults, so that a drained instance does not alarm anybody when it goes; faults
@@ -212,6 +215,8 @@ pub struct Sources {
     pub outlier: OutlierStanding,
     /// What the mesh's own check last said; none before the first answer.
     pub check: Option<CheckEvidence>,
+    /// Whether that is not to be believed where it is `Unhealthy`, because most checks fail and requests succeed.
+    pub check_doubted: bool,
     /// Until when it is held out because it flapped; none where it is not held out now.
     pub damped_until: Option<Instant>,
 }
@@ -225,6 +230,7 @@ impl Default for Sources {
             registry_doubted: false,
             outlier: OutlierStanding::Admitting,
             check: None,
+            check_doubted: false,
             damped_until: None,
         }
     }
@@ -272,7 +278,8 @@ fn failed(sources: &Sources) -> Option<(Status, Reason)> {
     if let OutlierStanding::Ejected(detector) = sources.outlier {
         return Some((Status::Ejected, Reason::Outlier(detector)));
     }
-    let failing = sources.check.as_ref().filter(|check| check.health == Health::Unhealthy);
+    let failing = |check: &&CheckEvidence| check.health == Health::Unhealthy && !sources.check_doubted;
+    let failing = sources.check.as_ref().filter(failing);
     let check = |check: &CheckEvidence| (Status::Unhealthy, Reason::Check(check.verdict.clone()));
     if let Some(fresh) = failing.filter(|check| check.is_fresh) {
         return Some(check(fresh));
@@ -297,7 +304,8 @@ fn failed(sources: &Sources) -> Option<(Status, Reason)> {
 fn serving(sources: &Sources) -> (Status, Reason) {
     let fresh = sources.check.as_ref().filter(|check| check.is_fresh);
     let says = |health| fresh.filter(|check| check.health == health).map(|check| Reason::Check(check.verdict.clone()));
-    if let Some(reason) = says(Health::Degraded) {
+    // One that fails and is not doubted has been dealt with.
+    if let Some(reason) = says(Health::Degraded).or_else(|| says(Health::Unhealthy)) {
         return (Status::Degraded, reason);
     }
     if sources.registry == RegistryStatus::Warning {

@@ -124,7 +124,7 @@ impl<P: Borrow<RetryPolicy>> CallMachine<P> {
     fn ended(&mut self, now: Instant, class: Class) {
         match class {
             Class::Success => self.end(CallEvent::Succeeded { attempts: self.attempts }),
-            Class::Transient => self.retry(now, Duration::ZERO),
+            Class::Transient | Class::Unreachable => self.retry(now, Duration::ZERO),
             Class::Throttled { retry_after } => self.retry(now, retry_after.unwrap_or_default()),
             Class::Permanent => self.give_up(GiveUpReason::Permanent),
         }

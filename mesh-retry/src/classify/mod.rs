@@ -21,6 +21,8 @@ pub enum Class {
     Success,
     /// The attempt failed in a way that another one, elsewhere or later, may not.
     Transient,
+    /// There was no answer, because there was no connection or it broke; elsewhere or later there may be one.
+    Unreachable,
     /// The callee is overloaded and asks for fewer attempts.
     Throttled {
         /// How long the callee asks to be left alone, where it says so.
@@ -36,7 +38,7 @@ impl Class {
     pub const fn with_retry_after(self, announced: Option<Duration>) -> Self {
         match self {
             Self::Throttled { .. } => Self::Throttled { retry_after: announced },
-            Self::Success | Self::Transient | Self::Permanent => self,
+            Self::Success | Self::Transient | Self::Unreachable | Self::Permanent => self,
         }
     }
 
@@ -48,6 +50,7 @@ impl Class {
         match self {
             Self::Success | Self::Permanent => Outcome::Success,
             Self::Transient => Outcome::Failure,
+            Self::Unreachable => Outcome::Unreachable,
             Self::Throttled { retry_after } => Outcome::Overloaded { retry_after },
         }
     }
@@ -55,7 +58,7 @@ impl Class {
     /// Whether another attempt could end otherwise.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Transient | Self::Throttled { .. })
+        matches!(self, Self::Transient | Self::Unreachable | Self::Throttled { .. })
     }
 }
 

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mesh_core::balance::{EndpointId, Explanation};
 use mesh_core::time::Instant;
 
+use super::selection::Part;
 use super::{
     BAD_SCENARIO, DIFFERED, Ended, INTERRUPTED, Look, UNMET, json, outputs, print, scenarios, selection, tell,
 };
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
     /// Runs this instead of the scenario's; may be repeated.
     #[arg(long = "strategy", value_name = "NAME")]
     strategies: Vec<String>,
+    /// Leaves a part of the clients out, to see what it is good for; may be repeated.
+    #[arg(long, value_name = "PART")]
+    without: Vec<Part>,
     /// Prints the result as JSON, and nothing else.
     #[arg(long)]
     json: bool,
@@ -55,6 +59,7 @@ pub(super) fn run(arguments: &Arguments, look: Look) -> Result<(), Ended> {
     let selection: Vec<_> = arguments.strategies.iter().map(String::as_str).collect();
     selection::seed(&mut read.scenario, arguments.seed);
     selection::strategies(&mut read.scenario, &selection)?;
+    arguments.without.iter().for_each(|part| selection::leave_out(&mut read.scenario, *part));
     // Before the first file, so that whoever sees one knows that an interrupt will be heard.
     let interrupted = env::interrupts();
     let (csv, trace) = files(arguments, &read.scenario)?;

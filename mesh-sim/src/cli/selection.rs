@@ -11,6 +11,27 @@ pub(super) fn seed(scenario: &mut Scenario, seed: Option<u64>) {
     scenario.seed = seed.unwrap_or(scenario.seed);
 }
 
+/// A part of the clients that can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    /// Active checks.
+    HealthCheck,
+    /// Outlier detection.
+    Outlier,
+    /// Retries.
+    Retry,
+}
+
+/// Leaves `part` out.
+pub(super) fn leave_out(scenario: &mut Scenario, part: Part) {
+    let clients = &mut scenario.clients;
+    match part {
+        Part::HealthCheck => clients.health_check = None,
+        Part::Outlier => clients.outlier = None,
+        Part::Retry => clients.retry = None,
+    }
+}
+
 /// Runs the strategies called `names` instead of the scenario's, if any are named. A name is that of a label in the
 /// scenario, of all strategies there that have it, or of a built-in strategy with its default parameters.
 pub(super) fn strategies(scenario: &mut Scenario, names: &[&str]) -> Result<(), Ended> {

@@ -114,6 +114,12 @@ pub enum EventKind {
     TurnedHealthy,
     /// A client took a server for unhealthy.
     TurnedUnhealthy,
+    /// A client took a server out for how requests to it ended.
+    Ejected,
+    /// A client tries a server again that it had taken out, with one request.
+    Probation,
+    /// A client gives a server its share again that it had taken out.
+    Restored,
 }
 
 impl EventKind {
@@ -150,6 +156,9 @@ impl EventKind {
             Self::CheckFailed => "check-failed",
             Self::TurnedHealthy => "turned-healthy",
             Self::TurnedUnhealthy => "turned-unhealthy",
+            Self::Ejected => "ejected",
+            Self::Probation => "probation",
+            Self::Restored => "restored",
         }
     }
 }

@@ -13,7 +13,6 @@ use crate::near::{did_you_mean, near};
 const KEYS: &[&str] = &[
     "clients.breaker",
     "clients.hedge",
-    "clients.outlier",
     "clients.retry.budget",
     "clients.routes",
     "clients.tree",

@@ -34,7 +34,8 @@ pub struct ServiceMachineConfig {
     pub outlier: OutlierConfig,
     /// How long an instance that keeps falling and returning is held out.
     pub damping: DampingConfig,
-    /// How much of its weight an instance keeps that is not at its best. Default [`ScoreConfig::off`]. Policies that keep
+    /// How much of its weight an instance keeps that is not at its best: by its status, and while outlier detection is on
+    /// by how requests to it end. Default [`ScoreConfig::off`]. Policies that keep
     /// a key with its instance take no notice: a weight that moves would move keys.
     pub weighting: ScoreConfig,
     /// How an instance warms up when its ejection ended; under policies that keep a key with its instance not at all.

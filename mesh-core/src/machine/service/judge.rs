@@ -53,6 +53,8 @@ struct Ward {
     warms_since: Option<Instant>,
     /// As it was at the last sweep.
     tally: Tally,
+    /// As it was at the sweep before.
+    earlier: Tally,
 }
 
 /// What came of looking at an instance.
@@ -121,6 +123,8 @@ impl Judge {
         for (endpoint, _) in view.registered() {
             let runs = endpoint.runs();
             if runs != Runs::default() {
+                // One whose checks are not believed because it serves may serve no longer.
+                self.affected.push_back(endpoint.key().clone());
                 self.outliers.heed(now, endpoint.key(), &reading(endpoint));
             }
             if rests && let Some(passed) = endpoint.ticket().verdict() {
@@ -134,12 +138,14 @@ impl Judge {
         self.outliers.checked(now, key, passed);
     }
 
-    /// Does what is due at `now`.
-    pub(super) fn tick(&mut self, now: Instant, view: &View) {
-        if self.outliers.is_sweep_due(now) {
+    /// Does what is due at `now`; returns whether it looked at what all instances did.
+    pub(super) fn tick(&mut self, now: Instant, view: &View) -> bool {
+        let sweeps = self.outliers.is_sweep_due(now);
+        if sweeps {
             let readings = view.endpoints().map(|endpoint| (endpoint.key(), reading(endpoint)));
             self.outliers.sweep(now, readings);
             self.weigh(view);
+            self.keep_tallies(view);
         }
         self.outliers.tick(now);
         while let Some(due) = self.timers.pop_due(now) {
@@ -154,6 +160,7 @@ impl Judge {
                 }
             }
         }
+        sweeps
     }
 
     /// Takes in what the outlier detector says; `endpoint` finds the counters of an instance.
@@ -166,6 +173,7 @@ impl Judge {
                 OutlierEvent::Released { key } => {
                     if let Some(endpoint) = endpoint(key) {
                         endpoint.ticket().offer();
+                        self.outliers.rebase(key, &reading(&endpoint));
                     }
                     self.affected.push_back(key.clone());
                 }
@@ -274,7 +282,6 @@ impl Judge {
             let key = endpoint.key();
             let (Some(ward), Some(history)) = (self.wards.get_mut(key), self.ledger.of(key)) else { continue };
             let (before, tally) = (ward.tally, endpoint.tally());
-            ward.tally = tally;
             let mut signals = Signals::new(history.status());
             let succeeded = tally.successes.wrapping_sub(before.successes);
             let failed = failed(&tally).wrapping_sub(failed(&before));
@@ -286,6 +293,22 @@ impl Judge {
                 self.affected.push_back(key.clone());
             }
         }
+    }
+
+    fn keep_tallies(&mut self, view: &View) {
+        for endpoint in view.endpoints() {
+            if let Some(ward) = self.wards.get_mut(endpoint.key()) {
+                ward.earlier = core::mem::replace(&mut ward.tally, endpoint.tally());
+            }
+        }
+    }
+
+    /// Whether requests to the instance `key` went well for the most part since the sweep before the last.
+    pub(super) fn serves(&self, key: &InstanceKey, tally: &Tally) -> bool {
+        self.wards.get(key).is_some_and(|ward| {
+            let successes = tally.successes.wrapping_sub(ward.earlier.successes);
+            successes > 0 && successes >= failed(tally).wrapping_sub(failed(&ward.earlier))
+        })
     }
 
     /// Sets the time of the next step of an instance that warms up, until it is warm.

@@ -64,6 +64,8 @@ pub struct ServiceMachine {
     rerouted: bool,
     /// Whether the registry says of most instances that they are critical.
     is_mostly_critical: bool,
+    /// Whether the mesh's own checks fail on most instances.
+    is_mostly_failing: bool,
     effects: VecDeque<ServiceEffect>,
     events: VecDeque<ServiceEvent>,
 }
@@ -95,6 +97,7 @@ impl ServiceMachine {
             check: config.check.clone().map(Arc::new),
             rerouted: false,
             is_mostly_critical: false,
+            is_mostly_failing: false,
             effects: VecDeque::new(),
             events: VecDeque::new(),
             config,
@@ -217,7 +220,7 @@ impl ServiceMachine {
             }
         }
         if was_mostly_critical != self.is_mostly_critical {
-            served.iter().for_each(|entry| self.show(entry));
+            self.show_all();
         }
         self.reaper.retain(&served);
     }
@@ -255,6 +258,9 @@ impl ServiceMachine {
             self.look_at(&key);
             self.follow_health(&key, from, to);
             self.tell(ServiceEvent::Health { key, from, to, verdict });
+        }
+        if core::mem::replace(&mut self.is_mostly_failing, self.checker.mostly_fails()) != self.is_mostly_failing {
+            self.show_all();
         }
         self.follow_judge();
         let freshness = self.discovery.freshness();
@@ -338,7 +344,9 @@ impl Machine for ServiceMachine {
             self.take_over(now);
         }
         self.checker.tick(now);
-        self.judge.tick(now, &self.view);
+        if self.judge.tick(now, &self.view) && self.is_mostly_failing {
+            self.show_all();
+        }
         self.settle();
         self.reap(now);
     }

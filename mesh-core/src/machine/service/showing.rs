@@ -57,8 +57,14 @@ impl ServiceMachine {
         }
     }
 
+    /// Decides anew what is to be shown of every instance.
+    pub(super) fn show_all(&mut self) {
+        let shown = Arc::clone(&self.shown);
+        shown.iter().for_each(|entry| self.show(entry));
+    }
+
     /// Decides what is to be shown of the instance of `entry`.
-    pub(super) fn show(&mut self, entry: &Entry) {
+    fn show(&mut self, entry: &Entry) {
         let (now, key) = (self.clock.latest(), entry.key());
         let weight = weight(entry);
         let sources = self.sources(entry, weight);
@@ -92,6 +98,9 @@ impl ServiceMachine {
         // Who calls most of a service critical that our own checks find well has lost sight of it.
         sources.registry_doubted = passes && self.is_mostly_critical;
         sources.check = check;
+        // Checks that fail nearly everywhere ask something that requests may not need.
+        sources.check_doubted = self.is_mostly_failing
+            && self.views.endpoint(key).is_some_and(|endpoint| self.judge.serves(key, &endpoint.tally()));
         sources
     }
 
@@ -102,7 +111,7 @@ impl ServiceMachine {
         }
         let shown = Arc::clone(&self.shown);
         if self.scale.turn(|| shown.iter().map(|entry| weight(entry).get()).max().unwrap_or(1)) {
-            shown.iter().for_each(|entry| self.show(entry));
+            self.show_all();
         }
         let knowledge = if self.discovery.is_known() { Knowledge::Known } else { Knowledge::Unknown };
         let forced = core::mem::take(&mut self.rerouted) || knowledge != self.view.knowledge();

@@ -210,6 +210,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let (class, failing) = match attempt.answer {
             Answer::Success => (Class::Success, None),
             Answer::Error => (Class::Transient, Some(Failing::Failed)),
+            Answer::Nobody => (Class::Unreachable, Some(Failing::Failed)),
             Answer::Full => (Class::Throttled { retry_after: None }, Some(Failing::Rejected)),
         };
         let kind = if failing.is_none() { EventKind::Replied } else { EventKind::Failed };

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use mesh_core::balance::{
     Balancer, EndpointId, Explanation, Handle, Lease, PickContext, PickError, Strategy, Tried, View,
 };
+use mesh_core::health::outlier::OutlierConfig;
 use mesh_core::machine::{ServiceMachine, ServiceMachineConfig};
 use mesh_core::rng::{Rng, scale};
 use mesh_core::service::{InstanceKey, Zone};

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use mesh_core::health::Health;
+use mesh_core::health::outlier::OutlierEvent;
 use mesh_core::machine::{Deregistration, Machine as _, ServiceEffect, ServiceEvent, ServiceInput};
 use mesh_core::service::InstanceKey;
 
@@ -89,8 +90,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             }
         }
         while let Some(event) = self.clients[at].machine.poll_event() {
-            if let ServiceEvent::Health { key, to, .. } = &event {
-                let kind = if *to == Health::Unhealthy { EventKind::TurnedUnhealthy } else { EventKind::TurnedHealthy };
+            if let Some((kind, key)) = noteworthy(&event) {
                 self.note_control(kind, client, self.number(key));
             }
         }
@@ -106,5 +106,18 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// The number of the server that is listed as `key`.
     pub(super) fn number(&self, key: &InstanceKey) -> u32 {
         self.numbers.get(key).copied().unwrap_or(NOBODY)
+    }
+}
+
+/// What a trace has of what a machine reports, and whom it is about.
+const fn noteworthy(event: &ServiceEvent) -> Option<(EventKind, &InstanceKey)> {
+    match event {
+        ServiceEvent::Health { key, to: Health::Unhealthy, .. } => Some((EventKind::TurnedUnhealthy, key)),
+        ServiceEvent::Health { key, .. } => Some((EventKind::TurnedHealthy, key)),
+        ServiceEvent::Outlier(OutlierEvent::Ejected { key, .. }) => Some((EventKind::Ejected, key)),
+        ServiceEvent::Outlier(OutlierEvent::Released { key }) => Some((EventKind::Probation, key)),
+        ServiceEvent::Outlier(OutlierEvent::Restored { key, .. }) => Some((EventKind::Restored, key)),
+        // Of all else traces have the view that comes of it.
+        _ => None,
     }
 }

@@ -90,7 +90,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                 let busy = overlap(attempt.started, self.now, self.window);
                 self.servers[number as usize].busy_nanos += busy;
             }
-            attempt.answer = Answer::Error;
+            attempt.answer = Answer::Nobody;
             self.note_attempt(EventKind::Crashed, key);
             self.respond(key, true);
         }

@@ -256,6 +256,8 @@ enum Place {
 enum Answer {
     Success,
     Error,
+    /// No connection, or one that broke.
+    Nobody,
     Full,
 }
 

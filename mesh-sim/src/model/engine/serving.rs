@@ -90,7 +90,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let server = &mut self.servers[attempt.server as usize];
         let Some(condition) = server.condition() else { return false };
         if condition.refuses {
-            self.refuse(key, EventKind::Refused, Answer::Error);
+            self.refuse(key, EventKind::Refused, Answer::Nobody);
             return true;
         }
         if condition.paused && server.rest.paused_until < Instant::MAX {

@@ -3,6 +3,7 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use mesh_core::health::outlier::OutlierConfig;
 use mesh_retry::backoff::{Backoff, Jitter};
 use mesh_retry::policy::RetryPolicy;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub struct Clients {
     /// The active checks that each client runs; without it none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthChecks>,
+    /// How each client finds servers that fail unlike the others; without it nobody does. The library's block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Outlier>"))]
+    pub outlier: Option<OutlierConfig>,
     /// The threads that each client picks from. Not part of the format: a client of a file has one.
     #[serde(skip)]
     #[cfg_attr(feature = "schema", schemars(skip))]
@@ -169,6 +174,7 @@ impl Clients {
             keys: None,
             retry: None,
             health_check: None,
+            outlier: None,
             threads: Threads::ONE,
         }
     }
@@ -205,6 +211,13 @@ impl Clients {
     #[must_use]
     pub fn health_check(mut self, checks: HealthChecks) -> Self {
         self.health_check = Some(checks);
+        self
+    }
+
+    /// Sets how outliers are found.
+    #[must_use]
+    pub fn outlier(mut self, outlier: OutlierConfig) -> Self {
+        self.outlier = Some(outlier);
         self
     }
 

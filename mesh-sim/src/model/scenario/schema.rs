@@ -43,6 +43,34 @@ impl JsonSchema for JitterName {
     }
 }
 
+/// How outliers are found.
+#[derive(Debug)]
+pub(super) struct Outlier;
+
+impl JsonSchema for Outlier {
+    fn schema_name() -> Cow<'static, str> {
+        "Outlier".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let detector = json!({ "type": ["object", "string"] });
+        let ejection = json!({ "type": "object" });
+        let names = ["failures_in_row", "gateway_in_row", "local_in_row", "success_rate", "failure_percentage"];
+        let mut fields: Map<String, Value> =
+            names.iter().chain(&["latency", "correlated"]).map(|name| ((*name).to_owned(), detector.clone())).collect();
+        fields.insert("interval".to_owned(), json!({ "type": "string", "pattern": DURATION }));
+        fields.insert("split_local_origin".to_owned(), json!({ "type": "boolean" }));
+        fields.insert("overloaded_is_failure".to_owned(), json!({ "type": "boolean" }));
+        fields.insert("ejection".to_owned(), ejection);
+        json_schema!({
+            "description": "The library's block: each detector a table, or \"off\".",
+            "type": "object",
+            "properties": fields,
+            "additionalProperties": false,
+        })
+    }
+}
+
 /// The list of strategies: each a name, or a table of one name and its parameters.
 pub(super) fn strategies(generator: &mut SchemaGenerator) -> Schema {
     let span = generator.subschema_for::<Span>().to_value();

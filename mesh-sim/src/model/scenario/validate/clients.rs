@@ -1,5 +1,6 @@
 //! The clients: their timeouts, retries and checks by production's rules.
 
+use mesh_core::health::outlier::OutlierConfig;
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::service::{ConfigError, Zone};
 use mesh_retry::backoff::BackoffError;
@@ -24,6 +25,9 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
     verify_retries(clients, path.key("retry"), found);
     if let Some(checks) = &clients.health_check {
         verify_checks(checks, path.key("health_check"), found);
+    }
+    if let Some(Err(error)) = clients.outlier.as_ref().map(OutlierConfig::validate) {
+        repeat(&error, found, path.key("outlier"));
     }
 }
 
