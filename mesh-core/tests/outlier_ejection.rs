@@ -185,17 +185,18 @@ fn envoy_releases_before_it_judges_and_grpc_after() {
 fn what_ended_before_the_return_is_not_held_against_it() {
     for told in [false, true] {
         let mut rig = Rig::new(ours(), 3);
+        rig.pass(at(1));
         (0..5).for_each(|_| rig.fail(0));
-        rig.pass(at(29));
-        // Stragglers fail until the very end, and the run of five never ended.
-        (0..30).for_each(|_| rig.fail(0));
-        rig.serve_rates(&[0, 100, 100]);
         rig.pass(at(30));
+        // Stragglers fail until the very end, and the run of five never ended.
+        rig.serve_rates(&[0, 100, 100]);
+        (0..30).for_each(|_| rig.fail(0));
+        rig.pass(at(31));
         if told {
             let (key, reading) = rig.fleet[0].clone();
             rig.detector.rebase(&key, &reading);
         }
-        rig.detector.probed(at(30), &key(0), true);
+        rig.detector.probed(at(31), &key(0), true);
         if told {
             let (key, reading) = rig.fleet[0].clone();
             rig.detector.rebase(&key, &reading);

@@ -179,6 +179,38 @@ fn the_success_rate_must_be_low_by_deviations_by_points_and_by_evidence() {
 }
 
 #[test]
+fn the_success_rate_needs_hosts() {
+    for (hosts, out) in [(4, 0), (5, 1)] {
+        let mut config = with_share(OutlierConfig::envoy(), 100);
+        config.success_rate.as_mut().unwrap().stdev_factor_milli = NonZeroU32::new(1000).unwrap();
+        let mut rig = Rig::new(config, hosts);
+        rig.serve_rates(&[50, 100, 100, 100, 100][..hosts]);
+        rig.sweep();
+        assert_eq!(rig.ejected().len(), out, "{hosts}");
+    }
+}
+
+#[test]
+fn where_there_is_room_for_one_the_worst_goes() {
+    let mut config = OutlierConfig::grpc();
+    config.failure_percentage.as_mut().unwrap().threshold_percent = 50;
+    let mut without = config.clone();
+    without.success_rate = None;
+    for config in [OutlierConfig::envoy(), without] {
+        let mut rig = Rig::new(config, 10);
+        rig.serve_rates(&[32, 30, 100, 100, 100, 100, 100, 100, 100, 100]);
+        rig.sweep();
+        assert_eq!(rig.ejected(), [1]);
+    }
+    let mut rig = Rig::new(ours(), 3);
+    rig.take(0, 50, Duration::from_millis(100));
+    rig.take(1, 50, Duration::from_millis(20));
+    rig.take(2, 50, Duration::from_millis(20));
+    rig.sweep();
+    assert_eq!(rig.ejected(), [0]);
+}
+
+#[test]
 fn the_share_of_failures_is_too_much_at_its_threshold_for_envoy_and_above_it_for_grpc() {
     for (config, percent, out) in [
         (enforced(OutlierConfig::envoy()), 85, 6),
@@ -298,7 +330,7 @@ fn a_slow_instance_is_found_beyond_the_factor_and_the_excess() {
     assert!(found(20, 59, 3, 20).is_empty(), "2.95 times");
     assert!(found(4, 23, 3, 20).is_empty(), "19 ms more");
     assert_eq!(found(4, 25, 3, 20).len(), 1);
-    assert!(found(20, 61, 2, 20).is_empty(), "of two, nobody knows");
+    assert!(found(20, 500, 2, 20).is_empty(), "of two, nobody knows");
     assert!(found(20, 61, 3, 19).is_empty(), "19 latencies");
     assert!(found(61, 20, 5, 20).is_empty(), "a fast one is welcome");
 }
@@ -315,18 +347,23 @@ fn one_of_many_slow_requests_makes_no_slow_instance() {
 
 #[test]
 fn the_lot_ejects_the_share_that_is_enforced() {
+    // 3,000 ± 46; four deviations are wrong once in 15,000 seeds, and the seed is fixed.
+    assert!((2_817..=3_183).contains(&enforced_of_10_000(30)));
+    assert_eq!((enforced_of_10_000(0), enforced_of_10_000(100)), (0, 10_000));
+}
+
+/// How many of 10,000 failing instances are ejected where this percentage is.
+fn enforced_of_10_000(enforcing_percent: u32) -> usize {
     let mut config = with_share(OutlierConfig::grpc(), 100);
     let detector = config.failure_percentage.as_mut().unwrap();
-    detector.enforcing_percent = 30;
+    detector.enforcing_percent = enforcing_percent;
     detector.hosts_min = NonZeroU32::MIN;
     detector.volume_min = NonZeroU64::MIN;
     config.success_rate = None;
     let mut rig = Rig::new(config, 10_000);
     (0..10_000).for_each(|number| rig.serve(number, 0, 1));
     rig.sweep();
-    // 3,000 ± 46; four deviations are wrong once in 15,000 seeds, and the seed is fixed.
-    let ejected = rig.ejected().len();
-    assert!((2_817..=3_183).contains(&ejected), "{ejected}");
+    rig.ejected().len()
 }
 
 /// Envoy with its share of failures in force.

@@ -89,7 +89,7 @@ fn a_run_reaches_its_threshold_after_as_many_requests_as_it_must() {
         let mut rng = Rng::from_seed(5);
         let checked = key(0);
         let (mut requests, mut ejections) = (0_u64, 0_u64);
-        while ejections < 100_000 {
+        while ejections < 100_000 && requests < 10_000_000 {
             requests += 1;
             if rng.unit() < 0.5 {
                 rig.fail(0);

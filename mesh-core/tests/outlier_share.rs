@@ -113,6 +113,17 @@ fn envoy_asks_one_without_room_for_a_new_run() {
 }
 
 #[test]
+fn when_others_leave_one_that_is_probed_comes_back_before_one_that_is_out() {
+    let mut rig = Rig::new(ours(), 4);
+    (0..5).for_each(|_| rig.fail(0));
+    rig.now = at(10);
+    (0..5).for_each(|_| rig.fail(1));
+    rig.detector.tick(at(30));
+    rig.detector.forget(&key(2));
+    assert_eq!(rig.restored(), [(0, Restoration::Room)]);
+}
+
+#[test]
 fn when_others_leave_those_due_first_come_back() {
     let mut rig = Rig::new(ours(), 4);
     (0..5).for_each(|_| rig.fail(0));

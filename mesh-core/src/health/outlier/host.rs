@@ -16,11 +16,9 @@ pub(super) struct Host {
     pub(super) back: Instant,
     /// What the interval counts from: none where it is to be judged only from the next reading on.
     base: Option<Reading>,
-    /// The number of the last sweep that had a reading, what happened between that and the one before, and whether
-    /// that can be judged.
+    /// The number of the last sweep that had a reading, and what happened between that and the one before.
     pub(super) swept: u64,
     pub(super) interval: Interval,
-    pub(super) is_judged: bool,
     /// How many attempts the last reading told of.
     attempts: u64,
     /// How many there were when each run was last found: runs count from there.
@@ -44,7 +42,6 @@ impl Host {
             base: Some(Reading::default()),
             swept: 0,
             interval: Interval::default(),
-            is_judged: false,
             attempts: 0,
             runs_from: [0; RUNS],
             penalty: Duration::ZERO,
@@ -58,12 +55,11 @@ impl Host {
         matches!(self.standing, Standing::In)
     }
 
-    /// Takes the reading of a sweep. Returns whether it can be judged: not the first since it came back.
-    pub(super) fn sweep(&mut self, reading: &Reading) -> bool {
+    /// Takes the reading of a sweep. Where it is the first since a fresh start, nothing has happened yet.
+    pub(super) fn sweep(&mut self, reading: &Reading) {
         self.notice(reading);
         let base = self.base.replace(*reading);
         self.interval = base.map_or(Interval::default(), |base| reading.since(&base).unwrap_or(reading.whole()));
-        base.is_some()
     }
 
     /// Takes note of how many attempts there were. Of fewer than before, the counters began anew, and the runs do too.

@@ -17,13 +17,14 @@
 //! use mesh_core::time::Instant;
 //!
 //! let mut outliers = OutlierDetector::new(OutlierConfig::default(), 7);
-//! let fleet: Vec<_> = [1, 2, 3].map(|port| Instance::builder("api", "10.0.0.7", port).build()).into_iter().collect::<Result<_, _>>()?;
-//! for instance in &fleet {
+//! let sick = Instance::builder("api", "10.0.0.1", 80).build()?;
+//! let well = Instance::builder("api", "10.0.0.2", 80).build()?;
+//! for instance in [&sick, &well] {
 //!     outliers.enrol(Instant::ZERO, instance.key().clone());
 //! }
 //! let reading = Reading { failures: 5, failures_in_row: 5, ..Reading::default() };
-//! outliers.heed(Instant::from_millis(10), fleet[0].key(), &reading);
-//! assert!(matches!(outliers.poll_event(), Some(OutlierEvent::Ejected { key, .. }) if key == *fleet[0].key()));
+//! outliers.heed(Instant::from_millis(10), sick.key(), &reading);
+//! assert!(matches!(outliers.poll_event(), Some(OutlierEvent::Ejected { key, .. }) if key == *sick.key()));
 //! # Ok::<(), mesh_core::service::ConfigError>(())
 //! ```
 

@@ -256,5 +256,6 @@ mod tests {
         assert!(is_no_accident(&of_twenty(10), (99, 998), 40));
         assert!(!is_no_accident(&of_twenty(1), (99, 998), 999_999), "as many as the others");
         assert!(is_no_accident(&of_twenty(1), (99, 998), 0), "untested");
+        assert!(!is_no_accident(&of_twenty(4), (0, 20), 10), "that twenty have none proves little");
     }
 }

@@ -45,7 +45,7 @@ impl OutlierDetector {
                 return;
             }
             host.swept = sweep;
-            host.is_judged = host.sweep(&reading);
+            host.sweep(&reading);
             let lengths = lengths(&reading);
             let is_long =
                 |run: usize, by: &InRow| host.run_since_found(run, lengths[run]) >= u64::from(by.threshold.get());
@@ -58,7 +58,7 @@ impl OutlierDetector {
         }
         self.scratch.failing = failing;
         self.scratch.intervals.clear();
-        let judged = self.fleet.in_order().filter(|(_, host)| host.swept == sweep && host.is_judged && host.is_in());
+        let judged = self.fleet.in_order().filter(|(_, host)| host.swept == sweep && host.is_in());
         self.scratch.intervals.extend(judged.map(|(slot, host)| (slot, host.interval)));
     }
 
