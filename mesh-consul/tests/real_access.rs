@@ -77,8 +77,15 @@ async fn a_token_without_node_read_verifies_at_the_agent_where_it_cannot_in_the_
         let registry = ConsulRegistry::new(Consul::with(config, transport, Environment::default()).expect("a client"));
         register(&registry, &web("a", 1)).await;
         let seen = async |port| registry.inspect(&web("a", port)).await.map(|standing| standing.service).ok();
-        // Hidden from the token, so it cannot be said to stand.
         assert_eq!(seen(1).await == Some(PartState::Matches), !in_catalogue, "{verification}");
+        if in_catalogue {
+            // Hidden from the token, which is no reason to register it again.
+            let refused = registry.inspect(&web("a", 1)).await.expect_err("the catalogue cannot be read");
+            assert!(matches!(refused, RegistryError::AccessDenied { .. }), "{refused}");
+            assert!(refused.to_string().contains("node:read"), "{refused}");
+            let unseen = registry.resolve(&"web".parse().expect("a name")).await.expect_err("nor who is there");
+            assert!(matches!(unseen, RegistryError::AccessDenied { .. }), "{unseen}");
+        }
         if !in_catalogue {
             assert_eq!(seen(2).await, Some(PartState::Differs));
             server.put("/v1/agent/service/deregister/a", "").await.expect("an answer");
