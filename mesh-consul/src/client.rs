@@ -146,8 +146,21 @@ impl Consul {
     /// Reads the instances of `service` once.
     ///
     /// # Errors
-    /// What went wrong. No instance is none: see [`Listing`].
+    /// What went wrong, and what the token lacks where nothing is shown for that. No instance is none: see [`Listing`].
     pub async fn health(&self, service: &ServiceName, options: &QueryOptions) -> Result<Listing, ConsulError> {
+        let (listing, meta) = self.shown(service, options).await?;
+        if listing.snapshot.is_empty() && listing.unusable == 0 && !options.prepared_query {
+            self.verify_visible(service.as_str(), &meta).await?;
+        }
+        Ok(listing)
+    }
+
+    /// The instances of `service` that the token may see, which may be none for that.
+    pub(crate) async fn shown(
+        &self,
+        service: &ServiceName,
+        options: &QueryOptions,
+    ) -> Result<(Listing, Meta), ConsulError> {
         let operation = "read health";
         options.validate().map_err(|error| invalid(operation, &error))?;
         self.verify_supported(options).await?;
@@ -155,11 +168,12 @@ impl Consul {
         for datacenter in legs(options) {
             let request = self.scoped(options.request(service.as_str(), datacenter, options.consistency), options);
             let vantage = self.vantage(datacenter).await?;
-            let listing = read_listing(service, options, vantage, &self.send(&request).await?)?;
+            let answer = self.send(&request).await?;
+            let listing = read_listing(service, options, vantage, &answer)?;
             if listing.snapshot.iter().any(is_live) {
-                return Ok(listing);
+                return Ok((listing, answer.meta));
             }
-            first.get_or_insert(listing);
+            first.get_or_insert((listing, answer.meta));
         }
         Ok(first.unwrap_or_default())
     }

@@ -3,12 +3,13 @@
 
 mod world;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use mesh_consul::mesh_core::port::{Registry as _, RegistryError, WatchEvent};
 use mesh_consul::watch::ServiceWatch;
 use mesh_consul::{Consul, ConsulRegistry, ErrorClass, QueryOptions};
-use wiremock::matchers::{method, path, query_param, query_param_is_missing};
+use wiremock::matchers::{header_regex, method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 use world::*;
 
@@ -93,12 +94,17 @@ async fn an_answer_that_does_not_come_is_given_up_and_asked_for_again() {
 
 #[tokio::test]
 async fn half_an_answer_and_none_are_named_and_survived() {
-    for (body, malformed) in [("[{\"Node\":", true), ("not json", true), ("{}", true), ("", true)] {
+    for body in ["[{\"Node\":", "not json", "{}", ""] {
         let server = MockServer::start().await;
-        Mock::given(path(HEALTH)).respond_with(ResponseTemplate::new(200).set_body_string(body)).mount(&server).await;
-        let event = follow(&server).next().await;
-        let named = matches!(event, WatchEvent::Lost(RegistryError::Malformed { .. }));
-        assert_eq!(named, malformed, "{body}: {event:?}");
+        let odd = ResponseTemplate::new(200).set_body_string(body);
+        Mock::given(path(HEALTH)).respond_with(odd).up_to_n_times(1).mount(&server).await;
+        Mock::given(path(HEALTH)).respond_with(indexed(list(&["a"]), 3)).mount(&server).await;
+        let mut config = config(&server.uri());
+        config.watch.refused_retry = Duration::from_millis(100);
+        let mut watch = watch(&Consul::new(config).expect("a client"));
+        let event = watch.next().await;
+        assert!(matches!(event, WatchEvent::Lost(RegistryError::Malformed { .. })), "{body}: {event:?}");
+        until(&mut watch, |seen| ids(seen) == ["a"]).await;
     }
 }
 
@@ -193,7 +199,26 @@ async fn an_answer_that_is_too_large_is_refused_before_it_is_read_whole() {
 }
 
 #[tokio::test]
-async fn what_is_asked_is_encoded_and_compressed_answers_are_welcome() {
+async fn compressed_answers_are_asked_for_and_bounded_by_what_they_unfold_to() {
+    let server = MockServer::start().await;
+    let large = format!("[{}{}]", entry("a"), " ".repeat(200_000));
+    let compressed = gzip(&large);
+    assert!(compressed.len() < 1_000, "{}", compressed.len());
+    let answer = indexed(ResponseTemplate::new(200).set_body_bytes(compressed), 3);
+    let answer = answer.insert_header("Content-Encoding", "gzip");
+    Mock::given(path(HEALTH)).and(header_regex("accept-encoding", "gzip")).respond_with(answer).mount(&server).await;
+    let mut config = config(&server.uri());
+    let consul = Consul::new(config.clone()).expect("a client");
+    let listing = consul.health(&name("web"), &QueryOptions::default()).await.expect("a list");
+    assert_eq!(listing.snapshot.len(), 1);
+    config.answer_bytes_max = 100_000.try_into().expect("above zero");
+    let consul = Consul::new(config).expect("a client");
+    let error = consul.health(&name("web"), &QueryOptions::default()).await.expect_err("too large");
+    assert!(error.class() == ErrorClass::Decode && error.to_string().contains("100000"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_asked_is_encoded() {
     let server = MockServer::start().await;
     let itself = ResponseTemplate::new(200).set_body_string(r#"{"Config":{"Datacenter":"dc1","Version":"1.8.7"}}"#);
     Mock::given(path("/v1/agent/self")).respond_with(itself).mount(&server).await;
@@ -212,7 +237,6 @@ async fn what_is_asked_is_encoded_and_compressed_answers_are_welcome() {
         "/v1/health/service/web?stale&tag=a%20b&tag=c&near=_agent\
          &filter=Service.Meta.version%20%3D%3D%20%222%22%20%26%20x&dc=dc2"
     );
-    assert!(asked.headers["accept-encoding"].to_str().expect("text").contains("gzip"));
 }
 
 #[tokio::test]
@@ -319,6 +343,12 @@ fn entry(id: &str) -> String {
 fn list(ids: &[&str]) -> ResponseTemplate {
     let entries: Vec<String> = ids.iter().map(|id| entry(id)).collect();
     ResponseTemplate::new(200).set_body_string(format!("[{}]", entries.join(",")))
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
 }
 
 fn indexed(answer: ResponseTemplate, index: u64) -> ResponseTemplate {

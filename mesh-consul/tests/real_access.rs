@@ -3,10 +3,16 @@
 
 mod world;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mesh_consul::mesh_core::port::{Registry as _, RegistryError, WatchEvent};
-use mesh_consul::{Consul, ConsulConfig, ConsulRegistry, ErrorClass, QueryOptions, Request, Secret};
+use bytes::Bytes;
+use mesh_consul::mesh_core::port::{BoxFuture, Registry as _, RegistryError, WatchEvent};
+use mesh_consul::mesh_core::registration::PartState;
+use mesh_consul::{
+    Consul, ConsulConfig, ConsulRegistry, Environment, ErrorClass, Lane, QueryOptions, Request, ReqwestTransport,
+    Secret, Transport, TransportError,
+};
 use mesh_testkit::ConsulServer;
 use mesh_testkit::consul::Tls;
 use world::*;
@@ -57,6 +63,38 @@ async fn a_registration_without_the_permission_is_denied_and_says_which() {
     let denied = registry.register(&web("a", 1)).await.expect_err("denied");
     let RegistryError::AccessDenied { reason } = &denied else { panic!("{denied:?}") };
     assert!(reason.contains("service:write"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_token_without_node_read_verifies_at_the_agent_where_it_cannot_in_the_catalogue() {
+    let server = ConsulServer::builder().acl().start().await;
+    let token = token(&server, "service \"web\" { policy = \"write\" }").await;
+    for (verification, in_catalogue) in [(r#""catalog""#, true), (r#""agent""#, false)] {
+        let mut config = config(&server.url());
+        config.token = Some(Secret::new(&token));
+        config.verification = serde_json::from_str(verification).expect("one of them");
+        let (transport, asked) = Overheard::of(&config);
+        let registry = ConsulRegistry::new(Consul::with(config, transport, Environment::default()).expect("a client"));
+        register(&registry, &web("a", 1)).await;
+        let seen = async |port| registry.inspect(&web("a", port)).await.map(|standing| standing.service).ok();
+        assert_eq!(seen(1).await == Some(PartState::Matches), !in_catalogue, "{verification}");
+        if in_catalogue {
+            // Hidden from the token, which is no reason to register it again.
+            let refused = registry.inspect(&web("a", 1)).await.expect_err("the catalogue cannot be read");
+            assert!(matches!(refused, RegistryError::AccessDenied { .. }), "{refused}");
+            assert!(refused.to_string().contains("node:read"), "{refused}");
+            let unseen = registry.resolve(&"web".parse().expect("a name")).await.expect_err("nor who is there");
+            assert!(matches!(unseen, RegistryError::AccessDenied { .. }), "{unseen}");
+        }
+        if !in_catalogue {
+            assert_eq!(seen(2).await, Some(PartState::Differs));
+            server.put("/v1/agent/service/deregister/a", "").await.expect("an answer");
+            assert_eq!(seen(1).await, Some(PartState::Absent));
+        }
+        let asked = asked.lock().expect("not poisoned").clone();
+        let beyond = asked.iter().any(|path| !path.starts_with("/v1/agent/"));
+        assert_eq!(beyond, in_catalogue, "{verification}: {asked:?}");
+    }
 }
 
 #[tokio::test]
@@ -168,6 +206,29 @@ async fn what_the_version_cannot_do_is_an_error_and_not_the_wrong_scope() {
         assert_eq!(refused.class(), ErrorClass::Unsupported, "{refused}");
         let mut watch = consul.watch(&name("web"), &options).expect("valid");
         assert!(matches!(watch.next().await, WatchEvent::Lost(RegistryError::Invalid { .. })));
+    }
+}
+
+/// The transport of production, and which paths went through it.
+#[derive(Debug)]
+struct Overheard(ReqwestTransport, Arc<Mutex<Vec<String>>>);
+
+impl Overheard {
+    fn of(config: &ConsulConfig) -> (Self, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::default();
+        (Self(ReqwestTransport::new(config).expect("a transport"), Arc::clone(&asked)), asked)
+    }
+}
+
+impl Transport for Overheard {
+    fn send(
+        &self,
+        lane: Lane,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+        self.1.lock().expect("not poisoned").push(request.uri().path().to_owned());
+        self.0.send(lane, request, timeout)
     }
 }
 

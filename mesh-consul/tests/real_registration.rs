@@ -212,6 +212,27 @@ async fn every_kind_of_check_is_taken() {
     }
 }
 
+/// An agent shows no definition of a check, but writes it down for its next start. It takes away what was critical for a
+/// minute at the least, and looks twice a minute: too long to wait for here.
+#[tokio::test]
+async fn an_agent_knows_when_to_take_away_what_stays_critical() {
+    let server = ConsulServer::builder().persistent().start().await;
+    let registry = registry(&server);
+    for after in [Some(60_000), Some(90_000), Some(3_600_250), None] {
+        let check = HealthCheck::ttl(Duration::from_secs(30)).deregister_after(after.map(Duration::from_millis));
+        let config = ServiceConfig::builder("web", "127.0.0.1", 80).id("a").check(check).build().expect("valid");
+        register(&registry, &config).await;
+        let entries = std::fs::read_dir(server.directory().join("data/checks")).expect("kept");
+        let files = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+        let kept = files.map(|file| {
+            let check: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect("read")).expect("JSON");
+            check["ChkType"]["DeregisterCriticalServiceAfter"].as_u64()
+        });
+        let nanos = after.map_or(0, |millis| millis * 1_000_000);
+        assert_eq!(kept.collect::<Vec<_>>(), [Some(nanos)], "{config:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_consul_could_not_keep_is_refused_before_anything_is_sent() {
     let server = ConsulServer::start().await;

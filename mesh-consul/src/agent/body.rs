@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mesh_core::service::{CheckKind, CheckRunner, ConfigError, HealthCheck, Instance, ServiceConfig};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::request::go_duration;
 
@@ -147,7 +148,7 @@ impl WireCheck {
     fn whole(check: &HealthCheck, instance: &Instance) -> Self {
         let mut wire = Self::definition(check, instance);
         // Consul shows no definition of a check, so what was asked for is known again by this.
-        wire.notes = serde_json::to_vec(&wire).ok().map(|json| format!("mesh check {:016x}", fnv1a(&json)));
+        wire.notes = serde_json::to_vec(&wire).ok().map(|json| fingerprint(&json));
         // An instance registers when it is ready; one that must first prove it would be missed for up to an interval.
         // A drained one must not be seen before it is put into maintenance.
         wire.status = Some(if instance.weights().passing.is_drained() { "critical" } else { "passing" });
@@ -224,9 +225,9 @@ pub(crate) fn ttl(check: &HealthCheck) -> Option<Duration> {
     matches!(check.kind(), CheckKind::Ttl).then(|| check.interval())
 }
 
-/// Fowler, Noll and Vo's hash 1a of 64 bits (RFC 9923): short, and the same in every version of this crate.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+/// What tells the definition `json` of a check from others: the same in every process and version, and short.
+fn fingerprint(json: &[u8]) -> String {
+    Sha256::digest(json).iter().take(8).fold("mesh check ".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The key of an instance's metadata that says whose it is.

@@ -27,7 +27,7 @@ impl Shared {
         if self.consul.config().verification == Verification::Agent {
             return Ok(Standing { service, check });
         }
-        let seen = self.seen(config).await?;
+        let seen = self.seen(config, service != PartState::Absent).await?;
         let service = match (service, seen) {
             (PartState::Absent, None) => PartState::Absent,
             (PartState::Matches, Some(true)) => PartState::Matches,
@@ -37,12 +37,16 @@ impl Shared {
         Ok(Standing { service, check })
     }
 
-    /// Whether the catalogue has the instance, and as it should be.
-    async fn seen(&self, config: &ServiceConfig) -> Result<Option<bool>, ConsulError> {
+    /// Whether the catalogue has the instance, and as it should be. It has to show something where the agent holds one: a
+    /// token that may not see it would have it registered again for ever.
+    async fn seen(&self, config: &ServiceConfig, held: bool) -> Result<Option<bool>, ConsulError> {
         let instance = config.instance();
         let filter = format!("Service.ID == \"{}\"", config.id());
         let options = QueryOptions { filter: Some(filter), ..QueryOptions::default() };
-        let listing = self.consul.health(config.service(), &options).await?;
+        let (listing, meta) = self.consul.shown(config.service(), &options).await?;
+        if held && listing.snapshot.is_empty() {
+            self.consul.verify_visible(config.service().as_str(), &meta).await?;
+        }
         let fits = |entry: &Entry| {
             let found = entry.instance();
             found.id() == instance.id() && found.host() == instance.host() && found.port() == instance.port()
