@@ -3,6 +3,7 @@
 //! Nothing here talks to an instance; the driver runs the probes that the machine of the service asks for.
 
 mod checker;
+pub mod own;
 mod status;
 mod threshold;
 
