@@ -8,6 +8,7 @@ use std::time::Duration;
 use mesh_core::service::{CheckKind, CheckRunner, ConfigError, HealthCheck, Instance, ServiceConfig};
 use serde::{Deserialize, Serialize};
 
+use super::TtlStatus;
 use crate::request::go_duration;
 
 /// What is sent to `/v1/agent/service/register`.
@@ -105,6 +106,20 @@ impl<'a> Registration<'a> {
         })
     }
 
+    /// The same, whose TTL check begins with what the service says of itself: one that is not ready is not seen to pass
+    /// until its first heartbeat.
+    pub(crate) fn saying(mut self, status: TtlStatus) -> Self {
+        // A drained one begins as critical whatever it says.
+        if let Some(check) = self.check.as_mut().filter(|check| check.ttl.is_some() && check.status == Some(PASSING)) {
+            check.status = Some(match status {
+                TtlStatus::Passing => PASSING,
+                TtlStatus::Warning => "warning",
+                TtlStatus::Critical => CRITICAL,
+            });
+        }
+        self
+    }
+
     /// The body.
     ///
     /// # Errors
@@ -150,7 +165,7 @@ impl WireCheck {
         wire.notes = serde_json::to_vec(&wire).ok().map(|json| format!("mesh check {:016x}", fnv1a(&json)));
         // An instance registers when it is ready; one that must first prove it would be missed for up to an interval.
         // A drained one must not be seen before it is put into maintenance.
-        wire.status = Some(if instance.weights().passing.is_drained() { "critical" } else { "passing" });
+        wire.status = Some(if instance.weights().passing.is_drained() { CRITICAL } else { PASSING });
         wire
     }
 
@@ -231,3 +246,6 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 /// The key of an instance's metadata that says whose it is.
 pub(crate) const META_OWNER: &str = "mesh_owner";
+
+const PASSING: &str = "passing";
+const CRITICAL: &str = "critical";
