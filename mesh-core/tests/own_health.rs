@@ -319,6 +319,10 @@ fn a_time_that_goes_back_changes_nothing() {
     say(&mut health, 3, "db", Report::Pass);
     assert_eq!(health.next_transition_at(at(0)), Some(at(30)));
     assert_eq!(health.readiness(at(0)).status, Up);
+    let silent = OwnCheck::readiness(name("cache")).valid_for(Some(secs(10)));
+    let mut health = of([OwnCheck::readiness(name("db")), silent]);
+    say(&mut health, 20, "db", Report::Pass);
+    assert_eq!(health.readiness(at(0)).summary(), "cache stale", "what was stale once is not fresh again");
 }
 
 #[test]

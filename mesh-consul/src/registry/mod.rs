@@ -210,7 +210,13 @@ impl Shared {
     fn say(&self, service: &ServiceName, instance: &InstanceId, status: TtlStatus, note: &str) {
         let mut all = self.kept();
         let kept = all.entry(instance.clone()).or_insert_with(|| Kept::of(service));
-        kept.reports.send_replace((status, note.into()));
+        kept.reports.send_if_modified(|report| {
+            let changed = report.0 != status || &*report.1 != note;
+            if changed {
+                *report = (status, note.into());
+            }
+            changed
+        });
     }
 
     /// The registration went through: its heartbeats begin, with the new time to live.

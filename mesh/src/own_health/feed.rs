@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::health::own::OwnState;
+use mesh_core::health::own::{OwnState, OwnStatus};
 use mesh_core::port::Registry;
 use mesh_core::service::ServiceConfig;
 use tokio::sync::{Notify, watch};
@@ -19,38 +19,44 @@ pub(crate) async fn feed(
 ) {
     // What it begins with is said with the registration.
     shown.notified().await;
+    let mut told = None;
     loop {
-        let told = report(&*registry, &config, &mut health).await;
+        let word = word(&mut health);
+        if word != told && say(&*registry, &config, word.as_ref()).await {
+            told = word.clone();
+        }
         let retry = async {
-            if told {
+            if told == word {
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(RETRY).await;
         };
         tokio::select! {
             changed = health.changed() => if changed.is_err() { return },
-            () = shown.notified() => {}
+            () = shown.notified() => told = None,
             () = retry => {}
         }
     }
 }
 
-/// Says the word as it is now, if there is one; returns whether the registry has it.
-pub(crate) async fn report(
-    registry: &dyn Registry,
-    config: &ServiceConfig,
-    health: &mut watch::Receiver<OwnState>,
-) -> bool {
-    let readiness = {
-        let state = health.borrow_and_update();
-        if !state.judged {
-            return true;
-        }
-        state.readiness.clone()
-    };
-    let (service, instance, note) = (config.service(), config.id(), readiness.summary());
-    let told = registry.report_health(service, instance, readiness.status, &note);
-    match tokio::time::timeout(REPORT_TIMEOUT, told).await {
+/// Says the word as it is now, if there is one.
+pub(crate) async fn report(registry: &dyn Registry, config: &ServiceConfig, health: &mut watch::Receiver<OwnState>) {
+    say(registry, config, word(health).as_ref()).await;
+}
+
+/// How the service is, and one line of why.
+type Word = (OwnStatus, String);
+
+fn word(health: &mut watch::Receiver<OwnState>) -> Option<Word> {
+    let state = health.borrow_and_update();
+    state.judged.then(|| (state.readiness.status, state.readiness.summary()))
+}
+
+/// Returns whether the registry has the word.
+async fn say(registry: &dyn Registry, config: &ServiceConfig, word: Option<&Word>) -> bool {
+    let Some((status, note)) = word else { return true };
+    let (service, instance) = (config.service(), config.id());
+    match tokio::time::timeout(REPORT_TIMEOUT, registry.report_health(service, instance, *status, note)).await {
         // That nobody hears of it is no reason to say it again.
         Ok(Ok(_)) => true,
         Ok(Err(error)) => {
