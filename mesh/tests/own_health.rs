@@ -77,6 +77,10 @@ async fn a_check_that_hangs_fails_after_its_timeout_and_never_runs_twice_at_a_ti
 #[tokio::test(start_paused = true)]
 async fn what_is_reported_by_hand_expires_and_is_told() {
     let health = registry();
+    health.register_manual(vec![readiness("log").valid_for(None)]).unwrap();
+    health.report(&name("log"), Report::Pass).unwrap();
+    // Nothing expires so far.
+    settle().await;
     health.register_manual(vec![readiness("queue").valid_for(Some(secs(10)))]).unwrap();
     health.report(&name("queue"), Report::Pass).unwrap();
     let mut answers = health.watch();
@@ -133,7 +137,8 @@ async fn checks_end_with_the_mesh_whoever_holds_a_handle() {
         let health = mesh.health().clone();
         health.register(OwnCheck::liveness(name("loop")), every(secs(5), secs(2)), runs.passing()).unwrap();
         settle().await;
-        if shut_down {
+        let kept = shut_down.then(|| mesh.clone());
+        if let Some(mesh) = &kept {
             mesh.shutdown(secs(1)).await;
         }
         drop(mesh);

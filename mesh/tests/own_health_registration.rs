@@ -6,6 +6,7 @@ mod support;
 use mesh::mesh_core::port::Registry as _;
 use mesh::mesh_core::snapshot::RegistryStatus;
 use mesh::own_health::{CheckName, OwnCheck, OwnStatus, Probe, Report};
+use mesh::registry::MemoryRegistry;
 
 use support::registry::{Answer, unavailable};
 use support::{Lab, api, ms, pass, secs, settle};
@@ -48,13 +49,31 @@ async fn an_instance_begins_with_its_word_and_keeps_it_through_updates_and_losse
     mesh.health().report(&name("db"), Report::warn("slow")).unwrap();
     let me = mesh.register_service(api(1)).await.unwrap();
     assert_eq!(status(&lab).await, RegistryStatus::Warning);
-    assert_eq!(lab.registry.words()[0], "api-1 degraded db warning", "before the registration");
     me.update(support::instance_of("api", 1).tag("v2").build().unwrap()).await.unwrap();
     assert_eq!(status(&lab).await, RegistryStatus::Warning);
     lab.registry.lose(&api(1)).await;
     support::eventually("it is restored", async || !lab.registry.held("api").await.is_empty()).await;
     settle().await;
     assert_eq!(status(&lab).await, RegistryStatus::Warning);
+    lab.registry.register_is(Answer::Never);
+    assert!(tokio::time::timeout(ms(1), mesh.register_service(api(2))).await.is_err());
+    let said = lab.registry.words().pop();
+    assert_eq!(said.as_deref(), Some("api-2 degraded db warning"), "before the registration");
+}
+
+#[tokio::test]
+async fn a_registry_in_memory_keeps_the_word_when_an_entry_is_replaced() {
+    let (registry, one) = (MemoryRegistry::new(), api(1));
+    let say = || registry.report_health(one.service(), one.id(), OwnStatus::Degraded, "");
+    assert!(!say().await.unwrap(), "there is no such entry");
+    registry.register(&one).await.unwrap();
+    assert!(say().await.unwrap());
+    registry.register(&support::instance_of("api", 1).tag("v2").build().unwrap()).await.unwrap();
+    let held = registry.resolve(one.service()).await.unwrap().snapshot;
+    assert_eq!(
+        held.iter().map(mesh::mesh_core::snapshot::Entry::status).collect::<Vec<_>>(),
+        [RegistryStatus::Warning]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,6 +93,23 @@ async fn a_word_that_the_registry_did_not_take_is_said_again() {
         pass(secs(60)).await;
         assert_eq!(lab.registry.words().len(), said, "once it is taken it is not repeated");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_that_was_not_taken_with_a_restored_entry_is_said_again() {
+    let lab = Lab::new();
+    let mesh = lab.mesh().await;
+    mesh.health().register_manual(vec![readiness("db").valid_for(None)]).unwrap();
+    mesh.register_service(api(1)).await.unwrap();
+    settle().await;
+    lab.registry.report_is(Answer::No(unavailable()));
+    lab.registry.lose(&api(1)).await;
+    support::eventually("it is restored", async || !lab.registry.held("api").await.is_empty()).await;
+    settle().await;
+    assert_eq!(status(&lab).await, RegistryStatus::Unknown);
+    lab.registry.report_is(Answer::Truly);
+    pass(secs(4)).await;
+    assert_eq!(status(&lab).await, RegistryStatus::Critical);
 }
 
 #[tokio::test(start_paused = true)]

@@ -149,6 +149,8 @@ impl HealthRegistry {
     }
 
     /// The answers as they change, beginning with what they are. The channel closes with the last handle.
+    ///
+    /// What is borrowed from it is let go before this registry is asked anything: a report waits for it.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<OwnState> {
         self.shared.told.subscribe()
