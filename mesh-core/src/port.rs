@@ -15,6 +15,7 @@ use core::time::Duration;
 
 pub use error::{ErrorSource, RegistryError, StateChange};
 
+use crate::health::own::OwnStatus;
 use crate::registration::{Part, Standing};
 use crate::service::{InstanceId, ServiceConfig, ServiceName};
 use crate::snapshot::Snapshot;
@@ -84,6 +85,25 @@ pub trait Registry: Debug + Send + Sync {
         Box::pin(core::future::pending())
     }
 
+    /// Says how an instance that this process registers is, by its own word: up, degraded or down, and why in a `note` of
+    /// at most 256 bytes. It holds until something else is said or the instance is deregistered. It may be said before the
+    /// registration, so that the entry begins with it where the registry can do that.
+    ///
+    /// Returns whether anybody hears of it: a registry that shows no such word says no, as one without agent does by
+    /// default, or one that has no such entry.
+    ///
+    /// # Errors
+    /// Why it could not be told. The next word replaces this one.
+    fn report_health<'a>(
+        &'a self,
+        _service: &'a ServiceName,
+        _instance: &'a InstanceId,
+        _status: OwnStatus,
+        _note: &'a str,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(core::future::ready(Ok(false)))
+    }
+
     /// What tells its answers about `service` apart from those that another registry, or another's token, is given:
     /// caches that several processes share keep them apart by it. It holds no secret; a hash of one will do.
     fn identity(&self, _service: &ServiceName) -> String {
@@ -123,6 +143,16 @@ impl<R: Registry + ?Sized> Registry for Arc<R> {
 
     fn doubts<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, ()> {
         (**self).doubts(instance)
+    }
+
+    fn report_health<'a>(
+        &'a self,
+        service: &'a ServiceName,
+        instance: &'a InstanceId,
+        status: OwnStatus,
+        note: &'a str,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        (**self).report_health(service, instance, status, note)
     }
 
     fn identity(&self, service: &ServiceName) -> String {

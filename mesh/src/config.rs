@@ -8,6 +8,7 @@ use mesh_core::registration::KeeperConfig;
 use mesh_core::service::ConfigError;
 
 use crate::memory::MemoryConfig;
+use crate::own_health::HealthConfig;
 
 /// How a mesh discovers, balances, checks and registers.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -21,6 +22,8 @@ pub struct MeshConfig {
     pub registration: KeeperConfig,
     /// What is remembered of services for the time when the registry cannot be asked.
     pub memory: MemoryConfig,
+    /// How the service's own health is kept and told.
+    pub health: HealthConfig,
     /// How long the registry's first word about a service is waited for. Default 5 s.
     #[serde(with = "mesh_core::text::duration")]
     pub discovery_timeout: Duration,
@@ -37,6 +40,7 @@ impl MeshConfig {
         self.registration.validate()?;
         self.service.validate()?;
         self.memory.validate()?;
+        self.health.validate()?;
         if self.discovery_timeout.is_zero() {
             return Err(ConfigError::new("discovery_timeout", "0s", "must be longer than zero"));
         }
@@ -50,6 +54,7 @@ impl Default for MeshConfig {
             service: ServiceMachineConfig::default(),
             registration: KeeperConfig::default(),
             memory: MemoryConfig::default(),
+            health: HealthConfig::default(),
             discovery_timeout: Duration::from_secs(5),
             services_max: SERVICES_MAX,
         }

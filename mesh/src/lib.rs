@@ -8,6 +8,7 @@ mod error;
 mod lease;
 mod local;
 mod memory;
+pub mod own_health;
 pub mod probe;
 mod recorder;
 mod registration;
@@ -33,6 +34,7 @@ pub use mesh_core::service::{HealthCheck, Instance, InstanceId, ServiceConfig, S
 pub use mesh_retry;
 pub use mesh_retry::classify::Class;
 pub use mesh_retry::policy::RetryPolicy;
+pub use own_health::HealthRegistry;
 pub use recorder::TracingRecorder;
 pub use registration::{Registration, UpdateRegistrationError};
 pub use service::{CachedService, Source};

@@ -9,6 +9,7 @@ use mesh_core::service::{CheckKind, CheckRunner, ConfigError, HealthCheck, Insta
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::TtlStatus;
 use crate::request::go_duration;
 
 /// What is sent to `/v1/agent/service/register`.
@@ -106,6 +107,20 @@ impl<'a> Registration<'a> {
         })
     }
 
+    /// The same, whose TTL check begins with what the service says of itself: one that is not ready is not seen to pass
+    /// until its first heartbeat.
+    pub(crate) fn saying(mut self, status: TtlStatus) -> Self {
+        // A drained one begins as critical whatever it says.
+        if let Some(check) = self.check.as_mut().filter(|check| check.ttl.is_some() && check.status == Some(PASSING)) {
+            check.status = Some(match status {
+                TtlStatus::Passing => PASSING,
+                TtlStatus::Warning => "warning",
+                TtlStatus::Critical => CRITICAL,
+            });
+        }
+        self
+    }
+
     /// The body.
     ///
     /// # Errors
@@ -151,7 +166,7 @@ impl WireCheck {
         wire.notes = serde_json::to_vec(&wire).ok().map(|json| fingerprint(&json));
         // An instance registers when it is ready; one that must first prove it would be missed for up to an interval.
         // A drained one must not be seen before it is put into maintenance.
-        wire.status = Some(if instance.weights().passing.is_drained() { "critical" } else { "passing" });
+        wire.status = Some(if instance.weights().passing.is_drained() { CRITICAL } else { PASSING });
         wire
     }
 
@@ -232,3 +247,6 @@ fn fingerprint(json: &[u8]) -> String {
 
 /// The key of an instance's metadata that says whose it is.
 pub(crate) const META_OWNER: &str = "mesh_owner";
+
+const PASSING: &str = "passing";
+const CRITICAL: &str = "critical";

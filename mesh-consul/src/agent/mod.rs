@@ -5,6 +5,7 @@ pub(crate) mod body;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mesh_core::health::own::OwnStatus;
 use mesh_core::service::InstanceId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -40,6 +41,16 @@ pub enum TtlStatus {
     Warning,
     /// It cannot serve.
     Critical,
+}
+
+impl From<OwnStatus> for TtlStatus {
+    fn from(status: OwnStatus) -> Self {
+        match status {
+            OwnStatus::Up => Self::Passing,
+            OwnStatus::Degraded => Self::Warning,
+            OwnStatus::Down => Self::Critical,
+        }
+    }
 }
 
 impl Consul {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mesh_core::health::own::OwnStatus;
 use mesh_core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch};
 use mesh_core::registration::{Part, Standing};
 use mesh_core::service::{ConfigError, InstanceId, ServiceConfig, ServiceName};
@@ -150,6 +151,8 @@ impl Shared {
     async fn register(self: &Arc<Self>, config: &ServiceConfig) -> Result<(), ConsulError> {
         let owner = self.consul.config().owner.clone();
         let registration = Registration::of(config, owner.as_deref()).map_err(|error| invalid(REGISTER, &error))?;
+        let said = self.kept().get(config.id()).map(|kept| kept.reports.borrow().0).unwrap_or_default();
+        let registration = registration.saying(said);
         let body = registration.json();
         let body = body.map_err(|error| ConsulError::new(REGISTER, Cause::Invalid(error.to_string().into())))?;
         self.consul.verify_supported(&QueryOptions::default()).await?;
@@ -201,6 +204,19 @@ impl Shared {
         };
         kept.service = config.service().clone();
         kept.due.clone()
+    }
+
+    /// Notes what an instance says of itself, also of one that is about to be registered.
+    fn say(&self, service: &ServiceName, instance: &InstanceId, status: TtlStatus, note: &str) {
+        let mut all = self.kept();
+        let kept = all.entry(instance.clone()).or_insert_with(|| Kept::of(service));
+        kept.reports.send_if_modified(|report| {
+            let changed = report.0 != status || &*report.1 != note;
+            if changed {
+                *report = (status, note.into());
+            }
+            changed
+        });
     }
 
     /// The registration went through: its heartbeats begin, with the new time to live.
@@ -332,6 +348,20 @@ impl Registry for ConsulRegistry {
     fn watch(&self, service: &ServiceName) -> Box<dyn Watch> {
         let options = self.shared.options(service);
         Box::new(crate::watch::ServiceWatch::new(self.shared.consul.clone(), service, options))
+    }
+
+    /// Through the TTL check, if the instance has one: at once and with every heartbeat. Said before the registration, the
+    /// check is fed with it from the first heartbeat on.
+    fn report_health<'a>(
+        &'a self,
+        service: &'a ServiceName,
+        instance: &'a InstanceId,
+        status: OwnStatus,
+        note: &'a str,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        self.shared.say(service, instance, status.into(), note);
+        let fed = self.shared.kept().get(instance).is_some_and(|kept| kept.heartbeat.is_some());
+        Box::pin(std::future::ready(Ok(fed)))
     }
 
     fn doubts<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, ()> {

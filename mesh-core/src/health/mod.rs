@@ -6,6 +6,7 @@ mod checker;
 mod flap;
 mod history;
 pub mod outlier;
+pub mod own;
 mod phi;
 mod score;
 mod slow_start;

@@ -17,7 +17,7 @@ mod path;
 #[cfg(feature = "serde")]
 mod table;
 mod tag;
-mod text;
+pub(crate) mod text;
 mod version;
 mod weight;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mesh_core::health::own::OwnState;
 use mesh_core::machine::Machine as _;
 use mesh_core::port::{Registry, RegistryError};
 use mesh_core::recorder::{Measurement, Recorder};
@@ -12,10 +13,11 @@ use mesh_core::registration::{
 };
 use mesh_core::service::{InstanceId, ServiceConfig, ServiceName};
 use mesh_core::time::Instant;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::sleep_until;
+use crate::own_health;
 use mesh_cache::Environment;
 
 /// A registration that a task keeps, as its owners hold it.
@@ -94,6 +96,10 @@ pub(crate) struct RegistrationDriver {
     operations: JoinSet<RegistrationInput>,
     updating: Option<oneshot::Sender<UpdateReply>>,
     leaving_since: Option<Instant>,
+    /// What the service says of its own health.
+    health: watch::Receiver<OwnState>,
+    /// Told when the registry shows the instance, or does again.
+    shown: Arc<Notify>,
 }
 
 impl RegistrationDriver {
@@ -102,6 +108,7 @@ impl RegistrationDriver {
         registry: Arc<dyn Registry>,
         environment: Environment,
         recorder: Arc<dyn Recorder>,
+        health: watch::Receiver<OwnState>,
     ) -> (Self, Kept) {
         let config = Arc::clone(keeper.service());
         let (state, receiver) = watch::channel(KeptState::default());
@@ -121,6 +128,8 @@ impl RegistrationDriver {
             operations: JoinSet::new(),
             updating: None,
             leaving_since: None,
+            health,
+            shown: Arc::default(),
         };
         (driver, kept)
     }
@@ -130,6 +139,10 @@ impl RegistrationDriver {
         let (registry, config) = (Arc::clone(&self.registry), Arc::clone(&self.config));
         // Listened to anew with each verification: a registry that doubts without end would spin otherwise.
         let mut doubts = Some(registry.doubts(config.id()));
+        let shown = Arc::clone(&self.shown);
+        let feed = own_health::feed(Arc::clone(&registry), Arc::clone(&config), self.health.clone(), shown);
+        // Part of this task, so that nothing is said of an instance once it is being taken away.
+        let mut feed = Some(Box::pin(feed));
         while !self.carry_out() {
             let due = self.keeper.poll_timeout();
             tokio::select! {
@@ -137,8 +150,12 @@ impl RegistrationDriver {
                     doubts = None;
                     self.keeper.handle_input(self.environment.clock.now(), RegistrationInput::Doubted);
                 }
+                () = async { if let Some(feed) = &mut feed { feed.await } }, if feed.is_some() => feed = None,
                 order = self.orders.recv() => match order {
-                    Some(order) => self.obey(order),
+                    Some(order) => {
+                        self.obey(order);
+                        feed = feed.take().filter(|_| self.leaving_since.is_none());
+                    }
                     None => return,
                 },
                 Some(done) = self.operations.join_next(), if !self.operations.is_empty() => match done {
@@ -180,8 +197,8 @@ impl RegistrationDriver {
         while let Some(effect) = self.keeper.poll_effect() {
             // The keeper waits for one answer at a time: what it no longer waits for need not go on.
             self.operations.abort_all();
-            let registry = Arc::clone(&self.registry);
-            self.operations.spawn(async move { operate(&*registry, effect).await });
+            let (registry, health) = (Arc::clone(&self.registry), self.health.clone());
+            self.operations.spawn(async move { operate(&*registry, effect, health).await });
         }
         let mut over = false;
         while let Some(event) = self.keeper.poll_event() {
@@ -196,9 +213,17 @@ impl RegistrationDriver {
         self.recorder.record(&Measurement::Registration { service, event: event.as_str() });
         log(service, instance, &event);
         match event {
-            RegistrationEvent::Registered { .. } => _ = self.state.send_replace(KeptState::Registered),
-            RegistrationEvent::Updated => self.answer_update(Ok(())),
+            RegistrationEvent::Registered { .. } => {
+                self.state.send_replace(KeptState::Registered);
+                self.shown.notify_one();
+            }
+            RegistrationEvent::Restored { .. } => self.shown.notify_one(),
+            RegistrationEvent::Updated => {
+                self.shown.notify_one();
+                self.answer_update(Ok(()));
+            }
             RegistrationEvent::UpdateFailed { error, restored, .. } => {
+                self.shown.notify_one();
                 self.answer_update(Err(UpdateFailure::Failed { error, restored }));
             }
             RegistrationEvent::Failed(failure) => return self.rest(KeptState::Failed(Arc::new(failure))),
@@ -210,7 +235,6 @@ impl RegistrationDriver {
             }
             RegistrationEvent::Retrying { .. }
             | RegistrationEvent::Lost { .. }
-            | RegistrationEvent::Restored { .. }
             | RegistrationEvent::Unconfirmed { .. }
             | RegistrationEvent::Confirmed
             | _ => {}
@@ -258,10 +282,21 @@ fn log(service: &ServiceName, instance: &InstanceId, event: &RegistrationEvent) 
 }
 
 /// Carries one operation to the registry and returns its answer.
-async fn operate(registry: &dyn Registry, effect: RegistrationEffect) -> RegistrationInput {
+async fn operate(
+    registry: &dyn Registry,
+    effect: RegistrationEffect,
+    mut health: watch::Receiver<OwnState>,
+) -> RegistrationInput {
     match effect {
         RegistrationEffect::Register { op, config } => {
-            RegistrationInput::Registered { op, result: registry.register(&config).await }
+            // Before, so that one that is not ready does not begin as if it were; and after, where there was no entry yet
+            // that could show it.
+            own_health::report(registry, &config, &mut health).await;
+            let result = registry.register(&config).await;
+            if result.is_ok() {
+                own_health::report(registry, &config, &mut health).await;
+            }
+            RegistrationInput::Registered { op, result }
         }
         RegistrationEffect::Inspect { op, config } => {
             RegistrationInput::Inspected { op, result: registry.inspect(&config).await }

@@ -11,15 +11,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use mesh_core::health::own::OwnStatus;
 use mesh_core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch, WatchEvent};
 use mesh_core::registration::{Part, Standing};
 use mesh_core::service::{CheckRunner, InstanceId, ServiceConfig, ServiceName};
-use mesh_core::snapshot::{Entry, Snapshot};
+use mesh_core::snapshot::{Entry, RegistryStatus, Snapshot};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::{agents_check, entry, standing};
+use super::{agents_check, standing};
 
 /// A registry in memory, for one process or one machine's tests. Clones share what they hold.
 ///
@@ -110,6 +111,17 @@ impl Registry for MemoryRegistry {
         Box::new(MemoryWatch { shared: Arc::clone(&self.shared), service: service.clone(), changes, rest: None })
     }
 
+    /// Shown as the status of the entry; the note is not kept.
+    fn report_health<'a>(
+        &'a self,
+        service: &'a ServiceName,
+        instance: &'a InstanceId,
+        status: OwnStatus,
+        _note: &'a str,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(async move { Ok(self.shared.report(service, instance, status)) })
+    }
+
     fn runs_checks(&self) -> bool {
         false
     }
@@ -157,6 +169,12 @@ impl Shared {
                 Part::Check => service.remove_check(instance),
             });
         }
+    }
+
+    fn report(&self, service: &ServiceName, instance: &InstanceId, status: OwnStatus) -> bool {
+        let Some(feed) = self.feed(service) else { return false };
+        feed.send_if_modified(|service| service.show(instance, shown_as(status)));
+        feed.borrow().entries.contains_key(instance)
     }
 
     fn inspect(&self, config: &ServiceConfig) -> Standing {
@@ -234,8 +252,14 @@ impl Service {
     /// Holds what `config` says; false when it did already.
     fn put(&mut self, config: &ServiceConfig) -> bool {
         self.known = true;
-        let new = entry(config);
-        if self.entries.get(config.id()) == Some(&new) {
+        let held = self.entries.get(config.id());
+        // What the instance said of itself holds for its new values too.
+        let new = Entry::new(
+            Arc::clone(config.instance()),
+            held.map_or(RegistryStatus::Unknown, Entry::status),
+            config.check().cloned(),
+        );
+        if held == Some(&new) {
             return false;
         }
         self.entries.insert(config.id().clone(), new);
@@ -256,6 +280,13 @@ impl Service {
         self.outdate()
     }
 
+    /// Holds what an instance says of itself; false when it did already.
+    fn show(&mut self, instance: &InstanceId, status: RegistryStatus) -> bool {
+        let Some(held) = self.entries.get_mut(instance).filter(|held| held.status() != status) else { return false };
+        *held = Entry::new(Arc::clone(held.instance()), status, held.check().cloned());
+        self.outdate()
+    }
+
     fn outdate(&mut self) -> bool {
         self.snapshot = OnceLock::new();
         true
@@ -264,6 +295,15 @@ impl Service {
     fn resolution(&self) -> Resolution {
         let snapshot = self.snapshot.get_or_init(|| Arc::new(Snapshot::new(self.entries.values().cloned().collect())));
         Resolution::certain(Arc::clone(snapshot), self.known)
+    }
+}
+
+/// A service's word of itself in the words of a registry, as Consul has them.
+const fn shown_as(status: OwnStatus) -> RegistryStatus {
+    match status {
+        OwnStatus::Up => RegistryStatus::Passing,
+        OwnStatus::Degraded => RegistryStatus::Warning,
+        OwnStatus::Down => RegistryStatus::Critical,
     }
 }
 

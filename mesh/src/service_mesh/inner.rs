@@ -28,6 +28,7 @@ use crate::error::{RegisterError, ServiceError};
 use crate::lease::Lease;
 use crate::local;
 use crate::memory::Memory;
+use crate::own_health::HealthRegistry;
 use crate::service::Followed;
 use mesh_cache::Environment;
 
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     /// Read by every call, copied when a service is added.
     services: ArcSwap<Services>,
     owned: Mutex<Owned>,
+    health: HealthRegistry,
     ready: AtomicBool,
     stopped: AtomicBool,
 }
@@ -101,6 +103,7 @@ impl Inner {
         fleet: Fleet,
     ) -> Arc<Self> {
         let memory = fleet.memory.clone();
+        let health = HealthRegistry::new(config.health.clone(), Arc::clone(&environment.clock));
         let inner = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             config,
@@ -111,6 +114,7 @@ impl Inner {
             fleet,
             services: ArcSwap::default(),
             owned: Mutex::default(),
+            health,
             ready: AtomicBool::new(true),
             stopped: AtomicBool::new(false),
         });
@@ -137,6 +141,10 @@ impl Inner {
 
     pub(super) const fn memory(&self) -> Option<&Arc<Memory>> {
         self.fleet.memory.as_ref()
+    }
+
+    pub(super) const fn health(&self) -> &HealthRegistry {
+        &self.health
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -302,7 +310,8 @@ impl Inner {
         let (numbers, config) = (self.config.registration.clone(), Arc::clone(config));
         let keeper = RegistrationKeeper::new(numbers, Arc::clone(&config), entropy.next_u64(), clock.now())?;
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
-        let (driver, kept) = RegistrationDriver::new(keeper, registry, self.environment.clone(), recorder);
+        let (driver, kept) =
+            RegistrationDriver::new(keeper, registry, self.environment.clone(), recorder, self.health.watch());
         let task = owned.spawn(driver.run());
         // What the earlier one might still be told to do would be done to its successor.
         if let Some(superseded) = owned.keepers.insert(config.id().clone(), task) {
@@ -332,6 +341,7 @@ impl Inner {
 
     /// From now on this process wants no requests, and registers nothing.
     pub(super) fn become_unready(&self) -> Vec<Kept> {
+        self.health.begin_drain();
         let owned = self.owned();
         self.ready.store(false, Ordering::Relaxed);
         owned.kept.values().filter(|kept| !kept.is_over()).cloned().collect()
@@ -347,6 +357,7 @@ impl Inner {
         let mut owned = self.owned();
         self.stopped.store(true, Ordering::Relaxed);
         owned.kept.clear();
+        self.health.end();
         let mut tasks = std::mem::take(&mut owned.tasks);
         tasks.abort_all();
         tasks
@@ -378,6 +389,7 @@ fn is_drained(entry: &Entry) -> bool {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.health.end();
         let kept = self.owned().kept.values().filter(|kept| !kept.is_over()).count();
         if kept > 0 {
             tracing::warn!(kept, "a mesh was dropped without a shutdown: what it registered stays in the registry");

@@ -19,6 +19,7 @@ use crate::call::{Call, CallPolicy};
 use crate::driver::Kept;
 use crate::error::{CallError, DeregisterError, RegisterError, ServiceError};
 use crate::lease::Lease;
+use crate::own_health::{HealthRegistry, OwnStatus};
 use crate::registration::Registration;
 use crate::service::{CachedService, Command, Source};
 
@@ -213,10 +214,17 @@ impl ServiceMesh {
         self.command(name, |reply| Command::Undrain(instance.clone(), reply)).await
     }
 
-    /// Whether this process should be given requests: false from the beginning of a shutdown on.
+    /// This process's own health: where its checks are registered, and what follows from them.
+    #[must_use]
+    pub fn health(&self) -> &HealthRegistry {
+        self.inner.health()
+    }
+
+    /// Whether this process should be given requests: false from the beginning of a shutdown on, and while its own
+    /// [health](ServiceMesh::health) says that it is not ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.inner.is_ready()
+        self.inner.is_ready() && self.health().readiness().status != OwnStatus::Down
     }
 
     async fn command(

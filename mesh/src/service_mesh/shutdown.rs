@@ -30,7 +30,7 @@ impl ShutdownReport {
 }
 
 impl ServiceMesh {
-    /// Ends the mesh in order, within `grace`: it is no longer ready, its instances leave the registry, requests
+    /// Ends the mesh in order, within `grace`: it is no longer ready, and its [health](ServiceMesh::health) says so; its instances leave the registry, requests
     /// in flight end, and its tasks stop. Calls are accepted until the last step, because requests being served
     /// may need them; afterwards every question is answered with `ShutDown`.
     ///

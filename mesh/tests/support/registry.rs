@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use mesh::mesh_core::health::own::OwnStatus;
 use mesh::mesh_core::port::{BoxFuture, Registry, RegistryError, Resolution, Watch, WatchEvent};
 use mesh::mesh_core::registration::{Part, Standing};
 use mesh::mesh_core::snapshot::{Entry, RegistryStatus, Snapshot};
@@ -23,6 +24,7 @@ pub(crate) struct ScriptedRegistry {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     register: Mutex<Answer>,
+    report: Mutex<Answer>,
     deregister: Mutex<Answer>,
     inspect: Mutex<Answer>,
     resolve: Mutex<Answer>,
@@ -30,6 +32,8 @@ pub(crate) struct Script {
     uncertain: AtomicBool,
     statuses: Mutex<BTreeMap<InstanceId, RegistryStatus>>,
     journal: Mutex<Vec<String>>,
+    /// What instances said of their own health.
+    words: Mutex<Vec<String>>,
     watches: AtomicUsize,
     under_way: AtomicUsize,
 }
@@ -100,6 +104,10 @@ impl ScriptedRegistry {
         *self.script.register.lock().unwrap() = answer;
     }
 
+    pub(crate) fn report_is(&self, answer: Answer) {
+        *self.script.report.lock().unwrap() = answer;
+    }
+
     pub(crate) fn deregister_is(&self, answer: Answer) {
         *self.script.deregister.lock().unwrap() = answer;
     }
@@ -136,6 +144,11 @@ impl ScriptedRegistry {
     /// What it was asked to change, in order: `register api-1`, `deregister api-1`.
     pub(crate) fn journal(&self) -> Vec<String> {
         self.script.journal.lock().unwrap().clone()
+    }
+
+    /// What instances said of their own health, in order: `api-1 down db failed`.
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.script.words.lock().unwrap().clone()
     }
 
     /// How many watches follow it.
@@ -226,6 +239,26 @@ impl Registry for ScriptedRegistry {
         self.script.watches.fetch_add(1, Ordering::Relaxed);
         let (script, hearing) = (Arc::clone(&self.script), self.script.hearing.subscribe());
         Box::new(ScriptedWatch { truth: self.truth.watch(service), script, hearing, lost: false })
+    }
+
+    fn report_health<'a>(
+        &'a self,
+        service: &'a ServiceName,
+        instance: &'a InstanceId,
+        status: OwnStatus,
+        note: &'a str,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(async move {
+            let word = format!("{instance} {} {note}", status.name());
+            self.script.words.lock().unwrap().push(word.trim_end().to_owned());
+            let answer = self.script.report.lock().unwrap().clone();
+            match answer {
+                Answer::Truly => self.truth.report_health(service, instance, status, note).await,
+                Answer::Emptily => Ok(true),
+                Answer::No(error) | Answer::DoneBut(error) | Answer::WithoutCheck(error) => Err(error),
+                Answer::Never => std::future::pending().await,
+            }
+        })
     }
 
     fn runs_checks(&self) -> bool {
