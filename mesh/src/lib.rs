@@ -33,6 +33,7 @@ pub use mesh_core::service::{HealthCheck, Instance, InstanceId, ServiceConfig, S
 pub use mesh_retry;
 pub use mesh_retry::classify::Class;
 pub use mesh_retry::policy::RetryPolicy;
+pub use probe::CustomCheck;
 pub use recorder::TracingRecorder;
 pub use registration::{Registration, UpdateRegistrationError};
 pub use service::{CachedService, Source};

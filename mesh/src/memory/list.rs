@@ -34,7 +34,8 @@ impl List {
         let listed = |entry: &Entry| Listed {
             instance: Instance::clone(entry.instance()),
             status: entry.status(),
-            check: entry.check().map(|check| HealthCheck::clone(check)),
+            // What is remembered may be read by others. An instance without its check is picked without one.
+            check: entry.check().filter(|check| !check.has_secrets()).map(|check| HealthCheck::clone(check)),
         };
         Self { instances: snapshot.iter().take(INSTANCES_MAX).map(listed).collect() }
     }

@@ -28,6 +28,7 @@ use crate::error::{RegisterError, ServiceError};
 use crate::lease::Lease;
 use crate::local;
 use crate::memory::Memory;
+use crate::probe::OwnCheck;
 use crate::service::Followed;
 use mesh_cache::Environment;
 
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     me: Weak<Self>,
     config: MeshConfig,
     configs: BTreeMap<ServiceName, ServiceMachineConfig>,
+    own_checks: BTreeMap<ServiceName, OwnCheck>,
     registry: Arc<dyn Registry>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
@@ -94,7 +96,7 @@ impl Owned {
 impl Inner {
     pub(crate) fn new(
         config: MeshConfig,
-        configs: BTreeMap<ServiceName, ServiceMachineConfig>,
+        (configs, own_checks): (BTreeMap<ServiceName, ServiceMachineConfig>, BTreeMap<ServiceName, OwnCheck>),
         registry: Arc<dyn Registry>,
         environment: Environment,
         recorder: Arc<dyn Recorder>,
@@ -105,6 +107,7 @@ impl Inner {
             me: Weak::clone(me),
             config,
             configs,
+            own_checks,
             registry,
             environment,
             recorder,
@@ -226,7 +229,9 @@ impl Inner {
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =
             ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);
-        owned.spawn(driver.of(Weak::clone(&self.me)).remembering(self.fleet.memory.clone()).run());
+        let own_check = self.own_checks.get(&name).cloned().unwrap_or_default();
+        let driver = driver.of(Weak::clone(&self.me)).checking_by(own_check);
+        owned.spawn(driver.remembering(self.fleet.memory.clone()).run());
         services.insert(name, Arc::clone(&followed));
         self.services.store(Arc::new(services));
         Ok(followed)

@@ -336,7 +336,10 @@ impl Machine for ServiceMachine {
             ServiceInput::Recalled { snapshot, age } => self.recall(now, age, snapshot),
             ServiceInput::Confirmed => self.discovery.confirm(now),
             ServiceInput::Lost => self.discovery.lose(now),
-            ServiceInput::Probed(id, report) => self.checker.answer(now, id, report),
+            ServiceInput::Probed(id, report) => {
+                let picks = |key: &InstanceKey| self.views.endpoint(key).map_or(0, |endpoint| endpoint.picks());
+                self.checker.answer(now, id, report, &picks);
+            }
             ServiceInput::Load(key, report) => self.view.report(now, &key, &report),
             ServiceInput::Sweep => self.sweep(now),
             ServiceInput::Deregistered(id, answer) => self.deregistered(now, id, answer),
@@ -352,7 +355,7 @@ impl Machine for ServiceMachine {
         if self.discovery.believe(now) == discovery::Change::Served {
             self.take_over(now);
         }
-        self.checker.tick(now);
+        self.checker.tick(now, &|key| self.views.endpoint(key).map_or(0, |endpoint| endpoint.picks()));
         self.settle();
         self.reap(now);
     }
