@@ -251,3 +251,27 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 /// The key of an instance's metadata that says whose it is.
 pub(crate) const META_OWNER: &str = "mesh_owner";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(check: mesh_core::service::HealthCheckBuilder) -> (String, String) {
+        let config = ServiceConfig::builder("web", "127.0.0.1", 80).check(check).build().unwrap();
+        let wire = Registration::of(&config, None).unwrap();
+        (String::from_utf8(wire.json().unwrap()).unwrap(), wire.check_notes().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_agent_is_told_the_headers_and_the_notes_tell_nobody_what_they_say() {
+        let check = || HealthCheck::http("/").host_header("api.example");
+        let (sent, notes) = json(check().header("Authorization", "hunter2"));
+        assert!(sent.contains(r#""Header":{"Host":["api.example"],"authorization":["hunter2"]}"#), "{sent}");
+        assert_eq!(notes, json(check().header("authorization", "hunter3")).1);
+        for other in
+            [check(), check().header("x-other", "hunter2"), HealthCheck::http("/").header("authorization", "x")]
+        {
+            assert_ne!(notes, json(other).1);
+        }
+    }
+}
