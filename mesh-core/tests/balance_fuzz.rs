@@ -19,6 +19,7 @@ fn the_corpus_replays_and_reaches_what_it_is_for() {
     }
     let has = |reached: fn(&Tally) -> u32| tallies.iter().any(|(_, tally)| reached(tally) > 0);
     assert!(has(|tally| tally.picks) && has(|tally| tally.sweeps), "{tallies:#?}");
+    assert!(has(|tally| tally.probations), "no pick of an instance on probation: {tallies:#?}");
     assert!(has(|tally| tally.late_ends), "no lease ends after its instance left: {tallies:#?}");
     assert!(has(|tally| tally.stale_views), "no view is published too late: {tallies:#?}");
     for policy in 0..STRATEGIES {

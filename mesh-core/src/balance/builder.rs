@@ -5,7 +5,9 @@ use core::num::NonZeroU32;
 
 use super::lineup::{Candidates, Lineup, Table};
 use super::policy::BuiltPicker;
+use super::probation::Probation;
 use super::roster::{Edit, Roster};
+use super::runs::WakeRules;
 use super::shortcut::Shortcut;
 use super::slab::EndpointRef;
 use super::strategy::Strategy;
@@ -21,7 +23,7 @@ use crate::service::{Instance, InstanceKey, Weight};
 pub struct ViewBuilder {
     strategy: Strategy,
     routes: Routes,
-    wake_after: NonZeroU32,
+    rules: WakeRules,
     knowledge: Knowledge,
     seed: u64,
     roster: Roster,
@@ -66,6 +68,11 @@ pub enum Eligibility {
     Usable,
     /// Not while it is unhealthy.
     Unhealthy,
+    /// Not while its failures keep it out.
+    Ejected,
+    /// With one request at a time, whatever the policy: its failures kept it out, and it is to be seen whether it is well
+    /// again.
+    Probing,
     /// Not while it is drained: its own wish or its owner's.
     Drained,
 }
@@ -83,8 +90,8 @@ impl Eligibility {
     /// What it comes to for an instance of this weight.
     pub(super) const fn with_weight(self, weight: Weight) -> Self {
         match self {
-            Self::Usable if weight.is_drained() => Self::Drained,
-            Self::Usable | Self::Unhealthy | Self::Drained => self,
+            Self::Usable | Self::Probing if weight.is_drained() => Self::Drained,
+            Self::Usable | Self::Unhealthy | Self::Ejected | Self::Probing | Self::Drained => self,
         }
     }
 }
@@ -96,7 +103,7 @@ impl ViewBuilder {
         Self {
             strategy,
             routes: Routes::default(),
-            wake_after: WAKE_AFTER,
+            rules: WakeRules::default(),
             knowledge: Knowledge::Known,
             seed: 0,
             roster: Roster::new(),
@@ -107,7 +114,12 @@ impl ViewBuilder {
     /// Sets after how many failures in a row a lease asks for a sweep. Default 5 (Envoy's
     /// `consecutive_5xx`). In force from the next view on.
     pub fn set_wake_after(&mut self, failures: NonZeroU32) {
-        self.wake_after = failures;
+        self.rules.failures = failures;
+    }
+
+    /// Sets what leases ask for a sweep for. In force from the next view on.
+    pub fn set_wake_rules(&mut self, rules: WakeRules) {
+        self.rules = rules;
     }
 
     /// Sets the random number by which policies differ between the processes of one fleet. Default 0. In force from the
@@ -173,12 +185,15 @@ impl ViewBuilder {
         let table = self.roster.table();
         let all = self.part(&table, 0, self.roster.candidates(0).clone());
         let routes = self.parts(&table);
+        let anybody_probing = self.roster.census().probing > 0;
+        let probation = if anybody_probing { self.probation() } else { Probation::default() };
+        let hears_of_success = all.picker.picker().learns_from_success() || self.rules.tally || anybody_probing;
         let view = View {
             version: self.last.version + 1,
             knowledge: self.knowledge,
             census: self.roster.census(),
-            shortcut: Self::shortcut(&table, &all),
-            hears_of_success: all.picker.picker().learns_from_success(),
+            shortcut: if anybody_probing { Shortcut::default() } else { Self::shortcut(&table, &all) },
+            hears_of_success,
             strategy: self.strategy.clone(),
             picks_departed: self.roster.picks_departed(),
             seed: self.seed,
@@ -186,7 +201,8 @@ impl ViewBuilder {
             registered: Arc::clone(self.roster.registered()),
             all,
             routes,
-            wake_after: self.wake_after,
+            rules: self.rules,
+            probation,
         };
         self.last = Arc::new(view);
         Arc::clone(&self.last)
@@ -206,6 +222,11 @@ impl ViewBuilder {
             Some(_) | None => Arc::new(self.part(table, at + 1, self.roster.candidates(at + 1).clone())),
         });
         parts.collect()
+    }
+
+    fn probation(&self) -> Probation {
+        let selectors = self.routes.iter().map(|(_, selector)| selector.clone()).collect();
+        Probation { candidates: self.roster.probing(), selectors }
     }
 
     fn shortcut(table: &Table, all: &Part) -> Shortcut {
@@ -230,5 +251,3 @@ impl ViewBuilder {
         Part { candidates, picker }
     }
 }
-
-const WAKE_AFTER: NonZeroU32 = NonZeroU32::new(5).unwrap();

@@ -9,7 +9,10 @@ use std::sync::OnceLock;
 use super::hold::HoldRing;
 use super::outcome::Outcome;
 use super::policy::UNMEASURED;
+use super::probation::Ticket;
+use super::runs::{Runs, WakeRules};
 use super::slab::filled;
+use super::tally::{Tally, TallyCell};
 use super::tried::EndpointId;
 use crate::service::InstanceKey;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -29,7 +32,8 @@ pub struct Endpoint {
     picked: AtomicU64,
     ended: AtomicU64,
     latency: AtomicU64,
-    failures_in_row: AtomicU32,
+    /// See [`Runs`].
+    runs: AtomicU32,
     /// Filled when it is given to an instance.
     rest: OnceLock<Box<Rest>>,
 }
@@ -42,6 +46,8 @@ const _: () = assert!(size_of::<Endpoint>() == 64, "one cache line");
 struct Rest {
     key: InstanceKey,
     hold: OnceLock<Box<HoldRing>>,
+    tally: TallyCell,
+    ticket: Ticket,
 }
 
 impl Endpoint {
@@ -53,14 +59,15 @@ impl Endpoint {
             picked: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             latency: AtomicU64::new(UNMEASURED),
-            failures_in_row: AtomicU32::new(0),
+            runs: AtomicU32::new(0),
             rest: OnceLock::new(),
         }
     }
 
     /// Gives it to the instance `key`, for good.
     pub(super) fn occupy(&self, key: InstanceKey) {
-        let _ = self.rest.set(Box::new(Rest { key, hold: OnceLock::new() }));
+        let rest = Rest { key, hold: OnceLock::new(), tally: TallyCell::new(), ticket: Ticket::new() };
+        let _ = self.rest.set(Box::new(rest));
     }
 
     /// Its number, never given twice by one builder of views.
@@ -125,11 +132,29 @@ impl Endpoint {
         self.picked.load(Ordering::Relaxed)
     }
 
-    /// Failures since its last success.
+    /// Failures since its last success; of more than [`WakeRules::RUN_MAX`] just that many.
     #[must_use]
     #[inline]
     pub fn failures_in_row(&self) -> u32 {
-        self.failures_in_row.load(Ordering::Relaxed)
+        self.runs().failures
+    }
+
+    /// Failures since its last success, by kind.
+    #[must_use]
+    #[inline]
+    pub fn runs(&self) -> Runs {
+        Runs::unpack(self.runs.load(Ordering::Relaxed))
+    }
+
+    /// How attempts on it ended since it joined, while views ask for it ([`WakeRules::tally`]).
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        filled(&self.rest).tally.read()
+    }
+
+    /// The ticket for the one request at a time that it gets on probation.
+    pub(crate) fn ticket(&self) -> &Ticket {
+        &filled(&self.rest).ticket
     }
 
     /// Ended failures that still count as load at `now`. See [`Endpoint::hold`].
@@ -181,7 +206,7 @@ impl Endpoint {
     /// Forgets the failures that are held, the run they are part of, and the latency with the penalties in it: checks
     /// have found the instance well again, which is newer evidence.
     pub(crate) fn forgive(&self) {
-        self.failures_in_row.store(0, Ordering::Relaxed);
+        self.runs.store(0, Ordering::Relaxed);
         self.held_until.store(0, Ordering::Relaxed);
         self.latency.store(UNMEASURED, Ordering::Relaxed);
         if let Some(ring) = filled(&self.rest).hold.get() {
@@ -209,27 +234,37 @@ impl Endpoint {
         }
     }
 
-    /// Ends the run of failures.
+    /// Ends the runs of failures.
     #[inline]
     pub(crate) fn succeed(&self) {
-        if self.failures_in_row() != 0 {
-            self.failures_in_row.store(0, Ordering::Relaxed);
+        if self.runs.load(Ordering::Relaxed) != 0 {
+            self.runs.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Takes note of how an attempt ended and returns the length of the run of failures it is part of.
+    /// Takes note of how an attempt ended that took `latency`; returns whether the owner wants to know.
     #[inline]
-    pub(crate) fn learn(&self, outcome: Outcome) -> u32 {
+    pub(crate) fn learn(&self, outcome: Outcome, latency: Duration, rules: &WakeRules) -> bool {
+        if rules.tally {
+            filled(&self.rest).tally.count(outcome, latency);
+        }
         match outcome {
             Outcome::Success => {
                 self.succeed();
-                0
+                false
             }
-            Outcome::Failure | Outcome::TimedOut => {
-                self.failures_in_row.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+            Outcome::Cancelled => false,
+            Outcome::Failure | Outcome::Overloaded { .. } | Outcome::TimedOut | Outcome::Unreachable => {
+                self.fail(outcome, rules)
             }
-            Outcome::Overloaded { .. } | Outcome::Cancelled => 0,
         }
+    }
+
+    fn fail(&self, outcome: Outcome, rules: &WakeRules) -> bool {
+        let after = |word| Some(Runs::after(word, outcome, rules));
+        // The closure always answers with a word, so the update cannot fail.
+        let before = self.runs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).unwrap_or_else(|word| word);
+        Runs::unpack(Runs::after(before, outcome, rules)).wake(Runs::unpack(before), rules)
     }
 }
 

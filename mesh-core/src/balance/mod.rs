@@ -9,6 +9,7 @@
 
 mod balancer;
 mod builder;
+mod census;
 mod context;
 mod endpoint;
 mod error;
@@ -21,19 +22,23 @@ mod lease;
 mod lineup;
 mod outcome;
 pub mod policy;
+mod probation;
 mod roster;
+mod runs;
 mod shortcut;
 mod slab;
 mod stats;
 mod strategy;
 #[cfg(feature = "suites")]
 pub mod suite;
+mod tally;
 mod tried;
 mod view;
 mod window;
 
 pub use balancer::{Balancer, Handle};
 pub use builder::{Change, Eligibility, Member, ViewBuilder};
+pub use census::Census;
 pub use context::{PickContext, Route};
 pub use endpoint::Endpoint;
 pub use error::PickError;
@@ -41,8 +46,10 @@ pub use explain::{Considered, Explanation, Reason};
 pub use lease::{Lease, LeaseRef};
 pub use outcome::{Outcome, Wake};
 pub use policy::{hash_key, ketama_key};
+pub use runs::{Runs, WakeRules};
 pub use slab::EndpointRef;
 pub use stats::{BalancerStats, EndpointStats};
 pub use strategy::Strategy;
+pub use tally::Tally;
 pub use tried::{EndpointId, Tried};
-pub use view::{Census, Knowledge, Lineup, View};
+pub use view::{Knowledge, Lineup, View};

@@ -7,7 +7,7 @@ use core::time::Duration;
 pub enum Outcome {
     /// The instance did what it was asked.
     Success,
-    /// The instance answered with an error, or could not be reached.
+    /// The instance answered with an error.
     Failure,
     /// The instance said that it has too much to do, and perhaps for how long.
     Overloaded {
@@ -16,6 +16,8 @@ pub enum Outcome {
     },
     /// No answer came in time.
     TimedOut,
+    /// There was no answer, for there was no connection or it broke: refused, reset, or nowhere to be found.
+    Unreachable,
     /// The caller lost interest: nothing is learnt of the instance.
     Cancelled,
 }
@@ -29,6 +31,7 @@ impl Outcome {
             Self::Failure => "failure",
             Self::Overloaded { .. } => "overloaded",
             Self::TimedOut => "timed-out",
+            Self::Unreachable => "unreachable",
             Self::Cancelled => "cancelled",
         }
     }
@@ -36,7 +39,7 @@ impl Outcome {
     /// Whether the instance failed the caller: an error, a refusal or silence.
     #[must_use]
     pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Failure | Self::Overloaded { .. } | Self::TimedOut)
+        matches!(self, Self::Failure | Self::Overloaded { .. } | Self::TimedOut | Self::Unreachable)
     }
 }
 

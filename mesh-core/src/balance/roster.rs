@@ -8,10 +8,10 @@ use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 
 use super::builder::{Change, Eligibility, Member};
+use super::census::Census;
 use super::facts::{Fact, Facts, Log};
 use super::lineup::{Candidates, Table, Weights};
 use super::slab::{EndpointRef, Slab};
-use super::view::Census;
 use crate::route::{Routes, Selector};
 use crate::service::InstanceKey;
 
@@ -87,6 +87,15 @@ impl Roster {
 
     pub(super) fn candidates(&self, route: usize) -> &Candidates {
         &self.parts[route].candidates
+    }
+
+    /// The instances that are on probation. O(n).
+    pub(super) fn probing(&self) -> Candidates {
+        let rows = self.registered.iter().copied();
+        let rows: Arc<[u32]> =
+            rows.filter(|row| self.facts().get(*row).eligibility() == Eligibility::Probing).collect();
+        let slots = rows.iter().map(|row| self.facts().get(*row).slot).collect();
+        Candidates { slots, rows, weights: Weights::Same(1) }
     }
 
     /// Whether the candidates of `route` changed since this was asked last.
@@ -235,7 +244,7 @@ impl Roster {
         let kept = fact.as_ref().filter(|fact| edit.member.as_ref().is_some_and(|member| !fact.moved(member)));
         let kept = kept.map(|fact| fact.slot);
         if let Some(fact) = fact {
-            self.count(fact.eligibility(), -1);
+            self.census.count(fact.eligibility(), -1);
             if kept.is_none() {
                 self.picks_departed += self.slab.get(fact.slot).picks();
                 self.slab.release(fact.slot);
@@ -243,21 +252,10 @@ impl Roster {
         }
         let new = edit.member.map(|Member { instance, weight, eligibility }| {
             let slot = kept.unwrap_or_else(|| self.slab.enrol(instance.key().clone()));
-            self.count(eligibility.with_weight(weight), 1);
+            self.census.count(eligibility.with_weight(weight), 1);
             self.log.add(Fact { instance, slot, weight, said: eligibility })
         });
         Patch { at: edit.at, old, new }
-    }
-
-    fn count(&mut self, eligibility: Eligibility, by: i32) {
-        let Census { registered, usable, unhealthy, drained } = &mut self.census;
-        let state = match eligibility {
-            Eligibility::Usable => usable,
-            Eligibility::Unhealthy => unhealthy,
-            Eligibility::Drained => drained,
-        };
-        *state = state.saturating_add_signed(by);
-        *registered = registered.saturating_add_signed(by);
     }
 
     /// Takes what `patches` change among those registered over to the candidates of a route.

@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::builder::Eligibility;
+use super::census::Census;
 use super::tried::EndpointId;
-use super::view::Census;
 use crate::service::{Instance, Weight};
 
 /// The counts of a balancer at one moment. Counting them costs a pick nothing.

@@ -4,6 +4,7 @@
 //! where they end. After every operation the counters of every endpoint that ever was are compared with the
 //! model's, and every pick with what the model allows.
 
+mod course;
 mod model;
 mod script;
 
@@ -18,6 +19,7 @@ use super::policy::{
 };
 use super::{
     Balancer, Endpoint, Handle, Knowledge, Lease, Lineup, Outcome, PickContext, PickError, Route, Strategy, Tried,
+    WakeRules,
 };
 use super::{View, ViewBuilder};
 use crate::rng::mix;
@@ -59,6 +61,8 @@ pub struct Tally {
     pub late_ends: u32,
     /// Ends that asked for a sweep.
     pub sweeps: u32,
+    /// Picks of instances on probation.
+    pub probations: u32,
     /// Views that were published too late and refused.
     pub stale_views: u32,
 }
@@ -143,11 +147,19 @@ impl World {
     }
 
     fn configure(&mut self, byte: u8) {
-        let wake_after = NonZeroU32::MIN.saturating_add(u32::from(byte % 4));
+        let length = |bit: u8| (byte & bit != 0).then_some(NonZeroU32::MIN.saturating_add(1));
+        let rules = WakeRules {
+            failures: NonZeroU32::MIN.saturating_add(u32::from(byte % 4)),
+            gateway: length(8),
+            local: length(16),
+            split_local: byte & 32 != 0,
+            overload_fails: byte & 64 != 0,
+            tally: byte & 128 != 0,
+        };
         let knowledge = if byte & 4 == 0 { Knowledge::Known } else { Knowledge::Unknown };
-        self.views.set_wake_after(wake_after);
+        self.views.set_wake_rules(rules);
         self.views.set_knowledge(knowledge);
-        self.model.configure(wake_after, knowledge);
+        self.model.configure(rules, knowledge);
         let key = script::key(usize::from(byte) % script::SLOTS);
         self.balancer.view().report(self.now, &key, &LoadReport::default().in_flight(u32::from(byte)));
     }
@@ -181,7 +193,9 @@ impl World {
         match placed {
             Ok((id, lease)) => {
                 self.tally.picks += 1;
-                Some((self.model.picked(&want, id), lease))
+                let ending = self.model.picked(&want, id, self.now);
+                self.tally.probations += u32::from(ending.ticket);
+                Some((ending, lease))
             }
             Err(error) => {
                 assert_eq!(error, self.model.refusal(&want), "why nobody was picked");
@@ -267,6 +281,7 @@ impl World {
     fn forgive(&mut self, slot: usize) {
         if let Some(endpoint) = self.views.endpoint(&script::key(slot)) {
             endpoint.forgive();
+            endpoint.ticket().offer();
             self.model.forgiven(slot);
         }
     }

@@ -1,9 +1,7 @@
 //! What picks read: an immutable picture of a service, with everything that can be worked out beforehand.
 
-use alloc::sync::Arc;
-use core::num::NonZeroU32;
-
 use super::builder::Eligibility;
+use super::census::Census;
 use super::context::{PickContext, Route};
 use super::endpoint::Endpoint;
 use super::error::PickError;
@@ -12,6 +10,8 @@ use super::facts::Fact;
 use super::lineup::{Candidates, Table};
 use super::outcome::{Outcome, Wake};
 use super::policy::{BuiltPicker, Completion, Cursor, Draw, LoadReport};
+use super::probation::{PROBATION, Probation};
+use super::runs::WakeRules;
 use super::shortcut::Shortcut;
 use super::slab::EndpointRef;
 use super::stats::{BalancerStats, EndpointStats};
@@ -21,6 +21,7 @@ use crate::rng::Draws;
 use crate::route::RouteId;
 use crate::service::{Instance, InstanceKey};
 use crate::time::Instant;
+use alloc::sync::Arc;
 
 pub use super::lineup::Lineup;
 
@@ -39,8 +40,10 @@ pub struct View {
     pub(super) all: Part,
     pub(super) routes: Arc<[Arc<Part>]>,
     pub(super) shortcut: Shortcut,
-    pub(super) wake_after: NonZeroU32,
-    /// Whether the policy learns from attempts that succeeded.
+    pub(super) rules: WakeRules,
+    /// Who is on probation.
+    pub(super) probation: Probation,
+    /// Whether anybody learns from attempts that succeeded.
     pub(super) hears_of_success: bool,
     pub(super) strategy: Strategy,
     /// Picks of instances that have left.
@@ -58,20 +61,6 @@ pub enum Knowledge {
     Unknown,
     /// That the service exists, with or without instances.
     Known,
-}
-
-/// How many instances are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Census {
-    /// Instances in the registry.
-    pub registered: u32,
-    /// Those that may be picked.
-    pub usable: u32,
-    /// Those that are out because of their health.
-    pub unhealthy: u32,
-    /// Those that are out because of weight 0 or a drain.
-    pub drained: u32,
 }
 
 /// Where a request goes: the part of the view that placed it, the position in its lineup, and who is there.
@@ -104,7 +93,8 @@ impl View {
             all: Part { candidates: Candidates::default(), picker: BuiltPicker::none() },
             routes: Arc::default(),
             shortcut: Shortcut::default(),
-            wake_after: NonZeroU32::MAX,
+            rules: WakeRules::default(),
+            probation: Probation::default(),
             hears_of_success: false,
             strategy: Strategy::default(),
             picks_departed: 0,
@@ -229,7 +219,7 @@ impl View {
     ) -> Result<(Placed<'a>, Explanation), PickError> {
         let mut notes = Notes::default();
         let placed = self.place_noting(now, context, entropy, cursors, window, Some(&mut notes))?;
-        let part = self.part(placed.part).unwrap_or(&self.all);
+        let part = self.part_or_all(placed.part);
         let lineup = self.lineup(part).seen_through(window);
         let considered = notes.considered.iter().map(|&(position, score)| Considered {
             instance: Arc::clone(lineup.instance(position)),
@@ -259,6 +249,12 @@ impl View {
         window: Option<&'a Window>,
         notes: Option<&mut Notes>,
     ) -> Result<Placed<'a>, PickError> {
+        if !self.probation.selectors.is_empty()
+            && let Some(position) = self.try_probation(context)
+        {
+            let endpoint = self.placed_on(PROBATION, position);
+            return Ok(Placed { part: PROBATION, position, endpoint, informed: true });
+        }
         let (route, selector) = match context.route {
             Route::All => (RouteId::ALL, None),
             Route::Registered(route) => (route, None),
@@ -296,20 +292,24 @@ impl View {
 
     #[inline]
     fn candidates(&self, part: u32) -> &Candidates {
-        if part == 0 { &self.all.candidates } else { &self.routes[part as usize - 1].candidates }
+        match part {
+            0 => &self.all.candidates,
+            PROBATION => &self.probation.candidates,
+            part => &self.routes[part as usize - 1].candidates,
+        }
     }
 
     /// The endpoint in `slot`, which this view must name.
     #[inline]
-    fn endpoint(&self, slot: u32) -> &Endpoint {
+    pub(super) fn endpoint(&self, slot: u32) -> &Endpoint {
         self.table.blocks.get(slot)
     }
 
     #[cold]
     fn why_nothing(&self, part: &Part, draw: &Draw<'_>) -> PickError {
-        let Census { registered, usable, unhealthy, drained } = self.census;
+        let Census { registered, usable, unhealthy, ejected, probing, drained } = self.census;
         if usable == 0 {
-            return self.why_empty(registered, unhealthy, drained);
+            return self.why_empty(registered, unhealthy + ejected + probing, drained);
         }
         let matching = (0..part.candidates.slots.len()).filter(|&at| draw.matches(at)).count();
         if matching == 0 {
@@ -365,9 +365,10 @@ impl View {
 
     /// Tells the policy of an attempt that was given up.
     pub(super) fn abandon(&self, part: u32, endpoint: &Endpoint, started: Instant, now: Option<Instant>) {
-        if let Some(part) = self.part(part) {
-            part.picker.picker().abandon(endpoint, started, now);
+        if part == PROBATION {
+            endpoint.ticket().give_back(Outcome::Cancelled);
         }
+        self.part_or_all(part).picker.picker().abandon(endpoint, started, now);
     }
 
     #[inline(never)]
@@ -376,10 +377,17 @@ impl View {
             self.abandon(part, endpoint, ended.started, Some(ended.now));
             return Wake::No;
         }
-        let failures = endpoint.learn(ended.outcome);
-        if let Some(part) = self.part(part) {
-            part.picker.picker().finish(endpoint, ended);
+        let latency = ended.now.since(ended.started);
+        let wanted = endpoint.learn(ended.outcome, latency, &self.rules);
+        self.part_or_all(part).picker.picker().finish(endpoint, ended);
+        if part == PROBATION {
+            endpoint.ticket().give_back(ended.outcome);
         }
-        if failures == self.wake_after.get() { Wake::Sweep } else { Wake::No }
+        if wanted || part == PROBATION { Wake::Sweep } else { Wake::No }
+    }
+
+    /// The part whose policy hears of what was placed through `part`: that of all instances for those on probation.
+    fn part_or_all(&self, part: u32) -> &Part {
+        self.part(part).unwrap_or(&self.all)
     }
 }

@@ -2,12 +2,13 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
-use core::num::NonZeroU32;
 use core::time::Duration;
 
+use super::course::Course;
 use super::script::{Asked, Kind, SLOTS, Slot, key};
 use crate::balance::{
-    Census, Eligibility, EndpointId, EndpointRef, Knowledge, Member, Outcome, PickError, Tried, View, ViewBuilder, Wake,
+    Census, Eligibility, EndpointId, EndpointRef, Knowledge, Member, Outcome, PickError, Tried, View, ViewBuilder,
+    Wake, WakeRules,
 };
 use crate::time::Instant;
 
@@ -21,7 +22,7 @@ pub(super) struct Model {
     enrolled: BTreeMap<usize, (usize, bool)>,
     incarnations: Vec<Incarnation>,
     routes: Vec<Kind>,
-    wake_after: NonZeroU32,
+    rules: WakeRules,
     knowledge: Knowledge,
     version: u64,
     pub(super) published: Arc<Picture>,
@@ -32,7 +33,7 @@ pub(super) struct Model {
 struct Incarnation {
     endpoint: EndpointRef,
     in_flight: u32,
-    failures: u32,
+    course: Course,
     /// When the failures ended that may still count as load.
     held: Vec<Instant>,
 }
@@ -42,7 +43,7 @@ struct Incarnation {
 pub(super) struct Picture {
     pub(super) version: u64,
     knowledge: Knowledge,
-    wake_after: NonZeroU32,
+    rules: WakeRules,
     routes: Vec<Kind>,
     members: Vec<(usize, Slot)>,
 }
@@ -58,7 +59,10 @@ pub(super) struct Want {
 #[derive(Debug)]
 pub(super) struct Ending {
     incarnation: usize,
-    wake_after: NonZeroU32,
+    rules: WakeRules,
+    started: Instant,
+    /// Whether it was placed because its instance is on probation.
+    pub(super) ticket: bool,
 }
 
 impl Want {
@@ -78,7 +82,7 @@ impl Model {
         let unknown = Picture {
             version: 0,
             knowledge: Knowledge::Pending,
-            wake_after: NonZeroU32::MAX,
+            rules: WakeRules::default(),
             routes: Vec::new(),
             members: Vec::new(),
         };
@@ -88,8 +92,7 @@ impl Model {
             enrolled: BTreeMap::new(),
             incarnations: Vec::new(),
             routes: Vec::new(),
-            // The builder's defaults.
-            wake_after: NonZeroU32::MIN.saturating_add(4),
+            rules: WakeRules::default(),
             knowledge: Knowledge::Known,
             version: 0,
             published: Arc::new(unknown),
@@ -119,8 +122,8 @@ impl Model {
         members
     }
 
-    pub(super) fn configure(&mut self, wake_after: NonZeroU32, knowledge: Knowledge) {
-        self.wake_after = wake_after;
+    pub(super) const fn configure(&mut self, rules: WakeRules, knowledge: Knowledge) {
+        self.rules = rules;
         self.knowledge = knowledge;
     }
 
@@ -141,7 +144,7 @@ impl Model {
         let picture = Picture {
             version: self.version,
             knowledge: self.knowledge,
-            wake_after: self.wake_after,
+            rules: self.rules,
             routes: self.routes.clone(),
             members: self.slots.iter().map(member).collect(),
         };
@@ -165,23 +168,39 @@ impl Model {
         Some(self.incarnations[self.incarnations.len() - 1 - back].endpoint.id())
     }
 
+    /// Whoever is on probation and is to get a request that asks so, the first in the order of their keys.
+    fn to_be_tried(&self, want: &Want) -> Option<usize> {
+        let probing = self.published.admitted(want.asked, |slot| slot.is_probing())?;
+        let free = |at: &usize| self.incarnations[*at].course.has_free_ticket();
+        let excluded = |at: &usize| want.excluded.contains(&self.incarnations[*at].endpoint.id());
+        probing.into_iter().find(|at| free(at) && !excluded(at))
+    }
+
     /// Takes note that the endpoint `id` was picked, which must be among the candidates.
-    pub(super) fn picked(&mut self, want: &Want, id: u64) -> Ending {
-        let number = |incarnation: usize| self.incarnations[incarnation].endpoint.id().number();
+    pub(super) fn picked(&mut self, want: &Want, id: u64, now: Instant) -> Ending {
         let picture = Arc::clone(&self.published);
+        if let Some(incarnation) = self.to_be_tried(want) {
+            let tried = &mut self.incarnations[incarnation];
+            assert_eq!(tried.endpoint.id().number(), id, "who is on probation is tried first");
+            tried.in_flight += 1;
+            let ticket = tried.course.take_ticket();
+            return Ending { incarnation, rules: picture.rules, started: now, ticket };
+        }
+        let number = |incarnation: usize| self.incarnations[incarnation].endpoint.id().number();
         let candidates = picture.candidates(want.asked).unwrap_or_default();
         let picked = candidates.into_iter().find(|incarnation| number(*incarnation) == id);
         assert!(picked.is_some(), "endpoint {id} was picked, which is no usable member that matches {:?}", want.asked);
         assert!(!want.excluded.iter().any(|excluded| excluded.number() == id), "endpoint {id} was excluded");
         let incarnation = picked.unwrap_or_default();
         self.incarnations[incarnation].in_flight += 1;
-        Ending { incarnation, wake_after: picture.wake_after }
+        Ending { incarnation, rules: picture.rules, started: now, ticket: false }
     }
 
     /// Why nobody could be picked.
     pub(super) fn refusal(&self, want: &Want) -> PickError {
         let picture = &*self.published;
-        let Census { registered, usable, unhealthy, drained } = picture.census();
+        let Census { registered, usable, unhealthy, ejected, probing, drained } = picture.census();
+        assert_eq!(self.to_be_tried(want), None, "refused, though one is to be tried");
         let Some(matching) = picture.candidates(want.asked) else {
             let route = want.asked.registered().unwrap_or_default();
             return if picture.version == 0 { PickError::Pending } else { PickError::UnknownRoute(route) };
@@ -192,7 +211,7 @@ impl Model {
             (Knowledge::Pending, ..) => PickError::Pending,
             (Knowledge::Unknown, 0, ..) => PickError::UnknownService,
             (Knowledge::Known, 0, ..) => PickError::NoneRegistered,
-            (_, _, 0, _) => PickError::NoneHealthy { registered, unhealthy, drained },
+            (_, _, 0, _) => PickError::NoneHealthy { registered, unhealthy: unhealthy + ejected + probing, drained },
             (.., 0) => PickError::NoneMatching { usable },
             (.., matching) => PickError::AllExcluded { matching: matching as u32 },
         }
@@ -206,23 +225,13 @@ impl Model {
         if outcome.is_failure() && !self.hold.is_zero() {
             incarnation.held.push(now);
         }
-        match outcome {
-            Outcome::Success => incarnation.failures = 0,
-            Outcome::Failure | Outcome::TimedOut => {
-                incarnation.failures += 1;
-                if incarnation.failures == ending.wake_after.get() {
-                    return Wake::Sweep;
-                }
-            }
-            Outcome::Overloaded { .. } | Outcome::Cancelled => {}
-        }
-        Wake::No
+        incarnation.course.ended(outcome, now.since(ending.started), &ending.rules, ending.ticket)
     }
 
     /// Takes note that the failures of the instance in `slot` are forgotten.
     pub(super) fn forgiven(&mut self, slot: usize) {
         let incarnation = &mut self.incarnations[self.enrolled[&slot].0];
-        incarnation.failures = 0;
+        incarnation.course.forgive();
         incarnation.held.clear();
     }
 
@@ -235,9 +244,9 @@ impl Model {
     pub(super) fn check(&mut self, now: Instant) {
         let hold = self.hold;
         for incarnation in &mut self.incarnations {
-            let Incarnation { endpoint, in_flight, failures, held } = incarnation;
+            let Incarnation { endpoint, in_flight, course, held } = incarnation;
             assert_eq!(endpoint.in_flight(), *in_flight, "requests in flight at {}", endpoint.key());
-            assert_eq!(endpoint.failures_in_row(), *failures, "failures in a row of {}", endpoint.key());
+            course.check(endpoint);
             // A failure counts for the hold and at most a sixteenth longer.
             held.retain(|ended| now.since(*ended) <= hold + hold / 16);
             let least = held.iter().filter(|ended| now.since(**ended) < hold).count();
@@ -265,7 +274,12 @@ impl Model {
             let incarnation = position.unwrap_or(self.incarnations.len());
             if position.is_none() {
                 let endpoint = endpoint.clone();
-                self.incarnations.push(Incarnation { endpoint, in_flight: 0, failures: 0, held: Vec::new() });
+                self.incarnations.push(Incarnation {
+                    endpoint,
+                    in_flight: 0,
+                    course: Course::default(),
+                    held: Vec::new(),
+                });
             }
             self.enrolled.insert(slot, (incarnation, state.moved));
         }
@@ -296,6 +310,11 @@ impl Picture {
     /// The incarnations that may serve `asked`; none for a route that was not registered when the view was
     /// built.
     fn candidates(&self, asked: Asked) -> Option<Vec<usize>> {
+        self.admitted(asked, Slot::is_usable)
+    }
+
+    /// The incarnations in a state that `asked` admits.
+    fn admitted(&self, asked: Asked, state: impl Fn(Slot) -> bool) -> Option<Vec<usize>> {
         let kind = match asked {
             Asked::All => None,
             Asked::Selector(kind) => Some(kind),
@@ -305,7 +324,7 @@ impl Picture {
         if self.version == 0 {
             return None;
         }
-        let admitted = self.members.iter().filter(|(_, slot)| slot.is_usable());
+        let admitted = self.members.iter().filter(|(_, slot)| state(*slot));
         let admitted = admitted.filter(|(_, slot)| kind.is_none_or(|kind| kind.admits(*slot)));
         Some(admitted.map(|(incarnation, _)| *incarnation).collect())
     }
@@ -315,8 +334,10 @@ impl Picture {
         for (_, slot) in &self.members {
             match slot.eligibility {
                 Eligibility::Unhealthy => census.unhealthy += 1,
+                Eligibility::Ejected => census.ejected += 1,
                 Eligibility::Usable if slot.weight > 0 => census.usable += 1,
-                Eligibility::Usable | Eligibility::Drained => census.drained += 1,
+                Eligibility::Probing if slot.weight > 0 => census.probing += 1,
+                Eligibility::Usable | Eligibility::Probing | Eligibility::Drained => census.drained += 1,
             }
         }
         census

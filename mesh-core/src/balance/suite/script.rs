@@ -52,7 +52,8 @@ impl<'a> Script<'a> {
     pub(super) fn outcome(&mut self) -> Option<Outcome> {
         match self.below(8) {
             0 | 1 => Some(Outcome::Success),
-            2 | 3 => Some(Outcome::Failure),
+            2 => Some(Outcome::Failure),
+            3 => Some(Outcome::Unreachable),
             4 => Some(Outcome::TimedOut),
             5 => Some(Outcome::Overloaded { retry_after: None }),
             6 => Some(Outcome::Cancelled),
@@ -134,11 +135,13 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Two bits of weight, two of tags, two of health and one of address.
+    /// Two bits of weight, two of tags, two of health, one of address and one of how requests ended.
     pub(super) const fn read(byte: u8) -> Self {
-        let eligibility = match byte >> 4 & 3 {
-            1 => Eligibility::Unhealthy,
-            2 => Eligibility::Drained,
+        let eligibility = match (byte >> 4 & 3, byte & 128 != 0) {
+            (1, false) => Eligibility::Unhealthy,
+            (1, true) => Eligibility::Ejected,
+            (2, _) => Eligibility::Drained,
+            (3, true) => Eligibility::Probing,
             _ => Eligibility::Usable,
         };
         let weight = (byte & 3) as u16;
@@ -147,6 +150,10 @@ impl Slot {
 
     pub(super) fn is_usable(self) -> bool {
         self.weight > 0 && self.eligibility == Eligibility::Usable
+    }
+
+    pub(super) fn is_probing(self) -> bool {
+        self.weight > 0 && self.eligibility == Eligibility::Probing
     }
 
     #[expect(clippy::expect_used, reason = "made of constants and small numbers, so valid")]

@@ -114,7 +114,9 @@ impl PeakEwma {
         let penalty = match completion.outcome {
             Outcome::Cancelled => return None,
             Outcome::Success => Duration::ZERO,
-            Outcome::Failure | Outcome::TimedOut | Outcome::Overloaded { retry_after: None } => self.failure_penalty,
+            Outcome::Failure | Outcome::TimedOut | Outcome::Unreachable | Outcome::Overloaded { retry_after: None } => {
+                self.failure_penalty
+            }
             Outcome::Overloaded { retry_after: Some(wait) } => self.failure_penalty.max(wait.min(self.retry_after_max)),
         };
         Some(Nanos::of(completion.latency().max(penalty)))

@@ -1,0 +1,143 @@
+//! One instance as the detector remembers it: its last reading, where its runs count from, how long it is out next.
+
+use core::time::Duration;
+
+use super::config::{Ejection, Growth};
+use super::event::Standing;
+use super::reading::{Interval, Reading};
+use crate::service::InstanceKey;
+use crate::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) key: InstanceKey,
+    pub(super) standing: Standing,
+    /// Since when it has been in.
+    pub(super) back: Instant,
+    /// What the interval counts from: none where it is to be judged only from the next reading on.
+    base: Option<Reading>,
+    /// The number of the last sweep that had a reading, what happened between that and the one before, and whether
+    /// that can be judged.
+    pub(super) swept: u64,
+    pub(super) interval: Interval,
+    pub(super) is_judged: bool,
+    /// How many attempts the last reading told of.
+    attempts: u64,
+    /// How many there were when each run was last found: runs count from there.
+    runs_from: [u64; RUNS],
+    /// How long its last ejection was, without jitter.
+    penalty: Duration,
+    /// By how much `base_time` is multiplied, where ejections grow in steps.
+    steps: u32,
+    /// There was no room to eject it.
+    pub(super) refused: bool,
+    /// It was found since the last sweep.
+    pub(super) found: bool,
+}
+
+impl Host {
+    pub(super) fn new(now: Instant, key: InstanceKey) -> Self {
+        Self {
+            key,
+            standing: Standing::In,
+            back: now,
+            base: Some(Reading::default()),
+            swept: 0,
+            interval: Interval::default(),
+            is_judged: false,
+            attempts: 0,
+            runs_from: [0; RUNS],
+            penalty: Duration::ZERO,
+            steps: 0,
+            refused: false,
+            found: false,
+        }
+    }
+
+    pub(super) fn is_in(&self) -> bool {
+        matches!(self.standing, Standing::In)
+    }
+
+    /// Takes the reading of a sweep. Returns whether it can be judged: not the first since it came back.
+    pub(super) fn sweep(&mut self, reading: &Reading) -> bool {
+        self.notice(reading);
+        let base = self.base.replace(*reading);
+        self.interval = base.map_or(Interval::default(), |base| reading.since(&base).unwrap_or(reading.whole()));
+        base.is_some()
+    }
+
+    /// Takes note of how many attempts there were. Of fewer than before, the counters began anew, and the runs do too.
+    pub(super) const fn notice(&mut self, reading: &Reading) {
+        let attempts = reading.attempts();
+        if attempts.wrapping_sub(self.attempts) > u64::MAX / 2 {
+            self.runs_from = [0; RUNS];
+        }
+        self.attempts = attempts;
+    }
+
+    /// How long a run of `length` is, of the attempts since it was last found.
+    pub(super) fn run_since_found(&self, run: usize, length: u32) -> u64 {
+        u64::from(length).min(self.attempts.wrapping_sub(self.runs_from[run]))
+    }
+
+    /// From now on a run counts anew.
+    pub(super) const fn restart_run(&mut self, run: usize) {
+        self.runs_from[run] = self.attempts;
+    }
+
+    /// What happened up to `reading` is no longer held against it.
+    pub(super) const fn rebase(&mut self, reading: &Reading) {
+        self.base = Some(*reading);
+        self.attempts = reading.attempts();
+        self.runs_from = [self.attempts; RUNS];
+    }
+
+    /// It is in again.
+    pub(super) const fn restore(&mut self, now: Instant, fresh_start: bool) {
+        self.standing = Standing::In;
+        self.back = now;
+        self.runs_from = [self.attempts; RUNS];
+        if fresh_start {
+            self.base = None;
+        }
+    }
+
+    /// How long it is out now, without jitter.
+    pub(super) fn next_ejection(&mut self, now: Instant, config: &Ejection) -> Duration {
+        let base = config.base_time;
+        let max = config.max_time.max(base);
+        self.penalty = match config.growth {
+            Growth::WithTime => {
+                let well = if self.is_in() { now.since(self.back) } else { Duration::ZERO };
+                self.penalty.saturating_sub(well).saturating_add(base)
+            }
+            Growth::EnvoySteps => {
+                if base.saturating_mul(self.steps) < max.saturating_add(base) {
+                    self.steps = self.steps.saturating_add(1);
+                }
+                base.saturating_mul(self.steps)
+            }
+            Growth::GrpcSteps => {
+                self.steps = self.steps.saturating_add(1);
+                base.saturating_mul(self.steps)
+            }
+        };
+        self.penalty = self.penalty.min(max);
+        self.penalty
+    }
+
+    /// A sweep has judged: what it was ejected for is forgotten by one step, if it is in.
+    pub(super) fn decay(&mut self, now: Instant, growth: Growth, interval: Duration) {
+        let rested = match growth {
+            Growth::WithTime => false,
+            Growth::EnvoySteps => now.since(self.back) >= interval,
+            Growth::GrpcSteps => true,
+        };
+        if rested && self.is_in() {
+            self.steps = self.steps.saturating_sub(1);
+        }
+    }
+}
+
+/// How many kinds of runs there are.
+pub(super) const RUNS: usize = 3;
