@@ -69,3 +69,36 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Beside {
 fn lock(tasks: &Mutex<Vec<Task>>) -> MutexGuard<'_, Vec<Task>> {
     tasks.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A future that is never done, and that holds what hyper's hold: a way to give others to the same tasks.
+    fn endless(beside: &Beside, alive: &Arc<()>) -> impl Future<Output = ()> + Send + 'static {
+        let held = (beside.clone(), Arc::clone(alive));
+        async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_on_goes_with_the_call_polled_or_not() {
+        for yields in [false, true] {
+            let (tasks, alive) = (Tasks::default(), Arc::new(()));
+            let beside = tasks.beside();
+            let call = async {
+                beside.execute(endless(&beside, &alive));
+                if yields {
+                    tokio::task::yield_now().await;
+                }
+                Arc::strong_count(&alive)
+            };
+            assert_eq!(tasks.driving(call).await, 2);
+            assert_eq!(Arc::strong_count(&alive), 1, "yields: {yields}");
+            beside.execute(endless(&beside, &alive));
+            assert_eq!(Arc::strong_count(&alive), 1, "too late");
+        }
+    }
+}
