@@ -196,6 +196,7 @@ async fn every_kind_of_check_is_taken() {
     for (at, check) in [
         HealthCheck::http("/health").interval(second).host_header("api.example"),
         HealthCheck::http("/health").interval(second).tls(true),
+        HealthCheck::http("/health").interval(second).header("authorization", "Bearer x").host_header("api.example"),
         HealthCheck::tcp().interval(second).rise(2.try_into().expect("2")).fall(3.try_into().expect("3")),
         HealthCheck::grpc().interval(second).grpc_service("api.v1").tls(true),
         HealthCheck::ttl(second),
@@ -237,9 +238,21 @@ async fn an_agent_knows_when_to_take_away_what_stays_critical() {
 async fn what_consul_could_not_keep_is_refused_before_anything_is_sent() {
     let server = ConsulServer::start().await;
     let registry = registry(&server);
-    let meshs = ServiceConfig::builder("web", "127.0.0.1", 80).check(HealthCheck::tcp().run_by(CheckRunner::Mesh));
+    let with = |check| ServiceConfig::builder("web", "127.0.0.1", 80).check(check);
+    let (http, second) = (|| HealthCheck::http("/"), Duration::from_secs(1));
     let dots = ServiceConfig::builder("web", "127.0.0.1", 80).id("..");
-    for (field, config) in [("check.run_by", meshs), ("id", dots)] {
+    for (field, config) in [
+        ("check.run_by: mesh", with(HealthCheck::tcp().run_by(CheckRunner::Mesh))),
+        ("check.run_by: mesh", with(HealthCheck::own())),
+        ("id", dots),
+        ("check: expected_statuses", with(http().expect_status(200..=399))),
+        ("check: expected_body", with(http().expect_body("ok"))),
+        ("check: degraded_header", with(http().degraded_header("x-degraded"))),
+        ("check: unhealthy_interval", with(HealthCheck::tcp().unhealthy_interval(second))),
+        ("check: edge_interval", with(HealthCheck::grpc().edge_interval(second))),
+        ("check: no_traffic_interval", with(http().no_traffic_interval(second))),
+        ("check: immediate_on_status", with(http().immediate_on_status(true))),
+    ] {
         let refused = registry.register(&config.build().expect("valid")).await;
         assert!(matches!(&refused, Err(RegistryError::Invalid { reason }) if reason.contains(field)), "{refused:?}");
     }

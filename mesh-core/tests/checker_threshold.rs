@@ -29,6 +29,18 @@ fn a_long_run_against_a_huge_threshold_counts_without_end() {
     assert_eq!((threshold.verdict(), threshold.is_counting()), (Some(true), true));
 }
 
+#[test]
+fn an_answer_that_decides_needs_no_other_and_begins_every_count_anew() {
+    let mut threshold = Threshold::new(times(3), times(3));
+    assert_eq!(threshold.decide(false), Some(false), "the first answer");
+    assert_eq!(threshold.decide(false), None, "no change");
+    assert_eq!((threshold.record(true), threshold.record(true)), (None, None));
+    assert_eq!((threshold.decide(false), threshold.is_counting()), (None, false));
+    assert_eq!((threshold.record(true), threshold.record(true), threshold.record(true)), (None, None, Some(true)));
+    assert_eq!((threshold.record(false), threshold.decide(false)), (None, Some(false)));
+    assert!(!threshold.is_counting());
+}
+
 fn agree(rise: u32, fall: u32, history: &[bool]) {
     let mut threshold = Threshold::new(times(rise), times(fall));
     let mut verdict = None;

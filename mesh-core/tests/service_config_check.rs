@@ -201,9 +201,16 @@ fn grpc_ttl_and_alias_checks_keep_what_they_are_given() {
     );
     let check = HealthCheck::alias("db-1").build(&own()).unwrap();
     assert!(matches!(check.kind(), CheckKind::Alias(other) if other.as_str() == "db-1"));
-    for check in [HealthCheck::grpc(), HealthCheck::ttl(Duration::from_secs(15)), HealthCheck::alias("db-1")] {
+    for (needs_agent, check) in [
+        (false, HealthCheck::grpc()),
+        (true, HealthCheck::grpc().tls(true)),
+        (true, HealthCheck::http("/").tls(true)),
+        (true, HealthCheck::ttl(Duration::from_secs(15))),
+        (true, HealthCheck::alias("db-1")),
+        (false, HealthCheck::own()),
+    ] {
         let check = check.build(&own()).unwrap();
-        assert!(check.kind().needs_agent());
+        assert_eq!(check.kind().needs_agent(), needs_agent, "{check:?}");
         assert_eq!(HealthCheckBuilder::from(check.clone()).build(&own()).unwrap(), check);
     }
 }
@@ -211,7 +218,7 @@ fn grpc_ttl_and_alias_checks_keep_what_they_are_given() {
 #[test]
 fn what_only_an_agent_can_run_is_not_the_meshs() {
     for check in [
-        HealthCheck::grpc(),
+        HealthCheck::grpc().tls(true),
         HealthCheck::ttl(Duration::from_secs(15)),
         HealthCheck::alias("a"),
         HealthCheck::http("/").tls(true),
@@ -225,6 +232,9 @@ fn what_only_an_agent_can_run_is_not_the_meshs() {
 fn a_check_that_asks_nobody_has_no_timeout_thresholds_or_target() {
     let one = NonZeroU32::MIN;
     for (name, check) in [
+        ("unhealthy_interval", HealthCheck::ttl(Duration::from_secs(15)).unhealthy_interval(Duration::from_secs(1))),
+        ("edge_interval", HealthCheck::alias("a").edge_interval(Duration::from_secs(1))),
+        ("no_traffic_interval", HealthCheck::alias("a").no_traffic_interval(Duration::from_secs(1))),
         ("timeout", HealthCheck::ttl(Duration::from_secs(15)).timeout(Duration::from_secs(1))),
         ("rise", HealthCheck::alias("a").rise(one)),
         ("fall", HealthCheck::ttl(Duration::from_secs(15)).fall(one)),

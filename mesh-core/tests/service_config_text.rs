@@ -45,6 +45,14 @@ fn a_table_goes_through_the_same_rules() {
         (json!({ "check": { "interval": "500ms" } }), "interval: 500ms is not allowed"),
         (json!({ "check": { "kind": "tcp", "path": "/" } }), "path: / is not allowed: only an HTTP check has one"),
         (json!({ "check": { "rise": 0 } }), "nonzero"),
+        (json!({ "check": { "headers": { "host": "a" } } }), "header: host is not allowed"),
+        (json!({ "check": { "headers": { "a": "x\r\ny" } } }), "headers: (a hidden value) is not allowed"),
+        (
+            json!({ "check": { "headers": { "a": 7_654_321 } } }),
+            "headers: (a hidden value) is not allowed: must be text",
+        ),
+        (json!({ "check": { "expected_statuses": ["299-200"] } }), "expected_statuses: 299-200 is not allowed"),
+        (json!({ "check": { "kind": "own", "run_by": "registry" } }), "run_by: registry is not allowed"),
         (json!({ "check": { "target_host": "10.0.0.9" } }), "target: 10.0.0.9 is not allowed"),
         (json!({ "check": "/health" }), "expected false or a table"),
     ] {
@@ -85,7 +93,13 @@ fn an_instance_alone_has_no_check() {
 fn what_is_written_reads_the_same() {
     let all = HealthCheck::http("/ready").host_header("h").interval(Duration::from_millis(250));
     let all = all.deregister_after(None).run_by(CheckRunner::Mesh).target("10.0.0.9", 81).allow_foreign_target();
-    for check in [Some(HealthCheck::tcp()), Some(HealthCheck::http("/")), Some(all), None] {
+    let second = Duration::from_secs(1);
+    let more = HealthCheck::http("/").header("authorization", "Bearer x").header("x-b", "").expect_status(200..=299);
+    let more = more.expect_status(304).expect_body("all \"well\"").degraded_header("X-Degraded");
+    let more = more.unhealthy_interval(second).edge_interval(second * 2).no_traffic_interval(second * 3);
+    let more = more.immediate_on_status(true);
+    let own = Some(HealthCheck::own());
+    for check in [Some(HealthCheck::tcp()), Some(HealthCheck::http("/")), Some(all), Some(more), own, None] {
         let builder = ServiceConfig::builder("api", "::1", 80).tag("a").zone("z").version("1").meta("k", "é");
         let config = match check {
             Some(check) => builder.check(check),

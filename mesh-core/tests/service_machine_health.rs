@@ -178,7 +178,7 @@ fn half_a_service_at_most_is_held_out_for_flapping() {
 #[test]
 fn a_registry_that_calls_most_of_a_service_critical_is_not_believed_of_those_that_our_checks_find_well() {
     let entries = |critical: u16| {
-        (0..5).map(|number| {
+        (0..5).map(move |number| {
             let status = if number < critical { RegistryStatus::Critical } else { RegistryStatus::Passing };
             let checked = checked(number);
             Entry::new(Arc::clone(checked.instance()), status, checked.check().cloned())

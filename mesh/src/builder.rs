@@ -10,13 +10,12 @@ use mesh_core::balance::Strategy;
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::port::Registry;
 use mesh_core::recorder::{NoRecorder, Recorder};
-#[cfg(feature = "redis")]
-use mesh_core::service::ConfigError;
-use mesh_core::service::ServiceName;
+use mesh_core::service::{CheckKind, ConfigError, HealthCheck, HealthCheckBuilder, ServiceName};
 
 use crate::config::MeshConfig;
 use crate::error::BuildError;
 use crate::memory::Memory;
+use crate::probe::{CustomCheck, OwnCheck};
 use crate::registry::MemoryRegistry;
 use crate::service_mesh::{Fleet, Inner, ServiceMesh};
 use mesh_cache::Environment;
@@ -28,6 +27,7 @@ use mesh_cache::Environment;
 pub struct ServiceMeshBuilder {
     config: MeshConfig,
     services: BTreeMap<ServiceName, ServiceMachineConfig>,
+    own_checks: BTreeMap<ServiceName, (HealthCheckBuilder, OwnCheck)>,
     registry: Option<Arc<dyn Registry>>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
@@ -49,6 +49,7 @@ impl Default for ServiceMeshBuilder {
         Self {
             config: MeshConfig::default(),
             services: BTreeMap::new(),
+            own_checks: BTreeMap::new(),
             registry: None,
             environment: Environment::default(),
             recorder: Arc::new(NoRecorder),
@@ -80,6 +81,18 @@ impl ServiceMeshBuilder {
     /// Gives one service a configuration of its own.
     pub fn service(mut self, name: ServiceName, config: ServiceMachineConfig) -> Self {
         self.services.insert(name, config);
+        self
+    }
+
+    /// Has this mesh ask the instances of one service with `run`, as often as `check` says, which
+    /// [`HealthCheck::own`] begins. It takes the place of any other check that the mesh runs on them.
+    pub fn custom_check(
+        mut self,
+        name: ServiceName,
+        check: HealthCheckBuilder,
+        run: impl CustomCheck + 'static,
+    ) -> Self {
+        self.own_checks.insert(name, (check, OwnCheck::new(run)));
         self
     }
 
@@ -135,8 +148,18 @@ impl ServiceMeshBuilder {
     ///
     /// # Errors
     /// Names the number that breaks its rule.
-    pub async fn build(self) -> Result<ServiceMesh, BuildError> {
+    pub async fn build(mut self) -> Result<ServiceMesh, BuildError> {
         self.config.validate()?;
+        let mut own_checks = BTreeMap::new();
+        for (name, (check, run)) in std::mem::take(&mut self.own_checks) {
+            let config = self.services.entry(name.clone()).or_insert_with(|| self.config.service.clone());
+            config.check = Some(own(check.build_for_any()?)?);
+            own_checks.insert(name, run);
+        }
+        let configs = self.services.iter().map(|(name, config)| (Some(name), config));
+        for (name, config) in configs.chain([(None, &self.config.service)]) {
+            has_code(config, name.is_some_and(|name| own_checks.contains_key(name)))?;
+        }
         for config in self.services.values() {
             config.validate()?;
         }
@@ -153,7 +176,26 @@ impl ServiceMeshBuilder {
         let config = &self.config.memory;
         let memory = Memory::open(config, tier.clone(), &self.sealer, &registry, &self.environment).await?;
         let fleet = Fleet { tier, sealer: self.sealer, memory };
-        let inner = Inner::new(self.config, self.services, registry, self.environment, self.recorder, fleet);
+        let services = (self.services, own_checks);
+        let inner = Inner::new(self.config, services, registry, self.environment, self.recorder, fleet);
         Ok(ServiceMesh::from_inner(inner))
     }
+}
+
+/// `check` if it is for code of one's own to answer.
+fn own(check: HealthCheck) -> Result<HealthCheck, ConfigError> {
+    let kind = check.kind();
+    if *kind == CheckKind::Own {
+        return Ok(check);
+    }
+    Err(ConfigError::new("check.kind", kind.as_str(), "must be own where the mesh is given code to run"))
+}
+
+/// Refuses a check for code of one's own of a service that none was given for.
+fn has_code(config: &ServiceMachineConfig, is_given: bool) -> Result<(), ConfigError> {
+    let is_own = config.check.as_ref().is_some_and(|check| *check.kind() == CheckKind::Own);
+    if is_given || !is_own {
+        return Ok(());
+    }
+    Err(ConfigError::new("check.kind", "own", "must come with the code to run: see ServiceMeshBuilder::custom_check"))
 }

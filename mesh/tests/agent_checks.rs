@@ -11,7 +11,8 @@ use mesh::{HealthCheck, ServiceConfig};
 async fn a_registry_without_an_agent_refuses_them_and_keeps_nothing() {
     let registry = MemoryRegistry::new();
     for check in [
-        HealthCheck::grpc(),
+        HealthCheck::grpc().tls(true),
+        HealthCheck::own(),
         HealthCheck::ttl(Duration::from_secs(10)),
         HealthCheck::alias("db-1"),
         HealthCheck::http("/").tls(true),
@@ -26,8 +27,8 @@ async fn a_registry_without_an_agent_refuses_them_and_keeps_nothing() {
 
 #[test]
 fn a_list_refuses_them_too_and_says_where() {
-    let text = "[[instance]]\nservice = \"api\"\nhost = \"127.0.0.1\"\nport = 80\ncheck = { kind = \"grpc\" }\n";
+    let text = "[[instance]]\nservice = \"api\"\nhost = \"127.0.0.1\"\nport = 80\ncheck = { kind = \"ttl\" }\n";
     let refused = StaticRegistry::from_toml(text).unwrap_err();
     assert!(matches!(refused, StaticListError::Check { .. }), "{refused:?}");
-    assert!(refused.to_string().contains("line 1") && refused.to_string().contains("check.kind: grpc"), "{refused}");
+    assert!(refused.to_string().contains("line 1") && refused.to_string().contains("check.kind: ttl"), "{refused}");
 }

@@ -13,7 +13,7 @@ use super::TtlStatus;
 use crate::request::go_duration;
 
 /// What is sent to `/v1/agent/service/register`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Registration<'a> {
     #[serde(rename = "ID")]
@@ -39,7 +39,8 @@ pub(crate) struct WireWeights {
     pub(crate) warning: u32,
 }
 
-#[derive(Debug, Default, Serialize)]
+/// Not to be shown: the values of headers are secrets.
+#[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct WireCheck {
     #[serde(rename = "HTTP", skip_serializing_if = "Option::is_none")]
@@ -47,7 +48,7 @@ struct WireCheck {
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    header: BTreeMap<&'static str, Vec<String>>,
+    header: BTreeMap<String, Vec<String>>,
     #[serde(rename = "TCP", skip_serializing_if = "Option::is_none")]
     tcp: Option<String>,
     #[serde(rename = "GRPC", skip_serializing_if = "Option::is_none")]
@@ -87,6 +88,10 @@ impl<'a> Registration<'a> {
         if config.check().is_some_and(|check| check.run_by() == CheckRunner::Mesh) {
             let rule = "must be registry with Consul: whoever calls the service would not hear of the check";
             return Err(ConfigError::new("check.run_by", "mesh", rule));
+        }
+        if let Some(field) = config.check().and_then(|check| check.needs_mesh()) {
+            let rule = "must be left out with Consul: its agent runs the check, and has no such thing";
+            return Err(ConfigError::new("check", field, rule));
         }
         let mut meta: BTreeMap<&str, &str> = instance.meta().iter().collect();
         if let Some(owner) = owner {
@@ -162,8 +167,10 @@ impl WireWeights {
 impl WireCheck {
     fn whole(check: &HealthCheck, instance: &Instance) -> Self {
         let mut wire = Self::definition(check, instance);
-        // Consul shows no definition of a check, so what was asked for is known again by this.
-        wire.notes = serde_json::to_vec(&wire).ok().map(|json| fingerprint(&json));
+        // Consul shows no definition of a check, so what was asked for is known again by this. Everybody may read it, so
+        // it tells nothing of secrets, by which guesses could be tried; another secret alone is not noticed.
+        let shown = Self { header: without_secrets(&wire.header), ..Self::definition(check, instance) };
+        wire.notes = serde_json::to_vec(&shown).ok().map(|json| fingerprint(&json));
         // An instance registers when it is ready; one that must first prove it would be missed for up to an interval.
         // A drained one must not be seen before it is put into maintenance.
         wire.status = Some(if instance.weights().passing.is_drained() { CRITICAL } else { PASSING });
@@ -185,12 +192,14 @@ impl WireCheck {
         let wire = Self { deregister_critical_service_after: after, ..Self::default() };
         match check.kind() {
             CheckKind::Http(http) => {
-                let header = http.host_header().map(|host| ("Host", vec![host.to_string()])).into_iter().collect();
+                let host = http.host_header().map(|host| ("Host".to_owned(), vec![host.to_string()]));
+                let headers = http.headers();
+                let headers = headers.map(|(name, value)| (name.to_string(), vec![value.reveal().to_owned()]));
                 let scheme = if http.tls() { "https" } else { "http" };
                 periodic(Self {
                     http: Some(format!("{scheme}://{authority}{}", http.path())),
                     method: Some(http.method().as_str()),
-                    header,
+                    header: host.into_iter().chain(headers).collect(),
                     ..wire
                 })
             }
@@ -202,6 +211,8 @@ impl WireCheck {
             }
             CheckKind::Ttl => Self { ttl: Some(go_duration(check.interval())), ..wire },
             CheckKind::Alias(other) => Self { alias_service: Some(other.to_string()), ..wire },
+            // Refused before: no agent runs it.
+            CheckKind::Own => wire,
         }
     }
 }
@@ -235,6 +246,15 @@ pub(crate) struct AgentCheck {
     pub(crate) notes: String,
 }
 
+/// `headers` with what they say hidden, but for the host.
+fn without_secrets(headers: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+    let hidden = |values: &Vec<String>| values.iter().map(|_| String::new()).collect();
+    let shown = |(name, values): (&String, &Vec<String>)| {
+        (name.clone(), if name == "Host" { values.clone() } else { hidden(values) })
+    };
+    headers.iter().map(shown).collect()
+}
+
 /// How long a check that the service feeds itself lives without food.
 pub(crate) fn ttl(check: &HealthCheck) -> Option<Duration> {
     matches!(check.kind(), CheckKind::Ttl).then(|| check.interval())
@@ -250,3 +270,27 @@ pub(crate) const META_OWNER: &str = "mesh_owner";
 
 const PASSING: &str = "passing";
 const CRITICAL: &str = "critical";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(check: mesh_core::service::HealthCheckBuilder) -> (String, String) {
+        let config = ServiceConfig::builder("web", "127.0.0.1", 80).check(check).build().unwrap();
+        let wire = Registration::of(&config, None).unwrap();
+        (String::from_utf8(wire.json().unwrap()).unwrap(), wire.check_notes().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_agent_is_told_the_headers_and_the_notes_tell_nobody_what_they_say() {
+        let check = || HealthCheck::http("/").host_header("api.example");
+        let (sent, notes) = json(check().header("Authorization", "hunter2"));
+        assert!(sent.contains(r#""Header":{"Host":["api.example"],"authorization":["hunter2"]}"#), "{sent}");
+        assert_eq!(notes, json(check().header("authorization", "hunter3")).1);
+        for other in
+            [check(), check().header("x-other", "hunter2"), HealthCheck::http("/").header("authorization", "x")]
+        {
+            assert_ne!(notes, json(other).1);
+        }
+    }
+}

@@ -1,17 +1,18 @@
 //! The active checks of one service's instances: when each is due, and what the answers mean.
 //!
 //! One check in flight for an instance, a bound on all of them, the next one an interval after the last
-//! ended. It never talks to an instance and never decides who is picked.
+//! ended: a period is the interval and the time that the answer took, or the timeout where none came. It never talks to an instance and never decides who is picked.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use super::probe::{Probe, ProbeFailure, ProbeId, ProbeReport, ProbeVerdict};
 use super::status::Health;
 use super::threshold::Threshold;
 use crate::rng::Rng;
-use crate::service::{HealthCheck, Instance, InstanceKey};
+use crate::service::{CheckStanding, HealthCheck, Instance, InstanceKey};
 use crate::time::Instant;
 use crate::timers::Timers;
 
@@ -35,69 +36,6 @@ impl Default for CheckerConfig {
     fn default() -> Self {
         Self { in_flight_max: IN_FLIGHT_MAX, stagger_max: Duration::from_secs(1), jitter_percent: 10 }
     }
-}
-
-/// The number of a probe, carried back by its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProbeId(u64);
-
-/// A probe that the world is to run: it must be answered, and is given up after `check.timeout()`.
-#[derive(Clone, Debug)]
-pub struct Probe {
-    /// Its number.
-    pub id: ProbeId,
-    /// Who is asked.
-    pub instance: Arc<Instance>,
-    /// What is asked.
-    pub check: Arc<HealthCheck>,
-}
-
-/// How a probe ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeReport {
-    /// What the answer means.
-    pub verdict: ProbeVerdict,
-    /// From the question to the answer.
-    pub latency: Duration,
-}
-
-/// What the answer to a probe means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ProbeVerdict {
-    /// The instance answered as it should.
-    Passed,
-    /// It answered that it is close to its limits (HTTP 429, as Consul reads it).
-    Warned,
-    /// It did not.
-    Failed(ProbeFailure),
-}
-
-impl ProbeVerdict {
-    /// What an HTTP status means: 2xx passes, 429 warns, everything else fails, as Consul's agent reads it
-    /// (`agent/checks/check.go`).
-    #[must_use]
-    pub const fn of_status(status: u16) -> Self {
-        match status {
-            200..=299 => Self::Passed,
-            429 => Self::Warned,
-            other => Self::Failed(ProbeFailure::Status(other)),
-        }
-    }
-}
-
-/// Why a probe failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ProbeFailure {
-    /// No connection was made: refused, unreachable, or a name that does not resolve.
-    Connect,
-    /// There was no answer in time.
-    TimedOut,
-    /// The connection broke, or what came was not HTTP.
-    Broken,
-    /// The answer had this HTTP status.
-    Status(u16),
 }
 
 /// A change of an instance's health.
@@ -142,7 +80,12 @@ struct Target {
     decided: Option<ProbeVerdict>,
     /// When the last check of it ended.
     concluded: Option<Instant>,
+    /// How many requests it had been given by then. Only kept where its check asks for it.
+    picks: u64,
 }
+
+/// How many requests an instance has been given since it joined.
+type Picks<'a> = &'a dyn Fn(&InstanceKey) -> u64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
@@ -186,7 +129,8 @@ impl Checker {
         let first = self.rng.up_to(self.config.stagger_max.min(check.interval()));
         self.timers.set(Timer::Due(key.clone()), now + first);
         let health = Health::Unknown;
-        let target = Target { instance, check, threshold, health, asked: Asked::No, decided: None, concluded: None };
+        let target =
+            Target { instance, check, threshold, health, asked: Asked::No, decided: None, concluded: None, picks: 0 };
         self.targets.insert(target.instance.key().clone(), target);
         true
     }
@@ -222,22 +166,28 @@ impl Checker {
     }
 
     /// Takes in the answer to a probe; returns whose it is. Unknown and late answers are ignored.
-    pub(crate) fn answer(&mut self, now: Instant, id: ProbeId, report: ProbeReport) -> Option<InstanceKey> {
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        id: ProbeId,
+        report: ProbeReport,
+        picks: Picks<'_>,
+    ) -> Option<InstanceKey> {
         let key = self.in_flight.get(&id).cloned()?;
         self.release(id);
-        self.conclude(now, &key, report.verdict);
+        self.conclude(now, &key, report.verdict, picks);
         self.ask_waiting(now);
         Some(key)
     }
 
     /// Does what is due at `now`.
-    pub(crate) fn tick(&mut self, now: Instant) {
+    pub(crate) fn tick(&mut self, now: Instant, picks: Picks<'_>) {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Due(key) => self.ask(now, key),
                 Timer::Late(id) => {
                     let Some(key) = self.in_flight.remove(&id) else { continue };
-                    self.conclude(now, &key, ProbeVerdict::Failed(ProbeFailure::TimedOut));
+                    self.conclude(now, &key, ProbeVerdict::Failed(ProbeFailure::TimedOut), picks);
                     self.ask_waiting(now);
                 }
             }
@@ -299,14 +249,19 @@ impl Checker {
     }
 
     /// Draws the conclusion of one probe and sets the time of the next.
-    fn conclude(&mut self, now: Instant, key: &InstanceKey, verdict: ProbeVerdict) {
+    fn conclude(&mut self, now: Instant, key: &InstanceKey, verdict: ProbeVerdict, picks: Picks<'_>) {
         let Some(target) = self.targets.get_mut(key) else { return };
         target.asked = Asked::No;
         target.concluded = Some(now);
-        let interval = target.check.interval();
+        let failure = if let ProbeVerdict::Failed(failure) = &verdict { Some(failure) } else { None };
+        if failure.is_some_and(|failure| target.check.immediate_on_status() && failure.is_an_answer()) {
+            target.threshold.decide(false);
+        } else {
+            target.threshold.record(failure.is_none());
+        }
+        let interval = target.next_interval(picks);
         let stretch = self.rng.up_to(interval * self.config.jitter_percent.min(100) / 100);
         self.timers.set(Timer::Due(key.clone()), now + interval + stretch);
-        target.threshold.record(!matches!(verdict, ProbeVerdict::Failed(_)));
         let to = match (target.threshold.verdict(), &verdict) {
             (Some(true), ProbeVerdict::Warned) => Health::Degraded,
             // A failure that is only being counted changes nothing yet.
@@ -321,6 +276,19 @@ impl Checker {
             target.decided = Some(verdict.clone());
             self.transitions.push_back(Transition { key: key.clone(), from, to, verdict });
         }
+    }
+}
+
+impl Target {
+    /// The time until its next check, after one that was just concluded.
+    fn next_interval(&mut self, picks: Picks<'_>) -> Duration {
+        let has_traffic = self.check.no_traffic_interval().is_none() || {
+            let picks = picks(self.instance.key());
+            core::mem::replace(&mut self.picks, picks) != picks
+        };
+        let is_up = self.threshold.verdict() == Some(true);
+        let is_counting = self.threshold.is_counting();
+        self.check.interval_after(CheckStanding { is_up, is_counting, has_traffic })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Decides the one status of an instance out of everything that is known of it. It keeps nothing and measures
 //! nothing: what each source says is its argument.
 
-use super::checker::ProbeVerdict;
+use super::probe::ProbeVerdict;
 use crate::service::Weight;
 use crate::snapshot::RegistryStatus;
 use crate::time::Instant;

@@ -36,6 +36,12 @@ impl Threshold {
         self.up
     }
 
+    /// Makes up the mind by one answer that needs no other; returns the verdict when the mind changed.
+    pub fn decide(&mut self, good: bool) -> Option<bool> {
+        self.against = 0;
+        if self.up.replace(good) == Some(good) { None } else { self.up }
+    }
+
     /// The verdict in force; none before the first answer.
     #[must_use]
     pub const fn verdict(&self) -> Option<bool> {

@@ -6,10 +6,10 @@ use alloc::borrow::Cow;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use super::check_http::HttpCheck;
 use super::host::Host;
 use super::instance::Instance;
 use super::name::InstanceId;
-use super::path::CheckPath;
 use super::text::{is_word, text_newtype};
 use super::weight::Port;
 
@@ -20,9 +20,13 @@ use super::weight::Port;
 pub struct HealthCheck {
     pub(super) kind: CheckKind,
     pub(super) interval: Duration,
+    pub(super) unhealthy_interval: Option<Duration>,
+    pub(super) edge_interval: Option<Duration>,
+    pub(super) no_traffic_interval: Option<Duration>,
     pub(super) timeout: Duration,
     pub(super) rise: NonZeroU32,
     pub(super) fall: NonZeroU32,
+    pub(super) immediate_on_status: bool,
     pub(super) deregister_after: Option<Duration>,
     pub(super) run_by: CheckRunner,
     pub(super) host: Option<Host>,
@@ -41,6 +45,74 @@ impl HealthCheck {
     #[must_use]
     pub const fn interval(&self) -> Duration {
         self.interval
+    }
+
+    /// The time from the end of one check to the start of the next, where that check left the instance in `standing`.
+    ///
+    /// The precedence is Envoy's (`health_checker_base_impl.cc`): without traffic first; then, while a threshold is
+    /// being counted, the edge interval; then the interval of the state. As in Envoy's code, and not in its
+    /// documentation, the edge interval holds while checks against the state are counted and not after the change.
+    /// HAProxy's `inter` is the interval, its `fastinter` the edge interval, its `downinter` the unhealthy one.
+    ///
+    /// Unlike Envoy's, which asks whether the cluster ever had traffic, the interval without traffic is for one
+    /// instance, and only for one that may be picked: what checks keep out has no requests because of them, and would
+    /// come back as late as if nobody wanted it.
+    #[must_use]
+    pub fn interval_after(&self, standing: CheckStanding) -> Duration {
+        let CheckStanding { is_up, is_counting, has_traffic } = standing;
+        let idle = self.no_traffic_interval.filter(|_| is_up && !has_traffic);
+        let edge = self.edge_interval.filter(|_| is_counting);
+        let down = self.unhealthy_interval.filter(|_| !is_up);
+        idle.or(edge).or(down).unwrap_or(self.interval)
+    }
+
+    /// The interval while the instance is unhealthy, where it is not [`HealthCheck::interval`].
+    #[must_use]
+    pub const fn unhealthy_interval(&self) -> Option<Duration> {
+        self.unhealthy_interval
+    }
+
+    /// The interval while a threshold is being counted, where it is not that of the state.
+    #[must_use]
+    pub const fn edge_interval(&self) -> Option<Duration> {
+        self.edge_interval
+    }
+
+    /// The interval while an instance that may be picked had no request since its last check, where there is one.
+    #[must_use]
+    pub const fn no_traffic_interval(&self) -> Option<Duration> {
+        self.no_traffic_interval
+    }
+
+    /// Whether one answer that says no is enough, whatever `fall` is: see
+    /// [`HealthCheckBuilder::immediate_on_status`](super::HealthCheckBuilder::immediate_on_status).
+    #[must_use]
+    pub const fn immediate_on_status(&self) -> bool {
+        self.immediate_on_status
+    }
+
+    /// The first field of it that only the mesh can do and no registry's agent, by the name that builders and tables
+    /// have for it.
+    #[must_use]
+    pub fn needs_mesh(&self) -> Option<&'static str> {
+        let asked = match &self.kind {
+            CheckKind::Http(check) => check.needs_mesh(),
+            CheckKind::Own => Some("kind"),
+            CheckKind::Tcp | CheckKind::Grpc(_) | CheckKind::Ttl | CheckKind::Alias(_) => None,
+        };
+        let timed = [
+            ("unhealthy_interval", self.unhealthy_interval.is_some()),
+            ("edge_interval", self.edge_interval.is_some()),
+            ("no_traffic_interval", self.no_traffic_interval.is_some()),
+            ("immediate_on_status", self.immediate_on_status),
+        ];
+        asked.or_else(|| timed.into_iter().find(|(_, given)| *given).map(|(field, _)| field))
+    }
+
+    /// Whether it holds what is nobody else's business: the values of request headers.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        matches!(&self.kind, CheckKind::Http(check) if check.headers().next().is_some())
     }
 
     /// When a check without an answer has failed; at most the interval.
@@ -95,20 +167,33 @@ impl HealthCheck {
     }
 }
 
+/// Where a check has left an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckStanding {
+    /// Whether its checks say that it is well.
+    pub is_up: bool,
+    /// Whether checks that say otherwise are being counted.
+    pub is_counting: bool,
+    /// Whether it had a request since the check before.
+    pub has_traffic: bool,
+}
+
 /// What a check asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckKind {
-    /// An HTTP request: 2xx passes, 429 warns, all else fails, as with Consul.
+    /// An HTTP request: unless the check says otherwise 2xx passes, 429 warns, all else fails, as with Consul.
     Http(HttpCheck),
     /// Whether a TCP connection can be opened.
     Tcp,
-    /// A question of the gRPC health protocol. Run by a registry's agent only.
+    /// A question of the gRPC health protocol (`grpc.health.v1.Health/Check`): `SERVING` passes, all else fails.
     Grpc(GrpcCheck),
     /// Nothing: the service reports by itself, at least every [`HealthCheck::interval`], or it is critical. Kept by a
     /// registry's agent only.
     Ttl,
     /// Nothing: it is as well as another instance of the same agent. Run by a registry's agent only.
     Alias(InstanceId),
+    /// What the process that calls the service has code of its own for. Run by the mesh only.
+    Own,
 }
 
 impl CheckKind {
@@ -117,8 +202,9 @@ impl CheckKind {
     pub const fn needs_agent(&self) -> bool {
         match self {
             Self::Http(check) => check.tls,
-            Self::Tcp => false,
-            Self::Grpc(_) | Self::Ttl | Self::Alias(_) => true,
+            Self::Grpc(check) => check.tls,
+            Self::Tcp | Self::Own => false,
+            Self::Ttl | Self::Alias(_) => true,
         }
     }
 
@@ -131,6 +217,7 @@ impl CheckKind {
             Self::Grpc(_) => "grpc",
             Self::Ttl => "ttl",
             Self::Alias(_) => "alias",
+            Self::Own => "own",
         }
     }
 }
@@ -158,67 +245,10 @@ impl GrpcCheck {
         self.service.as_ref()
     }
 
-    /// Whether it is asked over TLS.
+    /// Whether it is asked over TLS: then a registry's agent alone can.
     #[must_use]
     pub const fn tls(&self) -> bool {
         self.tls
-    }
-}
-
-/// The request of an HTTP check. Over TLS only where a registry's agent runs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpCheck {
-    pub(super) tls: bool,
-    pub(super) path: CheckPath,
-    pub(super) method: CheckMethod,
-    pub(super) host_header: Option<Host>,
-}
-
-impl HttpCheck {
-    /// Whether it is asked over TLS.
-    #[must_use]
-    pub const fn tls(&self) -> bool {
-        self.tls
-    }
-
-    /// The path, with its query if any.
-    #[must_use]
-    pub const fn path(&self) -> &CheckPath {
-        &self.path
-    }
-
-    /// The method.
-    #[must_use]
-    pub const fn method(&self) -> CheckMethod {
-        self.method
-    }
-
-    /// The host to name in the `Host` header, when it is not the address that is dialled.
-    #[must_use]
-    pub const fn host_header(&self) -> Option<&Host> {
-        self.host_header.as_ref()
-    }
-}
-
-/// The method of an HTTP check: one that changes nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum CheckMethod {
-    /// GET.
-    #[default]
-    Get,
-    /// HEAD.
-    Head,
-}
-
-impl CheckMethod {
-    /// The method as the request line has it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The defaults and the rules of health checks.
 
+use alloc::collections::BTreeMap;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::check::{CheckKind, CheckMethod, CheckRunner, GrpcCheck, GrpcService, HealthCheck, HttpCheck};
+use super::check::{CheckKind, CheckRunner, GrpcCheck, GrpcService, HealthCheck};
+use super::check_http::{BodyPart, CheckMethod, HeaderName, HeaderValue, HttpCheck, StatusRange};
 use super::check_rules::{DEREGISTER_AFTER, FORBIDDEN, INTERVAL, TIMEOUT, thresholds};
 use super::error::{ConfigError, Problems};
 use super::host::Host;
@@ -18,22 +20,33 @@ use super::weight::Port;
 /// |---|---|---|
 /// | path | `/health` | see [`CheckPath`] |
 /// | interval | 30 s | at least 1 s when the registry runs the check, 10 ms when the mesh does; at most 24 h |
+/// | unhealthy, edge interval | those of [`HealthCheck::interval_after`] | as the interval |
+/// | no traffic interval | none: traffic makes no difference (Envoy: 60 s) | as the interval |
 /// | timeout | 10 s, or the interval if that is less | above 0, at most the interval |
 /// | rise, fall | 1 and 1 when the registry runs it (Consul's), 2 and 3 when the mesh does (HAProxy's) | |
 /// | deregister after | 1 min | at least 1 min, at most 365 days |
-/// | run by | the registry | |
+/// | immediate on status | no: failures are counted whatever they are (Envoy: yes) | not of TCP, TTL and alias checks |
+/// | expected statuses | 200 to 299; 429 warns where it is not expected, others fail | at most 16 ranges within 200-599 |
+/// | expected body | none | 1 to 1,024 bytes, looked for in the first 4 KiB; not of HEAD |
+/// | degraded header | none | see [`HeaderName`] |
+/// | headers | none | at most 16, names and values as [`HeaderName`] and [`HeaderValue`] have it |
+/// | run by | the registry; of one's own check the mesh | |
 /// | target | where the instance listens | its own host, unless a foreign one is allowed; never [a forbidden one] |
 ///
 /// [a forbidden one]: super::is_forbidden_target
 ///
 /// Consul would silently raise an interval below 1 s and a deregistration below 1 min; here they are refused.
 ///
-/// gRPC, TTL and alias checks, and HTTP over TLS, are run by a registry's agent only. A TTL check has no timeout,
+/// TTL and alias checks, and HTTP and gRPC over TLS, are run by a registry's agent only. One's own checks are run by
+/// the mesh only; and what Consul's agent cannot do ([`HealthCheck::needs_mesh`]) is refused there by name: expected
+/// statuses and body, the degraded header, the separate intervals and the immediate end. A TTL check has no timeout,
 /// thresholds or target, an alias besides no interval of its own.
 ///
-/// As a table of a file its keys are `kind` (`http`, `tcp`, `grpc`, `ttl` or `alias`), `path`, `method`, `host_header`,
-/// `grpc_service`, `tls`, `alias_of`, `interval`, `timeout`, `rise`, `fall`, `deregister_after` (a duration or `never`),
-/// `run_by`, `target_host`, `target_port` and `allow_foreign_target`.
+/// As a table of a file its keys are `kind` (`http`, `tcp`, `grpc`, `ttl`, `alias` or `own`), `path`, `method`,
+/// `host_header`, `headers` (a table of texts), `expected_statuses` (a list such as `["200-299", "304"]`),
+/// `expected_body`, `degraded_header`, `grpc_service`, `tls`, `alias_of`, `interval`, `unhealthy_interval`,
+/// `edge_interval`, `no_traffic_interval`, `timeout`, `rise`, `fall`, `immediate_on_status`, `deregister_after` (a
+/// duration or `never`), `run_by`, `target_host`, `target_port` and `allow_foreign_target`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -46,6 +59,14 @@ pub struct HealthCheckBuilder {
     pub(super) method: Option<CheckMethod>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(super) host_header: Option<Host>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "BTreeMap::is_empty"))]
+    pub(super) headers: BTreeMap<HeaderName, HeaderValue>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    pub(super) expected_statuses: Vec<StatusRange>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(super) expected_body: Option<BodyPart>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(super) degraded_header: Option<HeaderName>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(super) grpc_service: Option<GrpcService>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "core::ops::Not::not"))]
@@ -58,11 +79,28 @@ pub struct HealthCheckBuilder {
         feature = "serde",
         serde(with = "crate::text::maybe_duration", skip_serializing_if = "Option::is_none")
     )]
+    pub(super) unhealthy_interval: Option<Duration>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::text::maybe_duration", skip_serializing_if = "Option::is_none")
+    )]
+    pub(super) edge_interval: Option<Duration>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::text::maybe_duration", skip_serializing_if = "Option::is_none")
+    )]
+    pub(super) no_traffic_interval: Option<Duration>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::text::maybe_duration", skip_serializing_if = "Option::is_none")
+    )]
     pub(super) timeout: Option<Duration>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(super) rise: Option<NonZeroU32>,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(super) fall: Option<NonZeroU32>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "core::ops::Not::not"))]
+    pub(super) immediate_on_status: bool,
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration_or_never"))]
     pub(super) deregister_after: Option<Duration>,
     pub(super) run_by: CheckRunner,
@@ -84,6 +122,7 @@ pub(super) enum Kind {
     Grpc,
     Ttl,
     Alias,
+    Own,
 }
 
 impl HealthCheck {
@@ -125,13 +164,21 @@ impl Default for HealthCheckBuilder {
             path: None,
             method: None,
             host_header: None,
+            headers: BTreeMap::new(),
+            expected_statuses: Vec::new(),
+            expected_body: None,
+            degraded_header: None,
             grpc_service: None,
             tls: false,
             alias_of: None,
             interval: INTERVAL,
+            unhealthy_interval: None,
+            edge_interval: None,
+            no_traffic_interval: None,
             timeout: None,
             rise: None,
             fall: None,
+            immediate_on_status: false,
             deregister_after: Some(DEREGISTER_AFTER),
             run_by: CheckRunner::default(),
             target_host: None,
@@ -243,6 +290,7 @@ impl HealthCheckBuilder {
     pub fn build_for_any(mut self) -> Result<HealthCheck, ConfigError> {
         self.verify_times();
         self.verify_kind();
+        self.verify_expectations();
         self.verify_foreign();
         if !self.problems.is_empty() {
             return Err(self.problems.into_error());
@@ -256,18 +304,27 @@ impl HealthCheckBuilder {
                 path: self.path.unwrap_or_default(),
                 method: self.method.unwrap_or_default(),
                 host_header: self.host_header,
+                headers: self.headers,
+                expected_statuses: self.expected_statuses,
+                expected_body: self.expected_body,
+                degraded_header: self.degraded_header,
             }),
             (Kind::Grpc, _) => CheckKind::Grpc(GrpcCheck { service: self.grpc_service, tls: self.tls }),
             (Kind::Ttl, _) => CheckKind::Ttl,
+            (Kind::Own, _) => CheckKind::Own,
             (Kind::Alias, Some(other)) => CheckKind::Alias(other),
             (Kind::Alias, None) => return Err(ConfigError::new("alias_of", "", "must name the instance to follow")),
         };
         Ok(HealthCheck {
             kind,
             interval: self.interval,
+            unhealthy_interval: self.unhealthy_interval,
+            edge_interval: self.edge_interval,
+            no_traffic_interval: self.no_traffic_interval,
             timeout: self.timeout.unwrap_or(timeout),
             rise: self.rise.unwrap_or(rise),
             fall: self.fall.unwrap_or(fall),
+            immediate_on_status: self.immediate_on_status,
             deregister_after: self.deregister_after,
             run_by: self.run_by,
             host: self.target_host,
@@ -298,17 +355,30 @@ impl From<HealthCheck> for HealthCheckBuilder {
         let of = |kind| Self { kind, ..Self::default() };
         let builder = match check.kind {
             CheckKind::Tcp => of(Kind::Tcp),
-            CheckKind::Http(HttpCheck { tls, path, method, host_header }) => {
-                Self { tls, path: Some(path), method: Some(method), host_header, ..of(Kind::Http) }
-            }
+            CheckKind::Http(http) => Self {
+                tls: http.tls,
+                path: Some(http.path),
+                method: Some(http.method),
+                host_header: http.host_header,
+                headers: http.headers,
+                expected_statuses: http.expected_statuses,
+                expected_body: http.expected_body,
+                degraded_header: http.degraded_header,
+                ..of(Kind::Http)
+            },
             CheckKind::Grpc(GrpcCheck { service, tls }) => Self { grpc_service: service, tls, ..of(Kind::Grpc) },
             CheckKind::Ttl => of(Kind::Ttl),
+            CheckKind::Own => of(Kind::Own),
             CheckKind::Alias(other) => Self { alias_of: Some(other), ..of(Kind::Alias) },
         };
         // What is not asked of anybody has no timeout and no thresholds.
         let asks = !matches!(builder.kind, Kind::Ttl | Kind::Alias);
         Self {
             interval: check.interval,
+            unhealthy_interval: check.unhealthy_interval,
+            edge_interval: check.edge_interval,
+            no_traffic_interval: check.no_traffic_interval,
+            immediate_on_status: check.immediate_on_status,
             timeout: Some(check.timeout).filter(|_| asks),
             rise: Some(check.rise).filter(|_| asks),
             fall: Some(check.fall).filter(|_| asks),

@@ -4,8 +4,9 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::check::{CheckMethod, CheckRunner, GrpcService};
+use super::check::{CheckRunner, GrpcService};
 use super::check_builder::{HealthCheckBuilder, Kind};
+use super::check_http::CheckMethod;
 use super::host::Host;
 use super::name::InstanceId;
 use super::path::CheckPath;
@@ -17,7 +18,15 @@ impl HealthCheckBuilder {
             CheckRunner::Mesh => (INTERVAL_MIN_MESH, "must be 10ms to 24h when the mesh runs the check"),
         };
         let interval = self.interval;
-        self.problems.require((least..=INTERVAL_MAX).contains(&interval), "interval", Span(interval), rule);
+        for (field, interval) in [
+            ("interval", Some(interval)),
+            ("unhealthy_interval", self.unhealthy_interval),
+            ("edge_interval", self.edge_interval),
+            ("no_traffic_interval", self.no_traffic_interval),
+        ] {
+            let fits = interval.is_none_or(|interval| (least..=INTERVAL_MAX).contains(&interval));
+            self.problems.require(fits, field, Span(interval.unwrap_or_default()), rule);
+        }
         if let Some(timeout) = self.timeout {
             let fits = !timeout.is_zero() && timeout <= interval;
             let rule = format!("must be above 0 and at most the interval of {interval:?}");
@@ -47,15 +56,34 @@ impl HealthCheckBuilder {
         ] {
             self.problems.require(value.is_empty() || kinds.contains(&self.kind), field, value, rule);
         }
-        let agents = self.tls || matches!(self.kind, Kind::Grpc | Kind::Ttl | Kind::Alias);
-        let rule = "must be registry: only a registry's agent runs gRPC, TTL and alias checks, and any over TLS";
+        let immediate = if self.immediate_on_status { "true" } else { "" };
+        let answers = matches!(self.kind, Kind::Http | Kind::Grpc | Kind::Own);
+        let rule = "only an HTTP, gRPC or own check has answers that say no";
+        self.problems.require(immediate.is_empty() || answers, "immediate_on_status", immediate, rule);
+        self.verify_runner();
+        self.verify_silence();
+    }
+
+    fn verify_runner(&mut self) {
+        let agents = self.tls || matches!(self.kind, Kind::Ttl | Kind::Alias);
+        let rule = "must be registry: only a registry's agent runs TTL and alias checks, and any over TLS";
         self.problems.require(!agents || self.run_by == CheckRunner::Registry, "run_by", "mesh", rule);
+        let rule = "must be mesh: no registry can run a check of one's own";
+        self.problems.require(self.kind != Kind::Own || self.run_by == CheckRunner::Mesh, "run_by", "registry", rule);
+    }
+
+    /// A check that asks nobody has nothing of one that does.
+    fn verify_silence(&mut self) {
         if matches!(self.kind, Kind::Ttl | Kind::Alias) {
             let count = |count: Option<NonZeroU32>| count.map_or(String::new(), |count| count.to_string());
             let host = self.target_host.as_ref().map_or("", Host::as_str);
             let port = self.target_port.map_or(String::new(), |port| port.to_string());
+            let span = |span: Option<Duration>| span.map_or(String::new(), |span| format!("{span:?}"));
             for (field, value) in [
-                ("timeout", self.timeout.map_or(String::new(), |timeout| format!("{timeout:?}"))),
+                ("unhealthy_interval", span(self.unhealthy_interval)),
+                ("edge_interval", span(self.edge_interval)),
+                ("no_traffic_interval", span(self.no_traffic_interval)),
+                ("timeout", span(self.timeout)),
                 ("rise", count(self.rise)),
                 ("fall", count(self.fall)),
                 ("target_host", host.to_owned()),

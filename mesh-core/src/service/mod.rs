@@ -6,6 +6,8 @@
 
 mod check;
 mod check_builder;
+mod check_expect;
+mod check_http;
 mod check_rules;
 mod config;
 mod error;
@@ -21,8 +23,9 @@ pub(crate) mod text;
 mod version;
 mod weight;
 
-pub use check::{CheckKind, CheckMethod, CheckRunner, GrpcCheck, GrpcService, HealthCheck, HttpCheck};
+pub use check::{CheckKind, CheckRunner, CheckStanding, GrpcCheck, GrpcService, HealthCheck};
 pub use check_builder::HealthCheckBuilder;
+pub use check_http::{BodyPart, CheckMethod, HeaderName, HeaderValue, HttpCheck, StatusRange};
 pub use config::{ServiceConfig, ServiceConfigBuilder};
 pub(crate) use error::Problems;
 pub use error::{ConfigError, ESCAPED_CHARS_MAX, Problem, escape, escape_to};

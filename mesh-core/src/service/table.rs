@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for Instance {
 /// A configuration as a table; `check` is left out for the check of `/health`, and `false` for none.
 impl Serialize for ServiceConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let check = self.check().map_or(Check::Off, |check| Check::On((**check).clone().into()));
+        let check = self.check().map_or(Check::Off, |check| Check::On(Box::new((**check).clone().into())));
         Table { check: Some(check), ..Table::of(self.instance()) }.serialize(serializer)
     }
 }
@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for ServiceConfig {
         let mut table = Table::deserialize(deserializer)?;
         let check = match table.check.take() {
             None => Some(HealthCheckBuilder::default()),
-            Some(Check::On(check)) => Some(check),
+            Some(Check::On(check)) => Some(*check),
             Some(Check::Off) => None,
         };
         ServiceConfigBuilder::new(table.into_instance(), check).build().map_err(de::Error::custom)
@@ -146,7 +146,7 @@ impl<'de> Deserialize<'de> for HealthCheck {
 /// `true`, `false`, or a table. Not an untagged enum: its errors would not say what is wrong in the table.
 enum Check {
     Off,
-    On(HealthCheckBuilder),
+    On(Box<HealthCheckBuilder>),
 }
 
 impl Serialize for Check {
@@ -174,10 +174,10 @@ impl<'de> Visitor<'de> for CheckVisitor {
     }
 
     fn visit_bool<E: de::Error>(self, on: bool) -> Result<Check, E> {
-        Ok(if on { Check::On(HealthCheckBuilder::default()) } else { Check::Off })
+        Ok(if on { Check::On(Box::default()) } else { Check::Off })
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Check, A::Error> {
-        HealthCheckBuilder::deserialize(MapAccessDeserializer::new(map)).map(Check::On)
+        HealthCheckBuilder::deserialize(MapAccessDeserializer::new(map)).map(Box::new).map(Check::On)
     }
 }

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use super::settling::Settling;
 use super::sleep_until;
 use crate::memory::{Memory, Recalled};
-use crate::probe;
+use crate::probe::{self, OwnCheck};
 use crate::service::{Command, Followed, ServiceState};
 use crate::service_mesh::Inner;
 use mesh_cache::Environment;
@@ -41,6 +41,7 @@ pub(crate) struct ServiceDriver {
     recorder: Arc<dyn Recorder>,
     settling: Settling,
     memory: Option<Remembering>,
+    own_check: OwnCheck,
     /// Whose driver it is: asked which instances are kept by the mesh itself.
     mesh: Weak<Inner>,
 }
@@ -77,6 +78,7 @@ impl ServiceDriver {
             recorder,
             settling,
             memory: None,
+            own_check: OwnCheck::default(),
             mesh: Weak::new(),
         }
     }
@@ -84,6 +86,12 @@ impl ServiceDriver {
     /// The driver of a service followed by `mesh`.
     pub(crate) fn of(mut self, mesh: Weak<Inner>) -> Self {
         self.mesh = mesh;
+        self
+    }
+
+    /// Runs `check` where the check of the service is the process's own.
+    pub(crate) fn checking_by(mut self, check: OwnCheck) -> Self {
+        self.own_check = check;
         self
     }
 
@@ -269,8 +277,9 @@ impl ServiceDriver {
     }
 
     fn probe(&mut self, probe: Probe) {
-        let Environment { clock, dial, .. } = self.environment.clone();
-        self.jobs.spawn(async move { Done::Probed(probe.id, probe::run(&*dial, &probe, &*clock).await) });
+        let (Environment { clock, dial, .. }, own) = (self.environment.clone(), self.own_check.clone());
+        let run = async move { Done::Probed(probe.id, probe::run_with(&*dial, &probe, &*clock, &own).await) };
+        self.jobs.spawn(run);
     }
 
     fn deregister(&mut self, id: DeregisterId, instance: Arc<Instance>) {

@@ -34,7 +34,8 @@ impl List {
         let listed = |entry: &Entry| Listed {
             instance: Instance::clone(entry.instance()),
             status: entry.status(),
-            check: entry.check().map(|check| HealthCheck::clone(check)),
+            // What is remembered may be read by others. An instance without its check is picked without one.
+            check: entry.check().filter(|check| !check.has_secrets()).map(|check| HealthCheck::clone(check)),
         };
         Self { instances: snapshot.iter().take(INSTANCES_MAX).map(listed).collect() }
     }
@@ -114,3 +115,27 @@ const BYTES_MAX: usize = 1024 * 1024;
 const ELEMENTS_MAX: usize = 65_536;
 /// As long as Consul's agents keep theirs.
 const AGE_MAX: Duration = Duration::from_secs(3 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use mesh_core::service::ServiceConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_check_with_secrets_is_not_remembered_and_its_instance_is() {
+        for (check, remembered) in [
+            (HealthCheck::http("/").header("authorization", "hunter2"), false),
+            (HealthCheck::http("/").host_header("api.example"), true),
+        ] {
+            let config = ServiceConfig::builder("api", "10.0.0.1", 80).check(check).build().unwrap();
+            let check = config.check().cloned();
+            let entry = Entry::new(Arc::clone(config.instance()), RegistryStatus::Unknown, check.clone());
+            let list = List::of(&Snapshot::new(vec![entry]));
+            assert!(!toml::to_string(&list).unwrap().contains("hunter2"));
+            let recalled = list.snapshot(config.service(), true);
+            let expected = if remembered { check } else { None };
+            assert_eq!(recalled.iter().map(Entry::check).collect::<Vec<_>>(), [expected.as_ref()]);
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request on a connection of its own, as far as the head of the response.
+//! One HTTP/1.1 request on a connection of its own, and as much of the response as its check wants to know.
 //!
 //! Decides what the request says and how much of a response is ever read. Never follows a redirect, reuses a
 //! connection or spawns a task: the connection makes progress only while its exchange is polled.
@@ -9,33 +9,63 @@ use std::pin::pin;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
-use mesh_core::health::ProbeFailure;
+use mesh_core::health::{ProbeFailure, ProbeVerdict};
 use mesh_core::service::{CheckMethod, HttpCheck};
 
 use super::{Target, tcp};
 use mesh_cache::Stream;
 
 /// A request that was answered: the head is here, the body may still be on its way.
-pub(super) struct Exchange {
+pub(super) struct Exchange<'a> {
+    check: &'a HttpCheck,
     response: Response<Incoming>,
     connection: Option<Http>,
 }
 
-impl Exchange {
-    /// The status of the response.
-    pub(super) fn status(&self) -> u16 {
-        self.response.status().as_u16()
+impl Exchange<'_> {
+    /// What the head of the response means.
+    pub(super) fn verdict(&self) -> ProbeVerdict {
+        let degraded = self.check.degraded_header();
+        let is_degraded = degraded.is_some_and(|name| self.response.headers().contains_key(name.as_str()));
+        ProbeVerdict::of_http(self.check, self.response.status().as_u16(), is_degraded)
+    }
+
+    /// Whether the verdict hangs on the body too: only of an answer that is a good one as far as it is here.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.check.expected_body().is_some() && self.check.expects(self.response.status().as_u16())
+    }
+
+    /// Reads the body as far as it may be read, and until the part that is expected was in it.
+    pub(super) async fn look_into_body(&mut self) -> Result<(), ProbeFailure> {
+        let Some(part) = self.check.expected_body() else { return Ok(()) };
+        let mut seen = Vec::with_capacity(HttpCheck::BODY_BYTES_MAX);
+        let body = self.response.body_mut();
+        let search = async {
+            loop {
+                let frame = body.frame().await.ok_or(ProbeFailure::Body)?.map_err(|_| ProbeFailure::Broken)?;
+                let data = frame.data_ref().map_or(&[] as &[u8], AsRef::as_ref);
+                let room = HttpCheck::BODY_BYTES_MAX - seen.len();
+                seen.extend_from_slice(&data[..data.len().min(room)]);
+                if part.is_in(&seen) {
+                    return Ok(());
+                }
+                if seen.len() == HttpCheck::BODY_BYTES_MAX {
+                    return Err(ProbeFailure::Body);
+                }
+            }
+        };
+        driven(&mut self.connection, search).await
     }
 
     /// Reads the rest of the response until it ends, breaks, or has had its 4 KiB.
     pub(super) async fn drain(mut self) {
         let mut body = self.response.into_body();
-        let mut left = BODY_BYTES_MAX;
+        let mut left = HttpCheck::BODY_BYTES_MAX;
         let rest = async {
             while let Some(Ok(frame)) = body.frame().await {
                 match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
@@ -49,7 +79,7 @@ impl Exchange {
 }
 
 /// Sends the request of `check` to `target` and waits for the head of the response.
-pub(super) async fn ask(target: &Target<'_>, check: &HttpCheck) -> Result<Exchange, ProbeFailure> {
+pub(super) async fn ask<'a>(target: &Target<'_>, check: &'a HttpCheck) -> Result<Exchange<'a>, ProbeFailure> {
     let request = request(target, check).map_err(|error| target.failed(ProbeFailure::Broken, &error))?;
     let stream = TokioIo::new(tcp::open(target).await?);
     let broken = |error: hyper::Error| target.failed(ProbeFailure::Broken, &error);
@@ -57,7 +87,7 @@ pub(super) async fn ask(target: &Target<'_>, check: &HttpCheck) -> Result<Exchan
         Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(stream).await.map_err(broken)?;
     let mut connection = Some(connection);
     let response = driven(&mut connection, requests.send_request(request)).await.map_err(broken)?;
-    Ok(Exchange { response, connection })
+    Ok(Exchange { check, response, connection })
 }
 
 type Http = Connection<TokioIo<Box<dyn Stream>>, Empty<Bytes>>;
@@ -91,16 +121,22 @@ fn request(target: &Target<'_>, check: &HttpCheck) -> Result<Request<Empty<Bytes
             Some(IpAddr::V4(_)) | None => host.to_string(),
         },
     };
-    Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(Uri::from(path))
         .header(HOST, host)
-        .header(USER_AGENT, "mesh-probe")
+        .header(USER_AGENT, AGENT)
         .header(CONNECTION, "close")
-        .body(Empty::new())
+        .body(Empty::new())?;
+    for (name, value) in check.headers() {
+        let mut value = HeaderValue::from_str(value.reveal())?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(HeaderName::from_bytes(name.as_str().as_bytes())?, value);
+    }
+    Ok(request)
 }
 
-/// As much of a body as Consul keeps.
-const BODY_BYTES_MAX: usize = 4096;
+/// How a probe introduces itself.
+pub(super) const AGENT: &str = "mesh-probe";
 /// A response's head beyond this is none; twice the least that hyper works with.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;

@@ -1,10 +1,14 @@
 //! Asks one instance how it is: runs a probe that a service's machine wants, and reports what came back.
 //!
-//! Decides what an answer means (HTTP 2xx passes, 429 warns, all else fails, as with Consul), never what
-//! follows from it: thresholds, intervals and ejection are `mesh_core::health`'s. Nothing of a probe outlives
-//! its future: there is no task, and dropping it closes the connection.
+//! Decides what an answer means (HTTP by its check, as [`ProbeVerdict::of_http`] has it; gRPC passes what is serving),
+//! never what follows from it: thresholds, intervals and ejection are `mesh_core::health`'s. Nothing of a probe
+//! outlives its future: there is no task, and dropping it closes the connection.
 
+mod grpc;
+mod grpc_wire;
 mod http;
+mod own;
+mod tasks;
 mod tcp;
 
 use std::fmt::Display;
@@ -15,25 +19,38 @@ use mesh_core::port::Clock;
 use mesh_core::service::{CheckKind, Host, escape};
 
 use mesh_cache::Dial;
+pub use own::CustomCheck;
+pub(crate) use own::OwnCheck;
 
 /// Runs `probe` over a connection of its own from `dial`, and ends within the check's timeout.
 ///
-/// The latency runs, by `clock`, from the question to the head of the answer, or to the failure. For an HTTP
-/// check the status alone decides, as with Consul; the first 4 KiB of the body are read and thrown away, for at
-/// most half the time that was left and never longer than 100 ms, so that a server that is done can close in
-/// peace. Redirects are not followed: another address is another instance.
+/// The latency runs, by `clock`, from the question to the head of the answer, or to the failure. Of an HTTP answer
+/// the status and the headers decide, and the body where a part of it is expected; at most 4 KiB of it are read. Of
+/// any other they are read and thrown away, for at most half the time that was left and never longer than 100 ms,
+/// so that a server that is done can close in peace. Redirects are not followed: another address is another instance.
 ///
-/// A host that nothing may be aimed at is never dialled; the verdict is [`ProbeFailure::Connect`].
+/// A host that nothing may be aimed at is never dialled; the verdict is [`ProbeFailure::Connect`]. What only a
+/// registry's agent can run, and a check of the process's own, is [`ProbeFailure::Unsupported`] here.
 pub async fn run(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock) -> ProbeReport {
-    let asked = clock.now();
-    let timeout = probe.check.timeout();
-    let answer = tokio::time::timeout(timeout, ask(dial, probe)).await.unwrap_or(Err(ProbeFailure::TimedOut));
-    let latency = clock.now().since(asked);
-    let verdict = match answer {
-        Ok(Answer::Connected) => ProbeVerdict::Passed,
+    run_with(dial, probe, clock, &OwnCheck::default()).await
+}
+
+/// [`run`], with the check of the process's own that the service has.
+pub(crate) async fn run_with(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock, own: &OwnCheck) -> ProbeReport {
+    let (asked, timeout) = (clock.now(), probe.check.timeout());
+    let mut answered = None;
+    let judged = tokio::time::timeout(timeout, async {
+        let mut answer = ask(dial, probe, own).await?;
+        answered = Some(clock.now());
+        answer.look_further().await.map(|()| answer)
+    });
+    let judged = judged.await.unwrap_or(Err(ProbeFailure::TimedOut));
+    let latency = answered.filter(|_| judged.is_ok()).unwrap_or_else(|| clock.now()).since(asked);
+    let verdict = match judged {
+        Ok(Answer::Is(verdict)) => verdict,
         Ok(Answer::Http(exchange)) => {
-            let verdict = ProbeVerdict::of_status(exchange.status());
-            let patience = (timeout.saturating_sub(latency) / 2).min(DRAIN_MAX);
+            let verdict = exchange.verdict();
+            let patience = (timeout.saturating_sub(clock.now().since(asked)) / 2).min(DRAIN_MAX);
             // How the body ends changes nothing.
             let _ = tokio::time::timeout(patience, exchange.drain()).await;
             verdict
@@ -44,11 +61,21 @@ pub async fn run(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock) -> ProbeRepo
 }
 
 /// What an instance answered.
-enum Answer {
-    /// It accepted a connection.
-    Connected,
-    /// It sent the head of an HTTP response.
-    Http(Box<http::Exchange>),
+enum Answer<'a> {
+    /// All that was asked.
+    Is(ProbeVerdict),
+    /// The head of an HTTP response.
+    Http(Box<http::Exchange<'a>>),
+}
+
+impl Answer<'_> {
+    /// Looks into the body of an HTTP response where the verdict hangs on it.
+    async fn look_further(&mut self) -> Result<(), ProbeFailure> {
+        match self {
+            Self::Http(exchange) if exchange.awaits_body() => exchange.look_into_body().await,
+            Self::Http(_) | Self::Is(_) => Ok(()),
+        }
+    }
 }
 
 /// A probe that is being run: where to, and for whom.
@@ -74,19 +101,23 @@ impl Target<'_> {
     }
 }
 
-async fn ask(dial: &dyn Dial, probe: &Probe) -> Result<Answer, ProbeFailure> {
+async fn ask<'a>(dial: &dyn Dial, probe: &'a Probe, own: &OwnCheck) -> Result<Answer<'a>, ProbeFailure> {
     let (host, port) = probe.check.address(&probe.instance);
     let target = Target { host, port, dial, probe };
     if host.is_forbidden_target() {
         return Err(target.failed(ProbeFailure::Connect, &"nothing may be aimed at this host"));
     }
-    // Registries without an agent take no such check, and for one with an agent the mesh runs none.
-    let an_agents = || Err(target.failed(ProbeFailure::Connect, &"only a registry's agent runs such a check"));
+    let passed = |()| Answer::Is(ProbeVerdict::Passed);
     match probe.check.kind() {
-        CheckKind::Tcp => tcp::ask(&target).await.map(|()| Answer::Connected),
-        CheckKind::Http(check) if check.tls() => an_agents(),
+        // Registries without an agent take no such check, and for one with an agent the mesh runs none.
+        kind if kind.needs_agent() => {
+            Err(target.failed(ProbeFailure::Unsupported, &"only a registry's agent runs such a check"))
+        }
+        CheckKind::Tcp => tcp::ask(&target).await.map(passed),
         CheckKind::Http(check) => http::ask(&target, check).await.map(|exchange| Answer::Http(Box::new(exchange))),
-        CheckKind::Grpc(_) | CheckKind::Ttl | CheckKind::Alias(_) => an_agents(),
+        CheckKind::Grpc(check) => grpc::ask(&target, check, probe.check.timeout()).await.map(passed),
+        CheckKind::Own => own.ask(&probe.instance).await.map(Answer::Is),
+        CheckKind::Ttl | CheckKind::Alias(_) => Err(ProbeFailure::Unsupported),
     }
 }
 

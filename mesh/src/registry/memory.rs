@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::{agents_check, standing};
+use super::{entry, misplaced_check, standing};
 
 /// A registry in memory, for one process or one machine's tests. Clones share what they hold.
 ///
@@ -152,7 +152,7 @@ struct Service {
 
 impl Shared {
     fn register(&self, config: &ServiceConfig) -> Result<(), RegistryError> {
-        if let Some(reason) = agents_check(config) {
+        if let Some(reason) = misplaced_check(config) {
             return Err(RegistryError::Invalid { reason: reason.into() });
         }
         let mut services = self.services();

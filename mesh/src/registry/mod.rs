@@ -7,7 +7,7 @@ mod memory;
 mod static_list;
 
 use mesh_core::registration::{PartState, Standing};
-use mesh_core::service::{CheckRunner, HealthCheck, ServiceConfig};
+use mesh_core::service::{CheckKind, CheckRunner, HealthCheck, ServiceConfig};
 use mesh_core::snapshot::{Entry, RegistryStatus};
 
 pub use memory::{MemoryConfig, MemoryRegistry};
@@ -41,9 +41,16 @@ fn run_by_registry(check: Option<&HealthCheck>) -> Option<&HealthCheck> {
     check.filter(|check| check.run_by() == CheckRunner::Registry)
 }
 
-/// What is wrong with the check of `config` here: there is no agent, so one that only an agent can run never would be.
-fn agents_check(config: &ServiceConfig) -> Option<String> {
-    let kind = config.check().map(|check| check.kind()).filter(|kind| kind.needs_agent())?.as_str();
-    let rule = "is not allowed: this registry has no agent, which gRPC, TTL and alias checks and any over TLS need";
-    Some(format!("check.kind: {kind} {rule}"))
+/// What is wrong with the check of `config` here: there is no agent, so one that only an agent can run never would be,
+/// and whoever discovers the instance has not the code of somebody else's own check.
+fn misplaced_check(config: &ServiceConfig) -> Option<String> {
+    let kind = config.check()?.kind();
+    let rule = match kind {
+        CheckKind::Own => "is not allowed here: give it to the mesh that runs it",
+        kind if kind.needs_agent() => {
+            "is not allowed: this registry has no agent, which TTL and alias checks and any over TLS need"
+        }
+        CheckKind::Http(_) | CheckKind::Tcp | CheckKind::Grpc(_) | CheckKind::Ttl | CheckKind::Alias(_) => return None,
+    };
+    Some(format!("check.kind: {} {rule}", kind.as_str()))
 }

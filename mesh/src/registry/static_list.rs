@@ -19,7 +19,7 @@ use mesh_core::service::{InstanceId, ServiceConfig, ServiceName};
 use mesh_core::snapshot::{Entry, Snapshot};
 use tokio::sync::watch;
 
-use super::{agents_check, entry, standing};
+use super::{entry, misplaced_check, standing};
 pub use error::{ListOrigin, ListPlace, StaticListError};
 
 /// A registry of instances that somebody listed. Clones share the list.
@@ -175,7 +175,7 @@ impl List {
     ) -> Result<Self, StaticListError> {
         let mut services = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (number, config) in instances {
-            if let Some(problem) = agents_check(&config) {
+            if let Some(problem) = misplaced_check(&config) {
                 return Err(StaticListError::Check { origin: origin.clone(), place: place(number), problem });
             }
             let listed = services.entry(config.service().clone()).or_default();

@@ -29,6 +29,7 @@ use crate::lease::Lease;
 use crate::local;
 use crate::memory::Memory;
 use crate::own_health::HealthRegistry;
+use crate::probe::OwnCheck;
 use crate::service::Followed;
 use mesh_cache::Environment;
 
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     me: Weak<Self>,
     config: MeshConfig,
     configs: BTreeMap<ServiceName, ServiceMachineConfig>,
+    own_checks: BTreeMap<ServiceName, OwnCheck>,
     registry: Arc<dyn Registry>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
@@ -96,7 +98,7 @@ impl Owned {
 impl Inner {
     pub(crate) fn new(
         config: MeshConfig,
-        configs: BTreeMap<ServiceName, ServiceMachineConfig>,
+        (configs, own_checks): (BTreeMap<ServiceName, ServiceMachineConfig>, BTreeMap<ServiceName, OwnCheck>),
         registry: Arc<dyn Registry>,
         environment: Environment,
         recorder: Arc<dyn Recorder>,
@@ -108,6 +110,7 @@ impl Inner {
             me: Weak::clone(me),
             config,
             configs,
+            own_checks,
             registry,
             environment,
             recorder,
@@ -234,7 +237,9 @@ impl Inner {
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =
             ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);
-        owned.spawn(driver.of(Weak::clone(&self.me)).remembering(self.fleet.memory.clone()).run());
+        let own_check = self.own_checks.get(&name).cloned().unwrap_or_default();
+        let driver = driver.of(Weak::clone(&self.me)).checking_by(own_check);
+        owned.spawn(driver.remembering(self.fleet.memory.clone()).run());
         services.insert(name, Arc::clone(&followed));
         self.services.store(Arc::new(services));
         Ok(followed)

@@ -243,7 +243,7 @@ impl ServiceMachine {
     /// A probe ended.
     fn probed(&mut self, now: Instant, id: ProbeId, report: ProbeReport) {
         let passed = !matches!(report.verdict, ProbeVerdict::Failed(_));
-        if let Some(key) = self.checker.answer(now, id, report) {
+        if let Some(key) = self.checker.answer(now, id, report, &|key| picks(&self.views, key)) {
             self.judge.checked(now, &key, passed);
         }
     }
@@ -343,7 +343,7 @@ impl Machine for ServiceMachine {
         if self.discovery.believe(now) == discovery::Change::Served {
             self.take_over(now);
         }
-        self.checker.tick(now);
+        self.checker.tick(now, &|key| picks(&self.views, key));
         if self.judge.tick(now, &self.view) && self.is_mostly_failing {
             self.show_all();
         }
@@ -362,4 +362,9 @@ impl Machine for ServiceMachine {
     fn poll_timeout(&self) -> Option<Instant> {
         [self.discovery.due(), self.checker.next(), self.judge.next(), self.reaper.next()].into_iter().flatten().min()
     }
+}
+
+/// How many requests the instance `key` has been given since it joined.
+fn picks(views: &ViewBuilder, key: &InstanceKey) -> u64 {
+    views.endpoint(key).map_or(0, |endpoint| endpoint.picks())
 }
