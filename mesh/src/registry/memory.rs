@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::{entry, misplaced_check, standing};
+use super::{misplaced_check, standing};
 
 /// A registry in memory, for one process or one machine's tests. Clones share what they hold.
 ///
