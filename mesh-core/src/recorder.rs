@@ -75,6 +75,10 @@ pub enum Measurement<'a> {
         eligible: u32,
         /// How many are left out because they are unhealthy.
         unhealthy: u32,
+        /// How many are left out because requests to them end badly.
+        ejected: u32,
+        /// How many get one request at a time, to see whether they are well again.
+        probing: u32,
         /// How many are left out because their weight is zero.
         drained: u32,
         /// How many the registry lists.
@@ -95,6 +99,42 @@ pub enum Measurement<'a> {
         passed: bool,
         /// How long the check took.
         latency: Duration,
+    },
+    /// What is thought of an instance changed.
+    StatusChanged {
+        /// The service of the instance.
+        service: &'a ServiceName,
+        /// What was thought of it: see `Status::name`.
+        from: &'static str,
+        /// What is thought of it.
+        to: &'static str,
+        /// Which source decided: see `health::Reason::name`.
+        reason: &'static str,
+        /// How long what was thought before had been thought; of instances that were out, the time out.
+        lasted: Duration,
+    },
+    /// An instance was found to be an outlier.
+    OutlierFound {
+        /// The service of the instance.
+        service: &'a ServiceName,
+        /// By which detector: see `Cause::name`.
+        cause: &'static str,
+        /// `ejected`, or why not: `no-room`, `not-enforced`.
+        result: &'static str,
+    },
+    /// An instance that had been ejected is given its share again.
+    OutlierRestored {
+        /// The service of the instance.
+        service: &'a ServiceName,
+        /// What brought it back: see `Restoration::name`.
+        by: &'static str,
+    },
+    /// An instance that was critical for too long was to be taken out of the registry.
+    Reaped {
+        /// The service of the instance.
+        service: &'a ServiceName,
+        /// `done`, `again` or `never`.
+        result: &'static str,
     },
     /// The registration of this process's own instance changed.
     Registration {
@@ -125,6 +165,10 @@ impl<'a> Measurement<'a> {
             Self::Endpoints { .. } => "mesh.lb.endpoints",
             Self::DiscoveryUpdated { .. } => "mesh.discovery.updates",
             Self::HealthChecked { .. } => "mesh.health.checks",
+            Self::StatusChanged { .. } => "mesh.health.transitions",
+            Self::OutlierFound { .. } => "mesh.health.outliers",
+            Self::OutlierRestored { .. } => "mesh.health.restorations",
+            Self::Reaped { .. } => "mesh.health.deregistrations",
             Self::Registration { .. } => "mesh.registration.events",
             Self::Deregistration { .. } => "mesh.registration.deregistration.duration",
         }
@@ -140,6 +184,10 @@ impl<'a> Measurement<'a> {
             | Self::Endpoints { service, .. }
             | Self::DiscoveryUpdated { service, .. }
             | Self::HealthChecked { service, .. }
+            | Self::StatusChanged { service, .. }
+            | Self::OutlierFound { service, .. }
+            | Self::OutlierRestored { service, .. }
+            | Self::Reaped { service, .. }
             | Self::Registration { service, .. }
             | Self::Deregistration { service, .. } => service,
         }

@@ -17,7 +17,6 @@ fn the_example_is_refused_for_exactly_what_is_not_supported_yet() {
         (35, "clients.retry.budget"),
         (37, "clients.hedge"),
         (41, "clients.breaker"),
-        (42, "clients.outlier"),
         (44, "clients.tree"),
         (45, "clients.routes"),
         (54, "store"),
@@ -36,6 +35,7 @@ fn the_example_without_those_tables_reads() {
     assert_eq!((clients.timeout, clients.attempt_timeout), (Some(seconds(1)), Some(seconds(1))));
     assert_eq!(clients.cancel, CancelMode::None);
     assert!(clients.retry.is_some() && clients.keys.is_some() && clients.health_check.is_some());
+    assert!(clients.outlier.is_some());
     assert_eq!(faults[0].target, Some(Target::Server { group: "backend".into(), index: 0 }));
     assert_eq!(faults[0].fault, FaultKind::ServiceTime(Distribution::constant(seconds(2))));
 }
@@ -89,7 +89,6 @@ fn supported() -> String {
         let later = [
             "[clients.hedge]",
             "[clients.breaker]",
-            "[clients.outlier]",
             "[clients.tree]",
             "[clients.routes]",
             "[store]",

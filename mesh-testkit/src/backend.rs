@@ -31,6 +31,10 @@ pub enum Sickness {
     Break,
     /// Of every so many requests the last is answered with 503.
     FailsEvery(u64),
+    /// As `FailsEvery`, and answers `/health` with 200 all the same.
+    FailsEveryButChecks(u64),
+    /// As `Slow`, and answers `/health` at once all the same.
+    SlowButChecks(Duration),
 }
 
 /// An HTTP server on a port of its own, which it keeps across its deaths.
@@ -120,10 +124,11 @@ async fn serve(listener: TcpListener, name: String, sickness: watch::Receiver<Si
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let (name, sickness, requests) = (name.clone(), sickness.clone(), Arc::clone(&requests));
-        let answer = service_fn(move |_| {
+        let answer = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            let is_check = request.uri().path() == CHECK;
             let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
             let (name, sickness) = (name.clone(), *sickness.borrow());
-            async move { answer(&name, sickness, number).await }
+            async move { answer(&name, sickness.towards(is_check), number).await }
         });
         let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
         connections.spawn(async move {
@@ -134,25 +139,36 @@ async fn serve(listener: TcpListener, name: String, sickness: watch::Receiver<Si
     }
 }
 
+impl Sickness {
+    /// How it shows in the answer to a request, or to a check.
+    const fn towards(self, is_check: bool) -> Self {
+        match self {
+            Self::FailsEveryButChecks(_) | Self::SlowButChecks(_) if is_check => Self::Healthy,
+            Self::FailsEveryButChecks(every) => Self::FailsEvery(every),
+            Self::SlowButChecks(delay) => Self::Slow(delay),
+            Self::Healthy | Self::Status(_) | Self::Slow(_) | Self::Hang | Self::Break | Self::FailsEvery(_) => self,
+        }
+    }
+}
+
 /// An error ends the connection without an answer.
 async fn answer(name: &str, sickness: Sickness, number: u64) -> Result<Response<Full<Bytes>>, std::io::Error> {
     let status = match sickness {
         Sickness::Healthy => 200,
         Sickness::Status(status) => status,
-        Sickness::Slow(delay) => {
+        Sickness::Slow(delay) | Sickness::SlowButChecks(delay) => {
             tokio::time::sleep(delay).await;
             200
         }
         Sickness::Hang => match std::future::pending::<Infallible>().await {},
         Sickness::Break => return Err(std::io::Error::other("sick")),
-        Sickness::FailsEvery(every) => {
-            if every > 0 && number.is_multiple_of(every) {
-                503
-            } else {
-                200
-            }
+        Sickness::FailsEvery(every) | Sickness::FailsEveryButChecks(every) => {
+            if every > 0 && number.is_multiple_of(every) { 503 } else { 200 }
         }
     };
     let body = Full::new(Bytes::from(format!("{name}\n")));
     Response::builder().status(status).body(body).map_err(std::io::Error::other)
 }
+
+/// Where checks ask.
+const CHECK: &str = "/health";

@@ -27,6 +27,9 @@ pub struct MeshConfig {
     /// How long the registry's first word about a service is waited for. Default 5 s.
     #[serde(with = "mesh_core::text::duration")]
     pub discovery_timeout: Duration,
+    /// How many health checks may be in flight at once, those of all services together; `checks.in_flight_max` of a
+    /// service bounds its own. What is beyond is put off by a tenth of its interval. Default 1,024.
+    pub checks_in_flight_max: NonZeroU32,
     /// How many services may be followed at once. Default 1,024.
     pub services_max: NonZeroU32,
 }
@@ -56,9 +59,11 @@ impl Default for MeshConfig {
             memory: MemoryConfig::default(),
             health: HealthConfig::default(),
             discovery_timeout: Duration::from_secs(5),
+            checks_in_flight_max: CHECKS_IN_FLIGHT_MAX,
             services_max: SERVICES_MAX,
         }
     }
 }
 
+const CHECKS_IN_FLIGHT_MAX: NonZeroU32 = NonZeroU32::new(1024).unwrap();
 const SERVICES_MAX: NonZeroU32 = NonZeroU32::new(1024).unwrap();

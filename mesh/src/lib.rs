@@ -14,6 +14,7 @@ mod recorder;
 mod registration;
 pub mod registry;
 mod service;
+mod service_health;
 mod service_mesh;
 
 pub use builder::ServiceMeshBuilder;
@@ -39,4 +40,5 @@ pub use probe::CustomCheck;
 pub use recorder::TracingRecorder;
 pub use registration::{Registration, UpdateRegistrationError};
 pub use service::{CachedService, Source};
+pub use service_health::{InstanceHealth, ServiceHealth};
 pub use service_mesh::{ServiceMesh, ShutdownReport};

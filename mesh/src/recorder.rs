@@ -30,13 +30,19 @@ impl Recorder for TracingRecorder {
                 event!(measurement, outcome, seconds = latency.as_secs_f64());
             }
             Measurement::PickRefused { reason, .. } => event!(measurement, reason),
-            Measurement::Endpoints { eligible, unhealthy, drained, registered, .. } => {
-                event!(measurement, eligible, unhealthy, drained, registered);
+            Measurement::Endpoints { eligible, unhealthy, ejected, probing, drained, registered, .. } => {
+                event!(measurement, eligible, unhealthy, ejected, probing, drained, registered);
             }
             Measurement::DiscoveryUpdated { result, .. } => event!(measurement, result),
             Measurement::HealthChecked { passed, latency, .. } => {
                 event!(measurement, passed, seconds = latency.as_secs_f64());
             }
+            Measurement::StatusChanged { from, to, reason, lasted, .. } => {
+                event!(measurement, from, to, reason, seconds = lasted.as_secs_f64());
+            }
+            Measurement::OutlierFound { cause, result, .. } => event!(measurement, cause, result),
+            Measurement::OutlierRestored { by, .. } => event!(measurement, by),
+            Measurement::Reaped { result, .. } => event!(measurement, result),
             Measurement::Registration { event, .. } => event!(measurement, event),
             Measurement::Deregistration { confirmed, elapsed, .. } => {
                 event!(measurement, confirmed, seconds = elapsed.as_secs_f64());

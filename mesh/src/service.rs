@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::service_health::ServiceHealth;
 use mesh_core::balance::{Balancer, EndpointRef};
 use mesh_core::discovery::Freshness;
 use mesh_core::port::RegistryError;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Route(Selector, oneshot::Sender<Result<RouteId, RoutesFull>>),
     Drain(InstanceKey, oneshot::Sender<()>),
     Undrain(InstanceKey, oneshot::Sender<()>),
+    Health(oneshot::Sender<ServiceHealth>),
 }
 
 impl Followed {

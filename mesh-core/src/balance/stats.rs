@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::builder::Eligibility;
 use super::census::Census;
+use super::tally::Tally;
 use super::tried::EndpointId;
 use crate::service::{Instance, Weight};
 
@@ -46,6 +47,8 @@ pub struct EndpointStats {
     pub held: u32,
     /// Failures since its last success.
     pub failures_in_row: u32,
+    /// How attempts on it ended since it joined, by kind, while that is counted.
+    pub tally: Tally,
     /// The latency that it is taken to have; none where the policy measures none, or has seen none yet.
     pub latency: Option<Duration>,
     /// The weight in force.

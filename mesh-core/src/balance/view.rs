@@ -146,6 +146,12 @@ impl View {
         left.map(|fact| self.table.blocks.keep(fact.slot))
     }
 
+    /// Whether the instance `key` is registered.
+    #[must_use]
+    pub fn is_registered(&self, key: &InstanceKey) -> bool {
+        self.fact(key).is_some()
+    }
+
     /// Whether the instance `key` is registered and may not be picked.
     #[must_use]
     pub fn is_out(&self, key: &InstanceKey) -> bool {
@@ -171,6 +177,7 @@ impl View {
                 in_flight: endpoint.in_flight(),
                 held: endpoint.held(now),
                 failures_in_row: endpoint.failures_in_row(),
+                tally: endpoint.tally(),
                 latency: self.all.picker.picker().latency(endpoint, now),
                 weight: fact.weight,
                 eligibility: fact.eligibility(),

@@ -180,6 +180,18 @@ impl Checker {
         Some(key)
     }
 
+    /// The world has no room for a probe: its instance is asked again a tenth of the interval later, and nothing is learnt.
+    pub(crate) fn postpone(&mut self, now: Instant, id: ProbeId) {
+        let Some(key) = self.in_flight.get(&id).cloned() else { return };
+        self.release(id);
+        if let Some(target) = self.targets.get_mut(&key) {
+            target.asked = Asked::No;
+            let wait = (target.check.interval() / 10).max(POSTPONED_MIN);
+            self.timers.set(Timer::Due(key), now + wait);
+        }
+        self.ask_waiting(now);
+    }
+
     /// Does what is due at `now`.
     pub(crate) fn tick(&mut self, now: Instant, picks: Picks<'_>) {
         while let Some(timer) = self.timers.pop_due(now) {
@@ -295,3 +307,5 @@ impl Target {
 /// The least time between the end of a check and a hurried one: Consul's shortest interval.
 const HURRY_GAP: Duration = Duration::from_secs(1);
 const IN_FLIGHT_MAX: NonZeroU32 = NonZeroU32::new(64).unwrap();
+/// The least time until a postponed check is tried again.
+const POSTPONED_MIN: Duration = Duration::from_millis(1);

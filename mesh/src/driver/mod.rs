@@ -6,6 +6,7 @@
 mod registration;
 mod service;
 mod settling;
+mod telling;
 
 use std::time::Duration;
 

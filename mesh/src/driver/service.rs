@@ -17,14 +17,15 @@ use mesh_core::rng::Rng;
 use mesh_core::service::Instance;
 use mesh_core::snapshot::Snapshot;
 use mesh_core::time::Instant;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::settling::Settling;
 use super::sleep_until;
 use crate::memory::{Memory, Recalled};
-use crate::probe::{self, OwnCheck};
+use crate::probe::{self, IdleConnections, OwnCheck};
 use crate::service::{Command, Followed, ServiceState};
+use crate::service_health::ServiceHealth;
 use crate::service_mesh::Inner;
 use mesh_cache::Environment;
 
@@ -42,6 +43,9 @@ pub(crate) struct ServiceDriver {
     settling: Settling,
     memory: Option<Remembering>,
     own_check: OwnCheck,
+    permits: Arc<Semaphore>,
+    /// Connections that checks have left.
+    idle: Arc<IdleConnections>,
     /// Whose driver it is: asked which instances are kept by the mesh itself.
     mesh: Weak<Inner>,
 }
@@ -79,6 +83,8 @@ impl ServiceDriver {
             settling,
             memory: None,
             own_check: OwnCheck::default(),
+            idle: Arc::default(),
+            permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             mesh: Weak::new(),
         }
     }
@@ -89,9 +95,10 @@ impl ServiceDriver {
         self
     }
 
-    /// Runs `check` where the check of the service is the process's own.
-    pub(crate) fn checking_by(mut self, check: OwnCheck) -> Self {
-        self.own_check = check;
+    /// Runs `check` where the check of the service is the process's own, and no check without one of `permits`, which all
+    /// services share.
+    pub(crate) fn checking_by(mut self, check: OwnCheck, permits: Arc<Semaphore>) -> Self {
+        (self.own_check, self.permits) = (check, permits);
         self
     }
 
@@ -248,6 +255,9 @@ impl ServiceDriver {
                 self.carry_out();
                 let _ = reply.send(());
             }
+            Command::Health(reply) => {
+                let _ = reply.send(ServiceHealth::of(&self.machine));
+            }
             Command::Undrain(key, reply) => {
                 self.machine.undrain(&key);
                 self.carry_out();
@@ -266,7 +276,8 @@ impl ServiceDriver {
             }
         }
         while let Some(event) = self.machine.poll_event() {
-            self.log(&event);
+            super::telling::log(&self.followed.name, &event);
+            super::telling::measure(&*self.recorder, &self.followed.name, &event);
         }
         let (freshness, confirmed_at) = (self.machine.freshness(), self.machine.confirmed_at());
         self.followed.state.send_if_modified(|state| {
@@ -276,10 +287,19 @@ impl ServiceDriver {
         });
     }
 
+    /// Runs a probe, or puts it off where too many are under way. Who calls goes on with what the machine asks for then.
     fn probe(&mut self, probe: Probe) {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.machine.handle_input(self.environment.clock.now(), ServiceInput::Postponed(probe.id));
+            return;
+        };
         let (Environment { clock, dial, .. }, own) = (self.environment.clone(), self.own_check.clone());
-        let run = async move { Done::Probed(probe.id, probe::run_with(&*dial, &probe, &*clock, &own).await) };
-        self.jobs.spawn(run);
+        let idle = Arc::clone(&self.idle);
+        self.jobs.spawn(async move {
+            let report = probe::run_with(&*dial, &probe, &*clock, (&own, &idle)).await;
+            drop(permit);
+            Done::Probed(probe.id, report)
+        });
     }
 
     fn deregister(&mut self, id: DeregisterId, instance: Arc<Instance>) {
@@ -302,9 +322,12 @@ impl ServiceDriver {
             service: &self.followed.name,
             eligible: census.usable,
             unhealthy: census.unhealthy,
+            ejected: census.ejected,
+            probing: census.probing,
             drained: census.drained,
             registered: census.registered,
         });
+        self.idle.retain(census.registered as usize, |key| view.is_registered(key));
         let before = self.followed.balancer.view();
         let left: Vec<_> = before.left_by(&view).collect();
         // What handles hold back would be taken for nothing.
@@ -315,26 +338,6 @@ impl ServiceDriver {
             state.leaving.extend(left);
         });
         self.followed.balancer.publish(view);
-    }
-
-    fn log(&self, event: &ServiceEvent) {
-        let service = &self.followed.name;
-        match event {
-            ServiceEvent::Freshness { from, to } => tracing::info!(%service, ?from, ?to, "discovery changed"),
-            ServiceEvent::Health { key, from, to, verdict } => {
-                tracing::info!(%service, instance = %key.id(), from = from.name(), to = to.name(), ?verdict, "health changed");
-            }
-            ServiceEvent::Deregistering { key, .. } => {
-                tracing::warn!(%service, instance = %key.id(), "critical for too long, taking it out of the registry");
-            }
-            ServiceEvent::Deregistered { key, answer: Deregistration::Never } => {
-                tracing::warn!(%service, instance = %key.id(), "stays in the registry: not the mesh's to take out");
-            }
-            ServiceEvent::Deregistered { key, answer } => {
-                tracing::info!(%service, instance = %key.id(), ?answer, "deregistration answered");
-            }
-            other => tracing::info!(%service, ?other, "service event"),
-        }
     }
 }
 

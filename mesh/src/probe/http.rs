@@ -1,22 +1,24 @@
-//! One HTTP/1.1 request on a connection of its own, and as much of the response as its check wants to know.
+//! One HTTP/1.1 request on a connection that the last check left or a new one, and as much of the response as its check wants
+//! to know.
 //!
-//! Decides what the request says and how much of a response is ever read. Never follows a redirect, reuses a
-//! connection or spawns a task: the connection makes progress only while its exchange is polled.
+//! Decides what the request says and how much of a response is ever read. Never follows a redirect or spawns a task: the
+//! connection makes progress only while its exchange is polled.
 
 use std::net::IpAddr;
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::header::{HOST, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, Connection};
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use mesh_core::health::{ProbeFailure, ProbeVerdict};
 use mesh_core::service::{CheckMethod, HttpCheck};
 
+use super::idle::{Idle, IdleConnections};
 use super::{Target, tcp};
 use mesh_cache::Stream;
 
@@ -24,6 +26,7 @@ use mesh_cache::Stream;
 pub(super) struct Exchange<'a> {
     check: &'a HttpCheck,
     response: Response<Incoming>,
+    requests: SendRequest<Empty<Bytes>>,
     connection: Option<Http>,
 }
 
@@ -62,35 +65,62 @@ impl Exchange<'_> {
         driven(&mut self.connection, search).await
     }
 
-    /// Reads the rest of the response until it ends, breaks, or has had its 4 KiB.
-    pub(super) async fn drain(mut self) {
+    /// Reads the rest of the response until it ends, breaks, or has had its 4 KiB; of one that ended, the connection is left
+    /// to `idle` for the next check of `target`.
+    pub(super) async fn drain(mut self, target: &Target<'_>, idle: &IdleConnections) {
         let mut body = self.response.into_body();
         let mut left = HttpCheck::BODY_BYTES_MAX;
         let rest = async {
-            while let Some(Ok(frame)) = body.frame().await {
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return false };
                 match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
                     Some(fewer) => left = fewer,
-                    None => return,
+                    None => return false,
                 }
             }
+            true
         };
-        driven(&mut self.connection, rest).await;
+        let ended = driven(&mut self.connection, rest).await;
+        let is_ready = ended && driven(&mut self.connection, self.requests.ready()).await.is_ok();
+        if let Some(connection) = self.connection.filter(|_| is_ready) {
+            idle.keep(target, self.requests, connection);
+        }
     }
 }
 
 /// Sends the request of `check` to `target` and waits for the head of the response.
-pub(super) async fn ask<'a>(target: &Target<'_>, check: &'a HttpCheck) -> Result<Exchange<'a>, ProbeFailure> {
-    let request = request(target, check).map_err(|error| target.failed(ProbeFailure::Broken, &error))?;
+pub(super) async fn ask<'a>(
+    target: &Target<'_>,
+    check: &'a HttpCheck,
+    idle: &IdleConnections,
+) -> Result<Exchange<'a>, ProbeFailure> {
+    let request = || request(target, check).map_err(|error| target.failed(ProbeFailure::Broken, &error));
+    if let Some(Idle { requests, connection, .. }) = idle.take(target)
+        && let Ok(exchange) = exchange(check, request()?, requests, connection).await
+    {
+        return Ok(exchange);
+    }
+    // There was none, or its peer had closed it meanwhile. What is asked changes nothing, so it may be asked twice.
     let stream = TokioIo::new(tcp::open(target).await?);
     let broken = |error: hyper::Error| target.failed(ProbeFailure::Broken, &error);
-    let (mut requests, connection) =
-        Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(stream).await.map_err(broken)?;
-    let mut connection = Some(connection);
-    let response = driven(&mut connection, requests.send_request(request)).await.map_err(broken)?;
-    Ok(Exchange { check, response, connection })
+    let handshake = Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(stream);
+    let (requests, connection) = handshake.await.map_err(broken)?;
+    exchange(check, request()?, requests, connection).await.map_err(broken)
 }
 
-type Http = Connection<TokioIo<Box<dyn Stream>>, Empty<Bytes>>;
+async fn exchange(
+    check: &HttpCheck,
+    request: Request<Empty<Bytes>>,
+    mut requests: SendRequest<Empty<Bytes>>,
+    connection: Http,
+) -> Result<Exchange<'_>, hyper::Error> {
+    let mut connection = Some(connection);
+    let response = driven(&mut connection, requests.send_request(request)).await?;
+    Ok(Exchange { check, response, requests, connection })
+}
+
+/// What makes a connection go on.
+pub(super) type Http = Connection<TokioIo<Box<dyn Stream>>, Empty<Bytes>>;
 
 /// Waits for `exchange` and drives `connection` meanwhile, which is dropped where it ends first.
 async fn driven<T>(connection: &mut Option<Http>, exchange: impl Future<Output = T>) -> T {
@@ -126,7 +156,6 @@ fn request(target: &Target<'_>, check: &HttpCheck) -> Result<Request<Empty<Bytes
         .uri(Uri::from(path))
         .header(HOST, host)
         .header(USER_AGENT, AGENT)
-        .header(CONNECTION, "close")
         .body(Empty::new())?;
     for (name, value) in check.headers() {
         let mut value = HeaderValue::from_str(value.reveal())?;

@@ -2,11 +2,13 @@
 //!
 //! Decides what an answer means (HTTP by its check, as [`ProbeVerdict::of_http`] has it; gRPC passes what is serving),
 //! never what follows from it: thresholds, intervals and ejection are `mesh_core::health`'s. Nothing of a probe
-//! outlives its future: there is no task, and dropping it closes the connection.
+//! outlives its future but a connection that is left for the next check: there is no task, and dropping it closes the
+//! connection.
 
 mod grpc;
 mod grpc_wire;
 mod http;
+mod idle;
 mod own;
 mod tasks;
 mod tcp;
@@ -18,6 +20,7 @@ use mesh_core::health::{Probe, ProbeFailure, ProbeReport, ProbeVerdict};
 use mesh_core::port::Clock;
 use mesh_core::service::{CheckKind, Host, escape};
 
+pub(crate) use idle::IdleConnections;
 use mesh_cache::Dial;
 pub use own::CustomCheck;
 pub(crate) use own::OwnCheck;
@@ -32,15 +35,22 @@ pub(crate) use own::OwnCheck;
 /// A host that nothing may be aimed at is never dialled; the verdict is [`ProbeFailure::Connect`]. What only a
 /// registry's agent can run, and a check of the process's own, is [`ProbeFailure::Unsupported`] here.
 pub async fn run(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock) -> ProbeReport {
-    run_with(dial, probe, clock, &OwnCheck::default()).await
+    run_with(dial, probe, clock, (&OwnCheck::default(), &IdleConnections::default())).await
 }
 
-/// [`run`], with the check of the process's own that the service has.
-pub(crate) async fn run_with(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock, own: &OwnCheck) -> ProbeReport {
+/// [`run`], with the check of the process's own that the service has, over an idle connection where there is one.
+pub(crate) async fn run_with(
+    dial: &dyn Dial,
+    probe: &Probe,
+    clock: &dyn Clock,
+    (own, idle): (&OwnCheck, &IdleConnections),
+) -> ProbeReport {
     let (asked, timeout) = (clock.now(), probe.check.timeout());
+    let (host, port) = probe.check.address(&probe.instance);
+    let target = Target { host, port, dial, probe };
     let mut answered = None;
     let judged = tokio::time::timeout(timeout, async {
-        let mut answer = ask(dial, probe, own).await?;
+        let mut answer = ask(&target, own, idle).await?;
         answered = Some(clock.now());
         answer.look_further().await.map(|()| answer)
     });
@@ -52,7 +62,7 @@ pub(crate) async fn run_with(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock, 
             let verdict = exchange.verdict();
             let patience = (timeout.saturating_sub(clock.now().since(asked)) / 2).min(DRAIN_MAX);
             // How the body ends changes nothing.
-            let _ = tokio::time::timeout(patience, exchange.drain()).await;
+            let _ = tokio::time::timeout(patience, exchange.drain(&target, idle)).await;
             verdict
         }
         Err(failure) => ProbeVerdict::Failed(failure),
@@ -101,9 +111,8 @@ impl Target<'_> {
     }
 }
 
-async fn ask<'a>(dial: &dyn Dial, probe: &'a Probe, own: &OwnCheck) -> Result<Answer<'a>, ProbeFailure> {
-    let (host, port) = probe.check.address(&probe.instance);
-    let target = Target { host, port, dial, probe };
+async fn ask<'a>(target: &Target<'a>, own: &OwnCheck, idle: &IdleConnections) -> Result<Answer<'a>, ProbeFailure> {
+    let (host, probe) = (target.host, target.probe);
     if host.is_forbidden_target() {
         return Err(target.failed(ProbeFailure::Connect, &"nothing may be aimed at this host"));
     }
@@ -113,9 +122,9 @@ async fn ask<'a>(dial: &dyn Dial, probe: &'a Probe, own: &OwnCheck) -> Result<An
         kind if kind.needs_agent() => {
             Err(target.failed(ProbeFailure::Unsupported, &"only a registry's agent runs such a check"))
         }
-        CheckKind::Tcp => tcp::ask(&target).await.map(passed),
-        CheckKind::Http(check) => http::ask(&target, check).await.map(|exchange| Answer::Http(Box::new(exchange))),
-        CheckKind::Grpc(check) => grpc::ask(&target, check, probe.check.timeout()).await.map(passed),
+        CheckKind::Tcp => tcp::ask(target).await.map(passed),
+        CheckKind::Http(check) => http::ask(target, check, idle).await.map(|exchange| Answer::Http(Box::new(exchange))),
+        CheckKind::Grpc(check) => grpc::ask(target, check, probe.check.timeout()).await.map(passed),
         CheckKind::Own => own.ask(&probe.instance).await.map(Answer::Is),
         CheckKind::Ttl | CheckKind::Alias(_) => Err(ProbeFailure::Unsupported),
     }

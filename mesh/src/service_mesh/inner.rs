@@ -20,8 +20,10 @@ use mesh_core::service::{Instance, InstanceId, ServiceConfig, ServiceName};
 use mesh_core::snapshot::{Entry, RegistryStatus};
 use mesh_core::time::Instant;
 use mesh_retry::call::GiveUpReason;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
+use super::owned::Owned;
 use crate::config::MeshConfig;
 use crate::driver::{self, Kept, RegistrationDriver, ServiceDriver};
 use crate::error::{RegisterError, ServiceError};
@@ -47,6 +49,8 @@ pub(crate) struct Inner {
     environment: Environment,
     recorder: Arc<dyn Recorder>,
     fleet: Fleet,
+    /// One for each health check that may be in flight.
+    checks: Arc<Semaphore>,
     /// Read by every call, copied when a service is added.
     services: ArcSwap<Services>,
     owned: Mutex<Owned>,
@@ -63,15 +67,6 @@ pub(crate) struct Fleet {
     pub(crate) memory: Option<Arc<Memory>>,
 }
 
-/// What is only touched when something is added or taken away.
-#[derive(Debug, Default)]
-struct Owned {
-    kept: BTreeMap<InstanceId, Kept>,
-    /// The tasks of `kept`, to be ended when another of their id takes their place.
-    keepers: BTreeMap<InstanceId, AbortHandle>,
-    tasks: JoinSet<()>,
-}
-
 /// Whether an instance may be registered.
 #[derive(Debug)]
 pub(crate) enum Admission {
@@ -79,20 +74,6 @@ pub(crate) enum Admission {
     Begun(Kept),
     /// Once this one of the same id has ended: what takes it away would take the new one too.
     Later(Kept),
-}
-
-impl Owned {
-    /// Runs `task`, and lets go of those that have ended.
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        while let Some(ended) = self.tasks.try_join_next() {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                tracing::error!(%error, "a task of the mesh panicked");
-            }
-        }
-        self.tasks.spawn(task)
-    }
 }
 
 impl Inner {
@@ -105,6 +86,7 @@ impl Inner {
         fleet: Fleet,
     ) -> Arc<Self> {
         let memory = fleet.memory.clone();
+        let checks = Arc::new(Semaphore::new(config.checks_in_flight_max.get() as usize));
         let health = HealthRegistry::new(config.health.clone(), Arc::clone(&environment.clock));
         let inner = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
@@ -115,6 +97,7 @@ impl Inner {
             environment,
             recorder,
             fleet,
+            checks,
             services: ArcSwap::default(),
             owned: Mutex::default(),
             health,
@@ -238,7 +221,7 @@ impl Inner {
         let driver =
             ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);
         let own_check = self.own_checks.get(&name).cloned().unwrap_or_default();
-        let driver = driver.of(Weak::clone(&self.me)).checking_by(own_check);
+        let driver = driver.of(Weak::clone(&self.me)).checking_by(own_check, Arc::clone(&self.checks));
         owned.spawn(driver.remembering(self.fleet.memory.clone()).run());
         services.insert(name, Arc::clone(&followed));
         self.services.store(Arc::new(services));

@@ -1,6 +1,7 @@
 //! The facade: everything that a process does with the mesh.
 
 mod inner;
+mod owned;
 mod shutdown;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ use crate::lease::Lease;
 use crate::own_health::{HealthRegistry, OwnStatus};
 use crate::registration::Registration;
 use crate::service::{CachedService, Command, Source};
+use crate::service_health::ServiceHealth;
 
 use inner::Admission;
 pub(crate) use inner::{Fleet, Inner};
@@ -106,6 +108,15 @@ impl ServiceMesh {
     pub async fn balancer_stats(&self, name: &str) -> Result<BalancerStats, ServiceError> {
         let followed = self.inner.follow(name).await?;
         Ok(followed.balancer.stats(self.inner.now()))
+    }
+
+    /// What the mesh thinks of a service: of every registered instance its status, since when and why, and what went
+    /// before; and how the service as a whole is doing. O(n).
+    ///
+    /// # Errors
+    /// Says why the service cannot be followed.
+    pub async fn service_health(&self, name: &str) -> Result<ServiceHealth, ServiceError> {
+        self.command(name, Command::Health).await
     }
 
     /// The healthy instances of a service from what discovery keeps, with the age of that knowledge.
@@ -227,11 +238,11 @@ impl ServiceMesh {
         self.inner.is_ready() && self.health().readiness().status != OwnStatus::Down
     }
 
-    async fn command(
+    async fn command<R>(
         &self,
         name: &str,
-        command: impl FnOnce(oneshot::Sender<()>) -> Command,
-    ) -> Result<(), ServiceError> {
+        command: impl FnOnce(oneshot::Sender<R>) -> Command,
+    ) -> Result<R, ServiceError> {
         let followed = self.inner.follow(name).await?;
         let (reply, answer) = oneshot::channel();
         followed.commands.send(command(reply)).await.map_err(|_| ServiceError::ShutDown)?;

@@ -53,6 +53,17 @@ pub enum Reprieve {
     NotEnforced,
 }
 
+impl Reprieve {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoRoom => "no-room",
+            Self::NotEnforced => "not-enforced",
+        }
+    }
+}
+
 /// What brought an instance back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -67,6 +78,20 @@ pub enum Restoration {
     Check,
     /// So many others left that too many would be out.
     Room,
+}
+
+impl Restoration {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Probe => "probe",
+            Self::Unprobed => "unprobed",
+            Self::Check => "check",
+            Self::Room => "room",
+        }
+    }
 }
 
 /// Which run of failures.

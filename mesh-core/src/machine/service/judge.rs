@@ -63,7 +63,8 @@ pub(super) struct Judgement {
     pub(super) status: Status,
     /// How much of its weight it keeps, in thousandths.
     pub(super) factor_milli: u32,
-    pub(super) change: Option<StatusChange>,
+    /// Whether the status is another one, and how long the one before lasted.
+    pub(super) change: Option<(StatusChange, Duration)>,
 }
 
 impl Judge {
@@ -234,7 +235,8 @@ impl Judge {
             Standing::Probing { .. } => OutlierStanding::Probing("probe"),
         };
         let (status, reason) = Status::of(&sources);
-        let change = self.ledger.record(now, key, status, reason);
+        let since = self.ledger.of(key).map_or(now, History::since);
+        let change = self.ledger.record(now, key, status, reason).map(|change| (change, now.since(since)));
         let factor_milli = self.wards.get_mut(key).map_or(WHOLE, |ward| {
             if change.is_some() {
                 ward.weight.update(&self.scores, &Signals::new(status));

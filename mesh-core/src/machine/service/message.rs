@@ -32,6 +32,8 @@ pub enum ServiceInput {
     Lost,
     /// A probe ended.
     Probed(ProbeId, ProbeReport),
+    /// A probe cannot be run now, because too much is going on. It is asked for again later, and nothing is learnt.
+    Postponed(ProbeId),
     /// An instance said how loaded it is.
     Load(InstanceKey, LoadReport),
     /// An attempt asked for a look at the endpoints ([`Wake::Sweep`](crate::balance::Wake::Sweep)).
@@ -80,6 +82,8 @@ pub enum ServiceEvent {
         key: InstanceKey,
         /// From what to what, and why.
         change: StatusChange,
+        /// How long what was thought before had been thought.
+        lasted: Duration,
     },
     /// What became of an instance that fails unlike the others.
     Outlier(OutlierEvent),

@@ -328,6 +328,7 @@ impl Machine for ServiceMachine {
             ServiceInput::Confirmed => self.discovery.confirm(now),
             ServiceInput::Lost => self.discovery.lose(now),
             ServiceInput::Probed(id, report) => self.probed(now, id, report),
+            ServiceInput::Postponed(id) => self.checker.postpone(now, id),
             ServiceInput::Load(key, report) => self.view.report(now, &key, &report),
             ServiceInput::Sweep => self.sweep(now),
             ServiceInput::Deregistered(id, answer) => self.deregistered(now, id, answer),

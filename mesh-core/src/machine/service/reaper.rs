@@ -28,6 +28,18 @@ pub enum Deregistration {
     Never,
 }
 
+impl Deregistration {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Again => "again",
+            Self::Never => "never",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Reaper {
     keeps: u32,

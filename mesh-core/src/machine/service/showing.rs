@@ -69,8 +69,8 @@ impl ServiceMachine {
         let weight = weight(entry);
         let sources = self.sources(entry, weight);
         let Judgement { status, factor_milli, change } = self.judge.judge(now, key, sources);
-        if let Some(change) = change {
-            self.tell(ServiceEvent::Status { key: key.clone(), change });
+        if let Some((change, lasted)) = change {
+            self.tell(ServiceEvent::Status { key: key.clone(), change, lasted });
         }
         let weight = self.scale.weigh(key, weight, factor_milli);
         let eligibility = match status {

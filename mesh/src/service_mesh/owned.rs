@@ -1,0 +1,32 @@
+//! The tasks of a mesh, and the registrations they keep.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use mesh_core::service::InstanceId;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::driver::Kept;
+
+/// What is only touched when something is added or taken away.
+#[derive(Debug, Default)]
+pub(super) struct Owned {
+    pub(super) kept: BTreeMap<InstanceId, Kept>,
+    /// The tasks of `kept`, to be ended when another of their id takes their place.
+    pub(super) keepers: BTreeMap<InstanceId, AbortHandle>,
+    pub(super) tasks: JoinSet<()>,
+}
+
+impl Owned {
+    /// Runs `task`, and lets go of those that have ended.
+    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                tracing::error!(%error, "a task of the mesh panicked");
+            }
+        }
+        self.tasks.spawn(task)
+    }
+}
