@@ -1,0 +1,114 @@
+//! What the parts of health make of each other: ejections beside drains, damping and checks, old trials beside new ones,
+//! and any world at all.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Tried, Wake};
+use mesh_core::health::Status;
+use mesh_core::machine::{ServiceInput, ServiceMachineConfig};
+use mesh_core::snapshot::{Entry, RegistryStatus};
+use support::rig::*;
+use support::*;
+
+#[test]
+fn nobody_who_answers_requests_is_deregistered_because_checks_fail_on_most() {
+    let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+    traffic.rig.pass(secs(1));
+    traffic.serve(200);
+    traffic.rig.usually(fails());
+    for _ in 0..150 {
+        traffic.rig.pass(secs(1));
+        traffic.serve(50);
+    }
+    assert_eq!(traffic.rig.usable(), [0, 1, 2, 3]);
+    assert_eq!(traffic.rig.take().deregistered(), Vec::<u16>::new());
+}
+
+/// A machine, and requests to its instances.
+struct Traffic {
+    rig: Rig,
+    balancer: Balancer,
+    handle: Handle,
+    entropy: u64,
+}
+
+impl Traffic {
+    fn of(count: u16) -> Self {
+        Self::over(listed(count), ServiceMachineConfig::default())
+    }
+
+    fn over(entries: Vec<Entry>, config: ServiceMachineConfig) -> Self {
+        let mut rig = Rig::new(config);
+        rig.observe(heard(entries));
+        let balancer = Balancer::new();
+        Self { handle: balancer.handle(), rig, balancer, entropy: 0 }
+    }
+
+    fn pick(&mut self) -> Lease {
+        self.balancer.publish(Arc::clone(self.rig.machine.view()));
+        self.entropy += 1;
+        let word = mesh_core::rng::mix(self.entropy);
+        self.handle.pick_owned(self.rig.now, &PickContext::default(), word).unwrap()
+    }
+
+    fn end(&mut self, lease: Lease, outcome: Outcome) {
+        if lease.finish(self.rig.now, outcome) == Wake::Sweep {
+            self.rig.tell(ServiceInput::Sweep);
+        }
+    }
+
+    /// Who got a request.
+    fn request(&mut self, outcome: Outcome) -> u16 {
+        let lease = self.pick();
+        let who = number(lease.instance());
+        self.end(lease, outcome);
+        who
+    }
+
+    fn serve(&mut self, requests: u32) {
+        (0..requests).for_each(|_| drop(self.request(Outcome::Success)));
+    }
+
+    /// Lets requests to an instance fail, as long as it gets any.
+    fn fail(&mut self, wanted: u16, times: u32) {
+        for word in 0..u64::from(times) {
+            self.balancer.publish(Arc::clone(self.rig.machine.view()));
+            let mut others = Tried::new();
+            for (endpoint, instance) in self.rig.machine.view().registered() {
+                if number(instance) != wanted {
+                    others.insert(endpoint.id());
+                }
+            }
+            let context = PickContext { excluded: &others, ..PickContext::default() };
+            let Ok(lease) = self.handle.pick_owned(self.rig.now, &context, word) else { return };
+            self.end(lease, Outcome::Failure);
+        }
+    }
+
+    fn status(&self, number: u16) -> Status {
+        self.rig.machine.history(&key(number)).unwrap().status()
+    }
+
+    fn statuses(&self) -> Vec<Status> {
+        let instances = self.rig.machine.snapshot().iter();
+        instances.map(|entry| self.rig.machine.history(entry.key()).unwrap().status()).collect()
+    }
+
+    fn weights(&mut self) -> Vec<u16> {
+        self.balancer.publish(Arc::clone(self.rig.machine.view()));
+        self.balancer.stats(self.rig.now).endpoints.iter().map(|endpoint| endpoint.weight.get()).collect()
+    }
+}
+
+/// Instances that the registry says nothing of.
+fn listed(count: u16) -> Vec<Entry> {
+    (0..count).map(|number| entry(number, RegistryStatus::Unknown)).collect()
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
