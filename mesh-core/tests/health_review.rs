@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Tried, Wake};
 use mesh_core::health::Status;
-use mesh_core::machine::{ServiceInput, ServiceMachineConfig};
+use mesh_core::machine::{ServiceEvent, ServiceInput, ServiceMachineConfig};
 use mesh_core::snapshot::{Entry, RegistryStatus};
 use support::rig::*;
 use support::*;
@@ -26,6 +26,29 @@ fn nobody_who_answers_requests_is_deregistered_because_checks_fail_on_most() {
     }
     assert_eq!(traffic.rig.usable(), [0, 1, 2, 3]);
     assert_eq!(traffic.rig.take().deregistered(), Vec::<u16>::new());
+}
+
+#[test]
+fn the_one_whose_check_makes_most_fail_does_not_fall_and_rise_in_one_moment() {
+    let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+    traffic.rig.pass(secs(1));
+    traffic.serve(200);
+    traffic.rig.take();
+    traffic.rig.usually(fails());
+    traffic.rig.pass(secs(1));
+    let mut fallen: Vec<_> = traffic
+        .rig
+        .take()
+        .events
+        .into_iter()
+        .filter_map(|event| match event {
+            ServiceEvent::Status { key, change, .. } if change.to == Status::Unhealthy => Some(key),
+            _ => None,
+        })
+        .collect();
+    fallen.sort();
+    assert_eq!(fallen.len(), 2, "those who were first: {fallen:?}");
+    assert!((0..4).all(|number| traffic.status(number) == Status::Degraded));
 }
 
 /// A machine, and requests to its instances.
