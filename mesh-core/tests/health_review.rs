@@ -29,6 +29,49 @@ fn nobody_who_answers_requests_is_deregistered_because_checks_fail_on_most() {
 }
 
 #[test]
+fn a_trial_of_old_says_nothing_of_the_one_that_is_under_way() {
+    let mut config = ServiceMachineConfig::default();
+    config.outlier.ejection.jitter_max = Duration::ZERO;
+    for end in [Some(Outcome::Success), Some(Outcome::Failure), Some(Outcome::Cancelled), None] {
+        let mut traffic = Traffic::over(listed(4), config.clone());
+        traffic.fail(1, 5);
+        traffic.rig.pass(secs(30));
+        let old = traffic.pick();
+        assert_eq!(number(old.instance()), 1);
+        // Nobody waits for it longer than for half a minute.
+        traffic.rig.pass(secs(30));
+        assert_eq!(traffic.status(1), Status::Unknown);
+        traffic.fail(1, 5);
+        traffic.rig.pass(secs(60));
+        assert_eq!(traffic.status(1), Status::Probing);
+        let trial = traffic.pick();
+        assert_eq!(number(trial.instance()), 1);
+        match end {
+            Some(outcome) => traffic.end(old, outcome),
+            None => drop(old),
+        }
+        assert_eq!(traffic.status(1), Status::Probing, "{end:?}");
+        assert!((0..50).all(|_| traffic.request(Outcome::Success) != 1), "{end:?}: two at a time");
+        traffic.end(trial, Outcome::Success);
+        assert_eq!(traffic.status(1), Status::Unknown);
+    }
+}
+
+#[test]
+fn a_trial_that_is_overloaded_fails_where_that_is_a_failure() {
+    for (is_failure, becomes) in [(false, Status::Unknown), (true, Status::Ejected)] {
+        let mut config = ServiceMachineConfig::default();
+        config.outlier.overloaded_is_failure = is_failure;
+        let mut traffic = Traffic::over(listed(4), config);
+        traffic.fail(1, 5);
+        traffic.rig.pass(secs(33));
+        let trial = traffic.pick();
+        traffic.end(trial, Outcome::Overloaded { retry_after: None });
+        assert_eq!(traffic.status(1), becomes);
+    }
+}
+
+#[test]
 fn the_one_whose_check_makes_most_fail_does_not_fall_and_rise_in_one_moment() {
     let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
     traffic.rig.pass(secs(1));
@@ -93,7 +136,9 @@ impl Traffic {
     }
 
     fn serve(&mut self, requests: u32) {
-        (0..requests).for_each(|_| drop(self.request(Outcome::Success)));
+        for _ in 0..requests {
+            self.request(Outcome::Success);
+        }
     }
 
     /// Lets requests to an instance fail, as long as it gets any.
