@@ -72,6 +72,22 @@ fn a_trial_that_is_overloaded_fails_where_that_is_a_failure() {
 }
 
 #[test]
+fn draining_one_that_is_down_is_no_fall() {
+    let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+    traffic.rig.pass(secs(1));
+    traffic.rig.fate(0, fails());
+    traffic.rig.pass(secs(1));
+    for _ in 0..5 {
+        traffic.rig.machine.drain(key(0));
+        traffic.rig.machine.undrain(&key(0));
+        traffic.rig.listen();
+    }
+    traffic.rig.fate(0, passes());
+    traffic.rig.pass(secs(1));
+    assert_eq!(traffic.status(0), Status::Healthy);
+}
+
+#[test]
 fn the_one_whose_check_makes_most_fail_does_not_fall_and_rise_in_one_moment() {
     let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
     traffic.rig.pass(secs(1));

@@ -253,6 +253,10 @@ impl Judge {
         let most = self.wards.len() / 2;
         let Some(ward) = self.wards.get_mut(key) else { return };
         let (seen, _) = Status::of(sources);
+        // What a plan hides is neither a rise nor, when the plan ends, a fall.
+        if seen.is_planned() {
+            return;
+        }
         let falls =
             seen.is_down() && !ward.is_down && self.ledger.of(key).is_some_and(|it| it.status() != Status::Unknown);
         ward.is_down = seen.is_down();
