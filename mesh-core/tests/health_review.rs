@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Tried, Wake};
 use mesh_core::health::Status;
+use mesh_core::health::outlier::InRow;
 use mesh_core::machine::{ServiceEvent, ServiceInput, ServiceMachineConfig};
 use mesh_core::snapshot::{Entry, RegistryStatus};
 use support::rig::*;
@@ -108,6 +109,20 @@ fn the_one_whose_check_makes_most_fail_does_not_fall_and_rise_in_one_moment() {
     fallen.sort();
     assert_eq!(fallen.len(), 2, "those who were first: {fallen:?}");
     assert!((0..4).all(|number| traffic.status(number) == Status::Degraded));
+}
+
+#[test]
+fn a_run_that_is_never_told_from_a_longer_one_is_refused_as_a_threshold() {
+    let threshold = |length| {
+        let mut config = ServiceMachineConfig::default();
+        config.outlier.failures_in_row = Some(InRow::new(times(length), 100));
+        config.validate()
+    };
+    assert!(threshold(1_023).is_ok());
+    assert!(threshold(1_024).is_err());
+    let mut config = ServiceMachineConfig::default();
+    config.wake_after = times(1_024);
+    assert!(config.validate().is_err());
 }
 
 /// A machine, and requests to its instances.
