@@ -7,10 +7,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Tried, Wake};
+use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Strategy, Tried, Wake};
 use mesh_core::health::Status;
 use mesh_core::health::outlier::InRow;
 use mesh_core::machine::{ServiceEvent, ServiceInput, ServiceMachineConfig};
+use mesh_core::service::{Instance, Weight, Weights};
 use mesh_core::snapshot::{Entry, RegistryStatus};
 use support::rig::*;
 use support::*;
@@ -123,6 +124,32 @@ fn a_run_that_is_never_told_from_a_longer_one_is_refused_as_a_threshold() {
     let mut config = ServiceMachineConfig::default();
     config.wake_after = times(1_024);
     assert!(config.validate().is_err());
+}
+
+#[test]
+fn weights_keep_their_ratios_where_a_heavy_instance_joins_while_another_warms_up() {
+    let weighing = |number: u16, weight: u16| {
+        let weights = Weights::of(Weight::new(weight));
+        let built = Instance::builder("api", "127.0.0.1", 10_000 + number).weights(weights).build().unwrap();
+        Entry::new(Arc::new(built), RegistryStatus::Passing, None)
+    };
+    let mut entries = vec![weighing(0, 10), weighing(1, 10), weighing(2, 10)];
+    let mut config = ServiceMachineConfig::default();
+    config.strategy = Strategy::RoundRobin;
+    let mut traffic = Traffic::over(entries.clone(), config);
+    traffic.fail(0, 5);
+    traffic.rig.pass(secs(33));
+    let trial = traffic.pick();
+    traffic.end(trial, Outcome::Success);
+    assert_eq!(traffic.weights(), [100, 1_000, 1_000]);
+    entries.extend([weighing(3, 1_000), weighing(4, 4_000)]);
+    traffic.rig.observe(heard(entries));
+    let weights = traffic.weights();
+    assert_eq!(u32::from(weights[4]), 4 * u32::from(weights[3]), "{weights:?}");
+    assert_eq!(u32::from(weights[3]), 100 * u32::from(weights[1]), "{weights:?}");
+    assert!(weights[0] < weights[1], "{weights:?}");
+    traffic.rig.pass(secs(11));
+    assert_eq!(traffic.weights(), [10, 10, 10, 1_000, 4_000]);
 }
 
 /// A machine, and requests to its instances.

@@ -144,6 +144,8 @@ pub(super) struct Scale {
     is_fine: bool,
     /// Into how many parts each is.
     parts: u32,
+    /// Whether a weight came that cannot be divided so finely.
+    overflowed: bool,
 }
 
 impl Scale {
@@ -160,7 +162,7 @@ impl Scale {
             | Strategy::Adaptive(_)
             | Strategy::Custom(_) => true,
         };
-        Self { scales, dimmed: BTreeSet::new(), is_fine: false, parts: 1 }
+        Self { scales, dimmed: BTreeSet::new(), is_fine: false, parts: 1, overflowed: false }
     }
 
     fn forget(&mut self, key: &InstanceKey) {
@@ -180,16 +182,21 @@ impl Scale {
         if !self.is_fine || weight.is_drained() {
             return weight;
         }
-        let parts = (u32::from(weight.get()) * self.parts * factor_milli / WHOLE).max(1);
+        let whole = u32::from(weight.get()) * self.parts;
+        // Also of one that keeps a part only: it is to have room for the rest.
+        self.overflowed |= whole > u32::from(u16::MAX);
+        let parts = (u64::from(whole) * u64::from(factor_milli) / u64::from(WHOLE)).max(1);
         Weight::new(u16::try_from(parts).unwrap_or(u16::MAX))
     }
 
-    /// Turns from one way of writing to the other where that is due; returns whether it did. The `heaviest` of the weights
-    /// says how finely they can be divided.
+    /// Turns from one way of writing to the other where that is due, or to larger parts; returns whether it did. The
+    /// `heaviest` of the weights says how finely they can be divided.
     fn turn(&mut self, heaviest: impl Fn() -> u16) -> bool {
-        let due = self.is_fine == self.dimmed.is_empty();
+        let turns = self.is_fine == self.dimmed.is_empty();
+        let due = turns || self.overflowed;
         if due {
-            self.is_fine = !self.is_fine;
+            self.is_fine ^= turns;
+            self.overflowed = false;
             let parts = u32::from(u16::MAX) / u32::from(heaviest().max(1));
             self.parts = if self.is_fine { parts.clamp(1, PARTS_MAX) } else { 1 };
         }
