@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Strategy, Tried, Wake};
 use mesh_core::health::Status;
-use mesh_core::health::outlier::InRow;
+use mesh_core::health::outlier::{InRow, OutlierEvent};
 use mesh_core::machine::{ServiceEvent, ServiceInput, ServiceMachineConfig};
 use mesh_core::service::{Instance, Weight, Weights};
 use mesh_core::snapshot::{Entry, RegistryStatus};
@@ -110,6 +110,29 @@ fn the_one_whose_check_makes_most_fail_does_not_fall_and_rise_in_one_moment() {
     fallen.sort();
     assert_eq!(fallen.len(), 2, "those who were first: {fallen:?}");
     assert!((0..4).all(|number| traffic.status(number) == Status::Degraded));
+}
+
+#[test]
+fn one_that_takes_the_place_of_another_lets_nobody_out_of_turn() {
+    for moves in [true, false] {
+        let mut traffic = Traffic::of(4);
+        traffic.fail(2, 5);
+        traffic.fail(3, 5);
+        assert_eq!(traffic.rig.usable(), [0, 1]);
+        let mut entries = listed(if moves { 4 } else { 5 });
+        let first = Instance::builder("api", "127.0.0.2", 10_000).id(instance(0).id().as_str()).build().unwrap();
+        if moves {
+            entries[0] = Entry::new(Arc::new(first), RegistryStatus::Unknown, None);
+        } else {
+            entries.remove(0);
+        }
+        traffic.rig.take();
+        traffic.rig.observe(certain(entries));
+        let restored = |event: &ServiceEvent| matches!(event, ServiceEvent::Outlier(OutlierEvent::Restored { .. }));
+        let events = traffic.rig.take().events;
+        assert!(!events.iter().any(restored), "moves: {moves}, {events:?}");
+        assert_eq!(traffic.rig.machine.view().census().ejected, 2);
+    }
 }
 
 #[test]

@@ -115,6 +115,17 @@ impl OutlierDetector {
         self.give_way();
     }
 
+    /// Another process answers to `key` from now on: as [`OutlierDetector::forget`] and [`OutlierDetector::enrol`], but
+    /// that nobody comes back for there being one fewer in between.
+    pub fn replace(&mut self, now: Instant, key: InstanceKey) {
+        if self.fleet.remove(&key) {
+            self.ejected.clear(&key);
+            self.probing.clear(&key);
+        }
+        self.enrol(now, key);
+        self.give_way();
+    }
+
     /// Holds nothing that happened up to `reading` against the instance `key`: for one that has just been enrolled,
     /// released or restored. Without it, the first reading after a fresh start is taken for this.
     pub fn rebase(&mut self, key: &InstanceKey, reading: &Reading) {

@@ -107,14 +107,27 @@ impl Judge {
         self.wards.entry(key.clone()).or_default();
     }
 
+    /// Another process answers to `key`, of which nothing is known.
+    pub(super) fn replace(&mut self, now: Instant, key: &InstanceKey) {
+        if self.sweeps {
+            self.outliers.replace(now, key.clone());
+        }
+        self.drop_ward(key);
+        self.enrol(now, key);
+    }
+
     /// The instance `key` has left.
-    pub(super) fn forget(&mut self, key: &InstanceKey) -> Option<History> {
+    pub(super) fn forget(&mut self, key: &InstanceKey) {
         self.outliers.forget(key);
+        self.drop_ward(key);
+    }
+
+    fn drop_ward(&mut self, key: &InstanceKey) {
         self.wards.remove(key);
         self.damped.remove(key);
         self.timers.clear(&Due::Undamped(key.clone()));
         self.timers.clear(&Due::Warmer(key.clone()));
-        self.ledger.forget(key)
+        self.ledger.forget(key);
     }
 
     /// Looks at the instances whose leases asked for it: at those with a long run of failures, and at how the requests to

@@ -212,12 +212,14 @@ impl ServiceMachine {
                 self.reaper.spare(entry.key());
             }
         }
-        for (was, is) in differ {
-            match (was, is) {
-                (was, Some(entry)) => self.follow(now, was, entry),
-                (Some(entry), None) => self.part_from(entry.key()),
-                (None, None) => {}
+        // Then those that came, so that nobody is let in for want of them while others leave.
+        for (was, is) in &differ {
+            if let Some(entry) = is {
+                self.follow(now, *was, entry);
             }
+        }
+        for (was, _) in differ.iter().filter(|(_, is)| is.is_none()) {
+            was.iter().for_each(|entry| self.part_from(entry.key()));
         }
         if was_mostly_critical != self.is_mostly_critical {
             self.show_all();

@@ -23,9 +23,10 @@ impl ServiceMachine {
         let address = |entry: &Entry| (entry.instance().host().clone(), entry.instance().port());
         if was.is_some_and(|was| address(was) != address(entry)) {
             // Another process under the old name.
-            self.judge.forget(entry.key());
+            self.judge.replace(now, entry.key());
+        } else {
+            self.judge.enrol(now, entry.key());
         }
-        self.judge.enrol(now, entry.key());
         self.show(entry);
     }
 
