@@ -31,6 +31,41 @@ fn nobody_who_answers_requests_is_deregistered_because_checks_fail_on_most() {
 }
 
 #[test]
+fn those_who_are_left_by_a_drain_are_not_all_ejected() {
+    let mut traffic = Traffic::of(4);
+    for number in [0, 1] {
+        traffic.rig.machine.drain(key(number));
+    }
+    traffic.rig.listen();
+    for number in [2, 3] {
+        traffic.fail(number, 5);
+    }
+    assert_eq!(traffic.rig.usable().len(), 1, "{:?}", traffic.statuses());
+    // Nor is anybody kept out whom a drain of all others makes the last.
+    let mut traffic = Traffic::of(4);
+    traffic.fail(0, 5);
+    for number in [1, 2, 3] {
+        traffic.rig.machine.drain(key(number));
+    }
+    traffic.rig.listen();
+    assert_eq!(traffic.rig.usable(), [0]);
+}
+
+#[test]
+fn those_who_are_left_by_checks_are_not_all_ejected() {
+    let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+    traffic.rig.pass(secs(1));
+    for number in [0, 1] {
+        traffic.rig.fate(number, fails());
+    }
+    traffic.rig.pass(secs(1));
+    for number in [2, 3] {
+        traffic.fail(number, 5);
+    }
+    assert_eq!(traffic.rig.usable().len(), 1, "{:?}", traffic.statuses());
+}
+
+#[test]
 fn a_trial_of_old_says_nothing_of_the_one_that_is_under_way() {
     let mut config = ServiceMachineConfig::default();
     config.outlier.ejection.jitter_max = Duration::ZERO;

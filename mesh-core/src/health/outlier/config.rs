@@ -116,8 +116,9 @@ pub enum Growth {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ShareRule {
-    /// The share of the fleet, rounded down, and never all of it. Those being probed count as out. Where instances
-    /// leave and too many are out, those that are due first come back.
+    /// The share of the fleet, rounded down, and never all of it. Those being probed count as out. Those that something
+    /// else keeps requests from ([`OutlierDetector::set_aside`](super::OutlierDetector::set_aside)) are not of the fleet
+    /// meanwhile. Where instances leave or are set aside and too many are out, those that are due first come back.
     #[default]
     RoundedDown,
     /// Envoy's: 100 · (ejected + 1) / enrolled may not exceed the share.

@@ -12,6 +12,8 @@ use crate::time::Instant;
 pub(super) struct Host {
     pub(super) key: InstanceKey,
     pub(super) standing: Standing,
+    /// Whether something else keeps requests from it.
+    pub(super) aside: bool,
     /// Since when it has been in.
     pub(super) back: Instant,
     /// What the interval counts from: none where it is to be judged only from the next reading on.
@@ -38,6 +40,7 @@ impl Host {
         Self {
             key,
             standing: Standing::In,
+            aside: false,
             back: now,
             base: Some(Reading::default()),
             swept: 0,
@@ -53,6 +56,11 @@ impl Host {
 
     pub(super) fn is_in(&self) -> bool {
         matches!(self.standing, Standing::In)
+    }
+
+    /// Whether it is in, and gets no requests all the same.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.is_in() && self.aside
     }
 
     /// Takes the reading of a sweep. Where it is the first since a fresh start, nothing has happened yet.

@@ -126,6 +126,17 @@ impl OutlierDetector {
         self.give_way();
     }
 
+    /// Whether something else than this detector keeps requests from the instance `key`: a drain, a check that fails. What
+    /// is set aside cannot serve in place of those that are out, so of the others fewer may be
+    /// ([`ShareRule::RoundedDown`]), and where too many are, the ones due first come back.
+    pub fn set_aside(&mut self, key: &InstanceKey, aside: bool) {
+        if let Some(slot) = self.fleet.slot(key)
+            && self.fleet.change(slot, |host| core::mem::replace(&mut host.aside, aside)) != aside
+        {
+            self.give_way();
+        }
+    }
+
     /// Holds nothing that happened up to `reading` against the instance `key`: for one that has just been enrolled,
     /// released or restored. Without it, the first reading after a fresh start is taken for this.
     pub fn rebase(&mut self, key: &InstanceKey, reading: &Reading) {

@@ -101,7 +101,7 @@ impl OutlierDetector {
     /// Ejects the outlier in `slot`, unless there is no room or the lot falls in its favour: says why not.
     fn rule_on(&mut self, now: Instant, slot: usize, cause: Cause, enforcing_percent: u32) -> Option<Reprieve> {
         let (ejected, probing) = (self.ejected.len(), self.probing.len());
-        let because = if !has_room(&self.config.ejection, self.fleet.len(), ejected, ejected + probing) {
+        let because = if !has_room(&self.config.ejection, &self.fleet, ejected, ejected + probing) {
             Reprieve::NoRoom
         } else if self.rng.below(100) >= u64::from(enforcing_percent) {
             Reprieve::NotEnforced
@@ -125,11 +125,13 @@ impl OutlierDetector {
     /// The instance in `slot` is out from now on.
     pub(super) fn eject(&mut self, now: Instant, slot: usize, cause: Cause) {
         let jitter = self.rng.up_to(self.config.ejection.jitter_max);
-        let host = self.fleet.at(slot);
-        let until = now + host.next_ejection(now, &self.config.ejection) + jitter;
-        host.standing = Standing::Ejected { until, cause };
-        host.refused = false;
-        let key = host.key.clone();
+        let Self { fleet, config, .. } = self;
+        let (until, key) = fleet.change(slot, |host| {
+            let until = now + host.next_ejection(now, &config.ejection) + jitter;
+            host.standing = Standing::Ejected { until, cause };
+            host.refused = false;
+            (until, host.key.clone())
+        });
         self.ejected.set(key.clone(), until);
         self.tell(OutlierEvent::Ejected { key, cause, until });
     }
@@ -166,18 +168,18 @@ impl OutlierDetector {
 
     pub(super) fn restore(&mut self, now: Instant, key: InstanceKey, by: Restoration) {
         if let Some(slot) = self.fleet.slot(&key) {
-            self.fleet.at(slot).restore(now, self.config.ejection.fresh_start);
+            let fresh_start = self.config.ejection.fresh_start;
+            self.fleet.change(slot, |host| host.restore(now, fresh_start));
             self.tell(OutlierEvent::Restored { key, by });
         }
     }
 
-    /// Brings back those that are due first, while more are out than may be: others have left.
+    /// Brings back those that are due first, while more are out than may be: others have left, or were set aside.
     pub(super) fn give_way(&mut self) {
         if self.config.ejection.share_rule != ShareRule::RoundedDown {
             return;
         }
-        let most = out_max(&self.config.ejection, self.fleet.len());
-        while self.ejected.len() + self.probing.len() > most {
+        while self.ejected.len() + self.probing.len() > out_max(&self.config.ejection, self.fleet.serving()) {
             let first = self.probing.pop_due(Instant::MAX).or_else(|| self.ejected.pop_due(Instant::MAX));
             let Some(key) = first else { return };
             self.restore(self.clock.latest(), key, Restoration::Room);

@@ -248,6 +248,8 @@ impl Judge {
             Standing::Probing { .. } => OutlierStanding::Probing("probe"),
         };
         let (status, reason) = Status::of(&sources);
+        sources.outlier = OutlierStanding::Admitting;
+        self.outliers.set_aside(key, !Status::of(&sources).0.is_up());
         let since = self.ledger.of(key).map_or(now, History::since);
         let change = self.ledger.record(now, key, status, reason).map(|change| (change, now.since(since)));
         let factor_milli = self.wards.get_mut(key).map_or(WHOLE, |ward| {

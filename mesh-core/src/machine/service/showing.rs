@@ -48,12 +48,14 @@ impl ServiceMachine {
 
     /// Passes on what the judge has to say.
     pub(super) fn follow_judge(&mut self) {
-        let (now, views) = (self.clock.latest(), &self.views);
-        self.judge.follow_outliers(now, |key| views.endpoint(key));
-        while let Some(event) = self.judge.poll_outcome() {
-            self.tell(ServiceEvent::Outlier(event));
-        }
-        while let Some(key) = self.judge.poll_affected() {
+        loop {
+            let (now, views) = (self.clock.latest(), &self.views);
+            self.judge.follow_outliers(now, |key| views.endpoint(key));
+            while let Some(event) = self.judge.poll_outcome() {
+                self.tell(ServiceEvent::Outlier(event));
+            }
+            // Who is out for another reason may let one in that was ejected, which is to be followed too.
+            let Some(key) = self.judge.poll_affected() else { return };
             self.look_at(&key);
         }
     }
