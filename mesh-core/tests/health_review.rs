@@ -66,6 +66,38 @@ fn those_who_are_left_by_checks_are_not_all_ejected() {
 }
 
 #[test]
+fn one_that_flapped_is_held_out_only_while_others_serve() {
+    for others in ["fail", "leave", "drain", "failing checks"] {
+        let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+        traffic.rig.pass(secs(1));
+        for fate in [fails(), passes()].into_iter().cycle().take(6) {
+            traffic.rig.fate(0, fate.clone());
+            traffic.rig.fate(1, fate);
+            traffic.rig.pass(secs(1));
+        }
+        assert_eq!(traffic.rig.usable(), [2, 3], "both are held out");
+        match others {
+            "fail" => {
+                traffic.fail(2, 5);
+                traffic.fail(3, 5);
+            }
+            "leave" => traffic.rig.observe(certain(all_checked(2))),
+            "drain" => {
+                traffic.rig.machine.drain(key(2));
+                traffic.rig.machine.drain(key(3));
+                traffic.rig.listen();
+            }
+            _ => {
+                traffic.rig.fate(2, fails());
+                traffic.rig.fate(3, fails());
+                traffic.rig.pass(secs(1));
+            }
+        }
+        assert_ne!(traffic.rig.usable(), Vec::<u16>::new(), "{others}: {:?}", traffic.statuses());
+    }
+}
+
+#[test]
 fn a_trial_of_old_says_nothing_of_the_one_that_is_under_way() {
     let mut config = ServiceMachineConfig::default();
     config.outlier.ejection.jitter_max = Duration::ZERO;

@@ -209,9 +209,22 @@ impl Judge {
         }
     }
 
-    /// The next instance that may have to be shown otherwise.
+    /// The next instance that may have to be shown otherwise. To be asked until there is none.
     pub(super) fn poll_affected(&mut self) -> Option<InstanceKey> {
-        self.affected.pop_front()
+        self.affected.pop_front().or_else(|| self.undamp())
+    }
+
+    /// Lets in whoever would return first of those that flapped, where nobody else serves or too many others have left:
+    /// to be held out is to be spared for better ones.
+    fn undamp(&mut self) -> Option<InstanceKey> {
+        if self.damped.len() <= self.wards.len() / 2 && self.ledger.aggregate().up() > 0 {
+            return None;
+        }
+        let until = |key: &&InstanceKey| self.timers.get(&Due::Undamped((*key).clone()));
+        let key = self.damped.iter().min_by_key(until)?.clone();
+        self.damped.remove(&key);
+        self.timers.clear(&Due::Undamped(key.clone()));
+        Some(key)
     }
 
     /// What the outlier detector had to say.
@@ -248,8 +261,12 @@ impl Judge {
             Standing::Probing { .. } => OutlierStanding::Probing("probe"),
         };
         let (status, reason) = Status::of(&sources);
-        sources.outlier = OutlierStanding::Admitting;
-        self.outliers.set_aside(key, !Status::of(&sources).0.is_up());
+        let mut otherwise = status;
+        if sources.outlier != OutlierStanding::Admitting {
+            sources.outlier = OutlierStanding::Admitting;
+            (otherwise, _) = Status::of(&sources);
+        }
+        self.outliers.set_aside(key, !otherwise.is_up());
         let since = self.ledger.of(key).map_or(now, History::since);
         let change = self.ledger.record(now, key, status, reason).map(|change| (change, now.since(since)));
         let factor_milli = self.wards.get_mut(key).map_or(WHOLE, |ward| {
@@ -262,8 +279,8 @@ impl Judge {
         Judgement { status, factor_milli, change }
     }
 
-    /// Counts a fall that checks or the registry saw, and holds the instance out where it fell too often; but never half
-    /// of a service.
+    /// Counts a fall that checks or the registry saw, and holds the instance out where it fell too often; but never more
+    /// than half of a service.
     fn damp(&mut self, now: Instant, key: &InstanceKey, sources: &Sources) {
         let most = self.wards.len() / 2;
         let Some(ward) = self.wards.get_mut(key) else { return };
