@@ -276,10 +276,14 @@ impl World {
         } else if is_trial {
             self.seen.insert("old trial".to_owned());
         }
+        let key = lease.instance().key().clone();
+        let is_probing = |rig: &Rig| matches!(rig.machine.standing(&key), Standing::Probing { .. });
+        let another_decides = is_trial && self.trials.contains_key(&id) && is_probing(&self.rig);
         match outcome {
             Some(outcome) if lease.finish(self.rig.now, outcome) == Wake::Sweep => self.rig.tell(ServiceInput::Sweep),
             Some(_) | None => {}
         }
+        assert!(!another_decides || is_probing(&self.rig), "{key} was judged by a trial of old");
         self.look();
     }
 

@@ -12,8 +12,8 @@ use super::config::ServiceMachineConfig;
 use crate::balance::{Endpoint, Runs, Tally, View, WakeRules};
 use crate::health::outlier::{OutlierConfig, OutlierDetector, OutlierEvent, Reading, Standing};
 use crate::health::{
-    Aggregate, Damper, Damping, HealthWeight, History, Ledger, OutlierStanding, ScoreConfig, Signals, SlowStartConfig,
-    Sources, Status, StatusChange,
+    Aggregate, Damper, Damping, HealthWeight, History, Ledger, OutlierStanding, Reason, ScoreConfig, Signals,
+    SlowStartConfig, Sources, Status, StatusChange,
 };
 use crate::service::InstanceKey;
 use crate::time::Instant;
@@ -214,14 +214,17 @@ impl Judge {
         self.affected.pop_front().or_else(|| self.undamp())
     }
 
-    /// Lets in whoever would return first of those that flapped, where nobody else serves or too many others have left:
-    /// to be held out is to be spared for better ones.
+    /// Lets in whoever would return first of those that are out for nothing else than that they flapped, where nobody
+    /// serves or too many others have left: they are held out in favour of better ones.
     fn undamp(&mut self) -> Option<InstanceKey> {
         if self.damped.len() <= self.wards.len() / 2 && self.ledger.aggregate().up() > 0 {
             return None;
         }
+        let is_well = |key: &&InstanceKey| {
+            self.ledger.of(key).is_some_and(|history| matches!(history.reason(), Reason::Damped { .. }))
+        };
         let until = |key: &&InstanceKey| self.timers.get(&Due::Undamped((*key).clone()));
-        let key = self.damped.iter().min_by_key(until)?.clone();
+        let key = self.damped.iter().filter(is_well).min_by_key(until)?.clone();
         self.damped.remove(&key);
         self.timers.clear(&Due::Undamped(key.clone()));
         Some(key)
