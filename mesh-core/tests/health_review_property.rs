@@ -232,6 +232,13 @@ impl World {
                     self.take(&Step::Requests(requests));
                     self.take(&Step::Hold(1));
                 }
+                let trial = |(lease, is_trial): &(Lease, bool)| *is_trial && lease.instance().key() == &key(*number);
+                if let Some(first) = self.open.iter().position(trial) {
+                    let old = self.open.remove(first);
+                    let outcome = [Outcome::Success, Outcome::Failure, Outcome::Cancelled][self.rng.below(3) as usize];
+                    self.end(old, Some(outcome));
+                    self.take(&Step::Requests(3));
+                }
             }
         }
         self.look();
