@@ -26,9 +26,8 @@ fn five_failures_in_a_row_take_a_server_out_and_one_success_brings_it_back() {
     assert!((22..=26).contains(&when(Ejected)), "{story:?}");
     assert_eq!(when(Probation), when(Ejected) + 100);
     let out = (when(Ejected) + 1)..when(Probation);
-    let strays = trace.select(&[Picked]).filter(|(at, event)| {
-        event.server == 0 && out.contains(&(at.as_nanos() / 1_000_000))
-    });
+    let strays =
+        trace.select(&[Picked]).filter(|(at, event)| event.server == 0 && out.contains(&(at.as_nanos() / 1_000_000)));
     assert_eq!(strays.count(), 0);
     assert_eq!(trace.ends()[1], 5, "no more than it took to find out");
     let left_in = Trace::of(&world);
@@ -40,9 +39,14 @@ fn five_failures_in_a_row_take_a_server_out_and_one_success_brings_it_back() {
 fn a_server_that_refuses_or_is_silent_is_found_alike() {
     for kind in [FaultKind::Crash, FaultKind::Hang] {
         let world = scenario(at(&(0..300).collect::<Vec<_>>()), backends(3)).fault(aimed(server(1), kind, 10, 280));
-        let world = with_clients(in_turns(world), |clients| clients.outlier(quick()).attempt_timeout(ms(10)).timeout(ms(50)));
+        let world =
+            with_clients(in_turns(world), |clients| clients.outlier(quick()).attempt_timeout(ms(10)).timeout(ms(50)));
         let trace = Trace::of(&world);
-        assert!(trace.lines(&[Ejected]).first().is_some_and(|line| line.ends_with("c0@1")), "{:?}", trace.lines(&[Ejected]));
+        assert!(
+            trace.lines(&[Ejected]).first().is_some_and(|line| line.ends_with("c0@1")),
+            "{:?}",
+            trace.lines(&[Ejected])
+        );
     }
 }
 
