@@ -60,6 +60,8 @@ impl JsonSchema for Outlier {
             names.iter().chain(&["latency", "correlated"]).map(|name| ((*name).to_owned(), detector.clone())).collect();
         fields.insert("interval".to_owned(), json!({ "type": "string", "pattern": DURATION }));
         fields.insert("split_local_origin".to_owned(), json!({ "type": "boolean" }));
+        fields.insert("gathers_max".to_owned(), json!({ "type": "integer", "minimum": 0, "maximum": 1000 }));
+        fields.insert("overloaded_lowers_rate".to_owned(), json!({ "type": "boolean" }));
         fields.insert("overloaded_is_failure".to_owned(), json!({ "type": "boolean" }));
         fields.insert("ejection".to_owned(), ejection);
         json_schema!({
