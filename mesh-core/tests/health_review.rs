@@ -7,24 +7,25 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::balance::{Balancer, Handle, Lease, Outcome, PickContext, Strategy, Tried, Wake};
+use mesh_core::balance::{Outcome, Strategy};
 use mesh_core::health::Status;
 use mesh_core::health::outlier::{InRow, OutlierEvent};
-use mesh_core::machine::{ServiceEvent, ServiceInput, ServiceMachineConfig};
+use mesh_core::machine::{ServiceEvent, ServiceMachineConfig};
 use mesh_core::service::{Instance, Weight, Weights};
 use mesh_core::snapshot::{Entry, RegistryStatus};
 use support::rig::*;
+use support::traffic::*;
 use support::*;
 
 #[test]
 fn nobody_who_answers_requests_is_deregistered_because_checks_fail_on_most() {
     let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
     traffic.rig.pass(secs(1));
-    traffic.serve(200);
+    serve(&mut traffic, 200);
     traffic.rig.usually(fails());
     for _ in 0..150 {
         traffic.rig.pass(secs(1));
-        traffic.serve(50);
+        serve(&mut traffic, 50);
     }
     assert_eq!(traffic.rig.usable(), [0, 1, 2, 3]);
     assert_eq!(traffic.rig.take().deregistered(), Vec::<u16>::new());
@@ -160,20 +161,15 @@ fn draining_one_that_is_down_is_no_fall() {
 fn the_one_whose_check_makes_most_fail_does_not_fall_and_rise_in_one_moment() {
     let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
     traffic.rig.pass(secs(1));
-    traffic.serve(200);
+    serve(&mut traffic, 200);
     traffic.rig.take();
     traffic.rig.usually(fails());
     traffic.rig.pass(secs(1));
-    let mut fallen: Vec<_> = traffic
-        .rig
-        .take()
-        .events
-        .into_iter()
-        .filter_map(|event| match event {
-            ServiceEvent::Status { key, change, .. } if change.to == Status::Unhealthy => Some(key),
-            _ => None,
-        })
-        .collect();
+    let fall = |event: ServiceEvent| {
+        let ServiceEvent::Status { key, change, .. } = event else { return None };
+        (change.to == Status::Unhealthy).then_some(key)
+    };
+    let mut fallen: Vec<_> = traffic.rig.take().events.into_iter().filter_map(fall).collect();
     fallen.sort();
     assert_eq!(fallen.len(), 2, "those who were first: {fallen:?}");
     assert!((0..4).all(|number| traffic.status(number) == Status::Degraded));
@@ -242,89 +238,9 @@ fn weights_keep_their_ratios_where_a_heavy_instance_joins_while_another_warms_up
     assert_eq!(traffic.weights(), [10, 10, 10, 1_000, 4_000]);
 }
 
-/// A machine, and requests to its instances.
-struct Traffic {
-    rig: Rig,
-    balancer: Balancer,
-    handle: Handle,
-    entropy: u64,
-}
-
-impl Traffic {
-    fn of(count: u16) -> Self {
-        Self::over(listed(count), ServiceMachineConfig::default())
+/// Lets so many requests succeed, wherever they go.
+fn serve(traffic: &mut Traffic, requests: u32) {
+    for _ in 0..requests {
+        traffic.request(Outcome::Success);
     }
-
-    fn over(entries: Vec<Entry>, config: ServiceMachineConfig) -> Self {
-        let mut rig = Rig::new(config);
-        rig.observe(heard(entries));
-        let balancer = Balancer::new();
-        Self { handle: balancer.handle(), rig, balancer, entropy: 0 }
-    }
-
-    fn pick(&mut self) -> Lease {
-        self.balancer.publish(Arc::clone(self.rig.machine.view()));
-        self.entropy += 1;
-        let word = mesh_core::rng::mix(self.entropy);
-        self.handle.pick_owned(self.rig.now, &PickContext::default(), word).unwrap()
-    }
-
-    fn end(&mut self, lease: Lease, outcome: Outcome) {
-        if lease.finish(self.rig.now, outcome) == Wake::Sweep {
-            self.rig.tell(ServiceInput::Sweep);
-        }
-    }
-
-    /// Who got a request.
-    fn request(&mut self, outcome: Outcome) -> u16 {
-        let lease = self.pick();
-        let who = number(lease.instance());
-        self.end(lease, outcome);
-        who
-    }
-
-    fn serve(&mut self, requests: u32) {
-        for _ in 0..requests {
-            self.request(Outcome::Success);
-        }
-    }
-
-    /// Lets requests to an instance fail, as long as it gets any.
-    fn fail(&mut self, wanted: u16, times: u32) {
-        for word in 0..u64::from(times) {
-            self.balancer.publish(Arc::clone(self.rig.machine.view()));
-            let mut others = Tried::new();
-            for (endpoint, instance) in self.rig.machine.view().registered() {
-                if number(instance) != wanted {
-                    others.insert(endpoint.id());
-                }
-            }
-            let context = PickContext { excluded: &others, ..PickContext::default() };
-            let Ok(lease) = self.handle.pick_owned(self.rig.now, &context, word) else { return };
-            self.end(lease, Outcome::Failure);
-        }
-    }
-
-    fn status(&self, number: u16) -> Status {
-        self.rig.machine.history(&key(number)).unwrap().status()
-    }
-
-    fn statuses(&self) -> Vec<Status> {
-        let instances = self.rig.machine.snapshot().iter();
-        instances.map(|entry| self.rig.machine.history(entry.key()).unwrap().status()).collect()
-    }
-
-    fn weights(&mut self) -> Vec<u16> {
-        self.balancer.publish(Arc::clone(self.rig.machine.view()));
-        self.balancer.stats(self.rig.now).endpoints.iter().map(|endpoint| endpoint.weight.get()).collect()
-    }
-}
-
-/// Instances that the registry says nothing of.
-fn listed(count: u16) -> Vec<Entry> {
-    (0..count).map(|number| entry(number, RegistryStatus::Unknown)).collect()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
 }

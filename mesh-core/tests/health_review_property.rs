@@ -169,7 +169,7 @@ impl World {
         if seed / 64 % 2 == 1 {
             config.outlier.ejection.uneject_on_check = UnejectOnCheck::Always;
         }
-        config.damping.enabled = seed / 128 % 4 != 0;
+        config.damping.enabled = !(seed / 128).is_multiple_of(4);
         config.validate().unwrap();
         let balancer = Balancer::with_window(config.count_window);
         Self {
@@ -329,17 +329,16 @@ impl World {
 
     fn hear(&mut self) {
         for event in self.rig.take().events {
-            match event {
-                ServiceEvent::Outlier(OutlierEvent::Released { key }) => {
-                    if let Some((endpoint, _)) = self.rig.machine.view().registered().find(|(it, _)| *it.key() == key) {
-                        self.trials.remove(&endpoint.id());
-                    }
-                }
-                ServiceEvent::Outlier(OutlierEvent::Restored { by, .. }) => {
-                    self.seen.insert(format!("by {}", by.name()));
-                }
-                ServiceEvent::Outlier(OutlierEvent::Spared { .. }) => drop(self.seen.insert("spared".to_owned())),
-                _ => {}
+            let ServiceEvent::Outlier(event) = event else { continue };
+            if let OutlierEvent::Released { key } = &event {
+                let released = self.rig.machine.view().registered().find(|(it, _)| it.key() == key);
+                released.map(|(endpoint, _)| self.trials.remove(&endpoint.id()));
+            }
+            if let OutlierEvent::Restored { by, .. } = &event {
+                self.seen.insert(format!("by {}", by.name()));
+            }
+            if let OutlierEvent::Spared { .. } = &event {
+                self.seen.insert("spared".to_owned());
             }
         }
     }

@@ -268,3 +268,14 @@ fn json(output: &Output) -> Value {
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+#[test]
+fn what_is_left_out_is_missed() {
+    for (name, part) in [("gray-failure", "outlier"), ("correlated-failure", "outlier"), ("flapping", "health-check")] {
+        assert_eq!(code(&run(&["run", name])), 0, "{name}");
+        let output = run(&["run", name, "--without", part]);
+        assert_eq!(code(&output), 3, "{}", stdout(&output));
+    }
+    let output = run(&["run", "steady", "--without", "luck"]);
+    assert!(code(&output) == 2 && stderr(&output).contains("outlier"), "{}", stderr(&output));
+}

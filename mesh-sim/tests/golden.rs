@@ -45,6 +45,26 @@ fn slow_discovery_gives_what_is_kept() {
 }
 
 #[test]
+fn gray_failure_gives_what_is_kept() {
+    compare("gray-failure");
+}
+
+#[test]
+fn correlated_failure_gives_what_is_kept() {
+    compare("correlated-failure");
+}
+
+#[test]
+fn flapping_gives_what_is_kept() {
+    compare("flapping");
+}
+
+#[test]
+fn mass_check_failure_gives_what_is_kept() {
+    compare("mass-check-failure");
+}
+
+#[test]
 fn rolling_restart_gives_what_is_kept() {
     compare("rolling-restart");
 }

@@ -86,13 +86,7 @@ fn supported() -> String {
         if line.starts_with('[') {
             table = line.split([' ', '#']).next().unwrap();
         }
-        let later = [
-            "[clients.hedge]",
-            "[clients.breaker]",
-            "[clients.tree]",
-            "[clients.routes]",
-            "[store]",
-        ];
+        let later = ["[clients.hedge]", "[clients.breaker]", "[clients.tree]", "[clients.routes]", "[store]"];
         if !later.contains(&table) && !line.starts_with("budget = ") {
             kept.push(line);
         }

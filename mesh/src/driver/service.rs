@@ -7,8 +7,7 @@ use mesh_core::balance::View;
 use mesh_core::discovery::Freshness;
 use mesh_core::health::{Probe, ProbeId, ProbeReport, ProbeVerdict};
 use mesh_core::machine::{
-    DeregisterId, Deregistration, Machine as _, ServiceEffect, ServiceEvent, ServiceInput, ServiceMachine,
-    ServiceMachineConfig,
+    DeregisterId, Deregistration, Machine as _, ServiceEffect, ServiceInput, ServiceMachine, ServiceMachineConfig,
 };
 use mesh_core::port::{Registry, RegistryError, Watch, WatchEvent};
 use mesh_core::recorder::{Measurement, Recorder};

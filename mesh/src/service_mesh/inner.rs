@@ -1,7 +1,6 @@
 //! What all clones of a mesh share: the services it follows and the registrations it keeps.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -21,7 +20,7 @@ use mesh_core::snapshot::{Entry, RegistryStatus};
 use mesh_core::time::Instant;
 use mesh_retry::call::GiveUpReason;
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use super::owned::Owned;
 use crate::config::MeshConfig;

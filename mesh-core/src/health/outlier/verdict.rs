@@ -16,16 +16,19 @@ impl OutlierDetector {
         self.read(now, readings);
         let split: &[Origin] = &[Origin::Remote, Origin::Local];
         for &origin in if self.config.split_local_origin { split } else { &[Origin::Any] } {
-            self.scratch.rate(origin, self.config.overloaded_is_failure);
+            let is_failure = self.config.overloaded_is_failure;
+            self.scratch.rate(origin, is_failure);
             if let Some(detector) = self.config.correlated {
                 self.scratch.find_correlated(origin, &detector);
                 self.rule_on_found(now, detector.enforcing_percent);
             }
             if let Some(detector) = self.config.success_rate {
+                self.scratch.rate(origin, is_failure || self.config.overloaded_lowers_rate);
                 self.scratch.find_low_rates(origin, &detector);
                 self.rule_on_found(now, detector.enforcing_percent);
             }
             if let Some(detector) = self.config.failure_percentage {
+                self.scratch.rate(origin, is_failure);
                 self.scratch.find_failing(origin, &detector);
                 self.rule_on_found(now, detector.enforcing_percent);
             }
@@ -38,14 +41,14 @@ impl OutlierDetector {
 
     /// Takes the readings of a sweep, and the intervals of those that can be judged, in the order of keys.
     fn read<'a>(&mut self, now: Instant, readings: impl IntoIterator<Item = (&'a InstanceKey, Reading)>) {
-        let (sweep, runs) = (self.sweeps, self.runs());
+        let (sweep, runs, gathers) = (self.sweeps, self.runs(), self.config.gathers_max);
         let mut failing = core::mem::take(&mut self.scratch.failing);
         self.fleet.for_each(readings, |slot, host, reading: Reading| {
             if host.swept == sweep {
                 return;
             }
             host.swept = sweep;
-            host.sweep(&reading);
+            host.sweep(&reading, gathers);
             let lengths = lengths(&reading);
             let is_long =
                 |run: usize, by: &InRow| host.run_since_found(run, lengths[run]) >= u64::from(by.threshold.get());
