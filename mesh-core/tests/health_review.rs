@@ -238,6 +238,27 @@ fn weights_keep_their_ratios_where_a_heavy_instance_joins_while_another_warms_up
     assert_eq!(traffic.weights(), [10, 10, 10, 1_000, 4_000]);
 }
 
+#[test]
+fn sweeps_that_find_nothing_publish_nothing() {
+    let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+    traffic.rig.pass(secs(1));
+    for fate in [passes(), fails()] {
+        traffic.rig.usually(fate);
+        serve(&mut traffic, 100);
+        traffic.rig.pass(secs(1));
+        traffic.rig.take();
+        for _ in 0..30 {
+            traffic.rig.pass(secs(1));
+            // One that fails now and then is looked at, and stays what it is.
+            traffic.fail(1, 4);
+            traffic.end_all(1, 40, Outcome::Success);
+            serve(&mut traffic, 40);
+        }
+        let said = traffic.rig.take();
+        assert_eq!((said.views.len(), said.events.len()), (0, 0), "{:?}", said.events);
+    }
+}
+
 /// Lets so many requests succeed, wherever they go.
 fn serve(traffic: &mut Traffic, requests: u32) {
     for _ in 0..requests {
