@@ -88,15 +88,15 @@ impl Judge {
     pub(super) fn rules(config: &ServiceMachineConfig) -> WakeRules {
         let OutlierConfig { failures_in_row, gateway_in_row, local_in_row, .. } = &config.outlier;
         let length = |run: &Option<crate::health::outlier::InRow>| run.as_ref().map(|run| run.threshold);
-        let mut rules = WakeRules::default();
-        rules.failures = config.wake_after;
-        rules.failures_again = length(failures_in_row);
-        rules.gateway = length(gateway_in_row);
-        rules.local = length(local_in_row);
-        rules.split_local = config.outlier.split_local_origin;
-        rules.overload_fails = config.outlier.overloaded_is_failure;
-        rules.tally = !config.outlier.is_off() || config.weighting.is_on();
-        rules
+        WakeRules {
+            failures: config.wake_after,
+            failures_again: length(failures_in_row),
+            gateway: length(gateway_in_row),
+            local: length(local_in_row),
+            split_local: config.outlier.split_local_origin,
+            overload_fails: config.outlier.overloaded_is_failure,
+            tally: !config.outlier.is_off() || config.weighting.is_on(),
+        }
     }
 
     pub(super) fn enrol(&mut self, now: Instant, key: &InstanceKey) {

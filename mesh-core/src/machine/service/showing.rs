@@ -91,17 +91,18 @@ impl ServiceMachine {
             CheckEvidence { health: self.checker.health(key), verdict: verdict.clone(), is_fresh: true }
         });
         let passes = check.as_ref().is_some_and(|check| check.health != Health::Unhealthy);
-        let mut sources = Sources::default();
-        sources.drained = self.drained.contains(key);
-        sources.weight = weight;
-        sources.registry = entry.status();
-        // Who calls most of a service critical that our own checks find well has lost sight of it.
-        sources.registry_doubted = passes && self.is_mostly_critical;
-        sources.check = check;
-        // Checks that fail nearly everywhere ask something that requests may not need.
-        sources.check_doubted = self.is_mostly_failing
-            && self.views.endpoint(key).is_some_and(|endpoint| self.judge.serves(key, &endpoint.tally()));
-        sources
+        let serves = || self.views.endpoint(key).is_some_and(|endpoint| self.judge.serves(key, &endpoint.tally()));
+        Sources {
+            drained: self.drained.contains(key),
+            weight,
+            registry: entry.status(),
+            // Who calls most of a service critical that our own checks find well has lost sight of it.
+            registry_doubted: passes && self.is_mostly_critical,
+            check,
+            // Checks that fail nearly everywhere ask something that requests may not need.
+            check_doubted: self.is_mostly_failing && serves(),
+            ..Sources::default()
+        }
     }
 
     /// Publishes a view of what changed, if a pick could tell the difference.
