@@ -94,6 +94,7 @@ impl ServiceMachine {
             CheckEvidence { health: self.checker.health(key), verdict: verdict.clone(), is_fresh: true }
         });
         let passes = check.as_ref().is_some_and(|check| check.health != Health::Unhealthy);
+        let serves = || self.views.endpoint(key).is_some_and(|endpoint| self.judge.serves(key, &endpoint.tally()));
         Sources {
             drained: self.drained.contains(key),
             weight,
@@ -102,8 +103,7 @@ impl ServiceMachine {
             registry_doubted: passes && self.is_mostly_critical,
             check,
             // Checks that fail nearly everywhere ask something that requests may not need.
-            check_doubted: self.is_mostly_failing
-                && self.views.endpoint(key).is_some_and(|endpoint| self.judge.serves(key, &endpoint.tally())),
+            check_doubted: self.is_mostly_failing && serves(),
             ..Sources::default()
         }
     }
