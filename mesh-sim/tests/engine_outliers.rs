@@ -4,6 +4,8 @@
 #[path = "support/exact.rs"]
 mod exact;
 
+use std::num::NonZeroU32;
+
 use exact::{Trace, aimed, at, backends, ms, scenario, server, with_clients};
 use mesh_core::health::outlier::OutlierConfig;
 use mesh_sim::model::EventKind::{Ejected, Picked, Probation, Restored};
@@ -41,6 +43,15 @@ fn a_server_that_refuses_or_is_silent_is_found_alike() {
         let ejections = Trace::of(&world).lines(&[Ejected]);
         assert!(!ejections.is_empty() && ejections.iter().all(|line| line.ends_with("c0@1")), "{ejections:?}");
     }
+}
+
+#[test]
+fn a_run_that_no_endpoint_counts_is_refused() {
+    let mut config = quick();
+    config.failures_in_row.as_mut().unwrap().threshold = NonZeroU32::new(1_024).unwrap();
+    let world = with_clients(scenario(at(&[0]), backends(3)), |clients| clients.outlier(config));
+    let error = world.validate().unwrap_err().to_string();
+    assert!(error.contains("clients.outlier.failures_in_row") && error.contains("1024"), "{error}");
 }
 
 /// The default preset with ejections of 100 ms, all of the same length at first.
