@@ -108,10 +108,11 @@ fn a_trial_of_old_says_nothing_of_the_one_that_is_under_way() {
         traffic.rig.pass(secs(30));
         let old = traffic.pick();
         assert_eq!(number(old.instance()), 1);
-        // Nobody waits for it longer than for half a minute.
-        traffic.rig.pass(secs(30));
-        assert_eq!(traffic.status(1), Status::Unknown);
-        traffic.fail(1, 5);
+        // Nobody waits for it longer than for half a minute: it hangs, and so does who does not answer it.
+        traffic.rig.pass(secs(30) - ms(1));
+        assert_eq!(traffic.status(1), Status::Probing);
+        traffic.rig.pass(ms(1));
+        assert_eq!(traffic.status(1), Status::Ejected);
         traffic.rig.pass(secs(60));
         assert_eq!(traffic.status(1), Status::Probing);
         let trial = traffic.pick();

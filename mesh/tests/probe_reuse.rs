@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mesh::mesh_core::health::Status;
+use mesh::mesh_core::recorder::{Measurement, Recorder};
 use mesh::mesh_core::service::CheckRunner;
 use mesh::{HealthCheck, ServiceConfig, ServiceMesh};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,10 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 #[tokio::test]
 async fn checks_share_one_connection() {
     let server = Server::start(usize::MAX, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-    let mesh = checked(&server).await;
+    let (_mesh, failures) = checked(&server, 2).await;
     server.answered(7).await;
     assert_eq!(server.connections(), 1);
-    assert_eq!(changes(&mesh).await, [Status::Healthy]);
+    assert_eq!(failures.0.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
@@ -29,10 +29,10 @@ async fn a_connection_that_the_server_closed_is_replaced_without_a_failed_check(
         b"HTTP/1.0 200 OK\r\n\r\nok",
     ] {
         let server = Server::start(3, reply).await;
-        let mesh = checked(&server).await;
+        let (_mesh, failures) = checked(&server, 2).await;
         server.answered(7).await;
         assert!(server.connections() >= 3, "{}", server.connections());
-        assert_eq!(changes(&mesh).await, [Status::Healthy], "{}", String::from_utf8_lossy(reply));
+        assert_eq!(failures.0.load(Ordering::Relaxed), 0, "{}", String::from_utf8_lossy(reply));
     }
 }
 
@@ -41,10 +41,19 @@ async fn a_body_beyond_what_is_read_costs_its_connection() {
     let mut reply = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n".to_vec();
     reply.resize(reply.len() + 100_000, b'x');
     let server = Server::start(usize::MAX, &reply).await;
-    let mesh = checked(&server).await;
+    let (_mesh, failures) = checked(&server, 2).await;
     server.answered(5).await;
     assert!(server.connections() >= 4);
-    assert_eq!(changes(&mesh).await, [Status::Healthy]);
+    assert_eq!(failures.0.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_check_whose_first_failure_counts_has_a_connection_of_its_own() {
+    let server = Server::start(usize::MAX, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let (_mesh, failures) = checked(&server, 1).await;
+    server.answered(3).await;
+    assert!(server.connections() >= 3);
+    assert_eq!(failures.0.load(Ordering::Relaxed), 0);
 }
 
 /// A server that closes a connection after so many answers, without a word.
@@ -107,19 +116,26 @@ async fn serve(
     Ok(())
 }
 
-/// A mesh that checks `server` every 400 ms, and takes a single failure for illness.
-async fn checked(server: &Server) -> ServiceMesh {
-    let mesh = ServiceMesh::builder().build().await.unwrap();
+/// How many checks failed.
+#[derive(Clone, Debug, Default)]
+struct Failures(Arc<AtomicUsize>);
+
+impl Recorder for Failures {
+    fn record(&self, measurement: &Measurement<'_>) {
+        if let Measurement::HealthChecked { passed: false, .. } = measurement {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A mesh that checks `server` every 400 ms, and takes so many failures for illness; and how many checks failed.
+async fn checked(server: &Server, fall: u32) -> (ServiceMesh, Failures) {
+    let failures = Failures::default();
+    let mesh = ServiceMesh::builder().recorder(failures.clone()).build().await.unwrap();
     let check = HealthCheck::http("/health").run_by(CheckRunner::Mesh).interval(Duration::from_millis(400));
-    let check = check.rise(NonZeroU32::MIN).fall(NonZeroU32::MIN).timeout(Duration::from_millis(400));
+    let check = check.rise(NonZeroU32::MIN).fall(NonZeroU32::new(fall).unwrap()).timeout(Duration::from_millis(400));
     let config = ServiceConfig::builder("api", "127.0.0.1", server.port).check(check).build().unwrap();
     mesh.register_service(config).await.unwrap();
     mesh.get_healthy_services("api").await.unwrap();
-    mesh
-}
-
-/// What was thought of the instance, one after the other.
-async fn changes(mesh: &ServiceMesh) -> Vec<Status> {
-    let health = mesh.service_health("api").await.unwrap();
-    health.instances[0].history.changes().map(|change| change.to).collect()
+    (mesh, failures)
 }

@@ -58,6 +58,11 @@ impl Ticket {
         self.0.store(FREE, Ordering::Relaxed);
     }
 
+    /// When the request was picked that has it, and has not ended.
+    pub(crate) fn taken_at(&self) -> Option<Instant> {
+        self.0.load(Ordering::Relaxed).checked_sub(TAKEN).map(Instant::from_nanos)
+    }
+
     /// Whether the request passed; none while there is no answer.
     pub(crate) fn verdict(&self) -> Option<bool> {
         match self.0.load(Ordering::Relaxed) {

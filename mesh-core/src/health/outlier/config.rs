@@ -86,7 +86,8 @@ pub struct Ejection {
     pub release: Release,
     /// How an instance comes back.
     pub comeback: Comeback,
-    /// For how long an instance is probed; when no probe ended by then, it is back: at least 1 ms. Default 30 s.
+    /// For how long an instance is probed; when there was no request for it by then, it is back, and when there was one
+    /// that took longer, it has failed: at least 1 ms. Default 30 s.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub probing_max: Duration,
     /// Which ejections a passed active check ends.

@@ -31,6 +31,8 @@ pub(super) struct Host {
     penalty: Duration,
     /// By how much `base_time` is multiplied, where ejections grow in steps.
     steps: u32,
+    /// Whether the request that is let through while it is probed is under way.
+    pub(super) is_tried: bool,
     /// There was no room to eject it.
     pub(super) refused: bool,
     /// It was found since the last sweep.
@@ -52,6 +54,7 @@ impl Host {
             runs_from: [0; RUNS],
             penalty: Duration::ZERO,
             steps: 0,
+            is_tried: false,
             refused: false,
             found: false,
         }

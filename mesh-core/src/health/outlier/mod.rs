@@ -210,6 +210,18 @@ impl OutlierDetector {
         }
     }
 
+    /// The request that is let through to the instance `key` while it is probed was sent at `started` and has not ended. One
+    /// that does not within [`Ejection::probing_max`] has failed.
+    pub fn tried(&mut self, key: &InstanceKey, started: Instant) {
+        let until = started + self.config.ejection.probing_max;
+        if let Some(due) = self.probing.get(key)
+            && let Some(slot) = self.fleet.slot(key)
+        {
+            self.fleet.at(slot).is_tried = true;
+            self.probing.set(key.clone(), due.max(until));
+        }
+    }
+
     /// Ends the ejections and probes that are due. Sweeps are the owner's to start.
     pub fn tick(&mut self, now: Instant) {
         let now = self.clock.observe(now);

@@ -142,7 +142,10 @@ impl OutlierDetector {
     /// Ends the probes that are due, and the ejections if they end on time.
     pub(super) fn end_what_is_due(&mut self, now: Instant) {
         while let Some(key) = self.probing.pop_due(now) {
-            self.restore(now, key, Restoration::Unprobed);
+            match self.fleet.slot(&key).filter(|slot| self.fleet.at(*slot).is_tried) {
+                Some(slot) => self.eject(now, slot, Cause::Probe),
+                None => self.restore(now, key, Restoration::Unprobed),
+            }
         }
         if self.config.ejection.release == Release::OnTime {
             self.release_until(now, now);
@@ -163,6 +166,7 @@ impl OutlierDetector {
             Comeback::Probing => {
                 let Some(slot) = self.fleet.slot(&key) else { return };
                 self.fleet.at(slot).standing = Standing::Probing { since: now };
+                self.fleet.at(slot).is_tried = false;
                 self.probing.set(key.clone(), now + self.config.ejection.probing_max);
                 self.tell(OutlierEvent::Released { key });
             }

@@ -4,8 +4,9 @@
 //! It is told what sources say and reads what endpoints counted. It publishes nothing: the machine asks it of every
 //! instance that it names as affected.
 
+mod weighing;
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use core::num::NonZeroU32;
 use core::time::Duration;
 
 use super::config::ServiceMachineConfig;
@@ -24,6 +25,8 @@ pub(super) struct Judge {
     outliers: OutlierDetector,
     /// Whether what endpoints counted is looked at.
     sweeps: bool,
+    /// Whether what an instance did before it came back is forgotten.
+    starts_fresh: bool,
     ledger: Ledger,
     damping: Damping,
     scores: ScoreConfig,
@@ -72,6 +75,7 @@ impl Judge {
         Self {
             outliers: OutlierDetector::new(config.outlier.clone(), seed),
             sweeps: Self::rules(config).tally,
+            starts_fresh: config.outlier.ejection.fresh_start,
             ledger: Ledger::new(&config.history),
             damping: Damping::new(&config.damping),
             scores: config.weighting.clone(),
@@ -154,6 +158,7 @@ impl Judge {
 
     /// Does what is due at `now`; returns whether it looked at what all instances did.
     pub(super) fn tick(&mut self, now: Instant, view: &View) -> bool {
+        self.see_who_is_tried(now, view);
         let sweeps = self.outliers.is_sweep_due(now);
         if sweeps {
             let readings = view.endpoints().map(|endpoint| (endpoint.key(), reading(endpoint)));
@@ -177,6 +182,18 @@ impl Judge {
         sweeps
     }
 
+    /// Tells the detector of requests that are under way to those whose probation would end.
+    fn see_who_is_tried(&mut self, now: Instant, view: &View) {
+        if self.outliers.probing_count() == 0 || self.outliers.next().is_none_or(|due| due > now) {
+            return;
+        }
+        for endpoint in view.endpoints() {
+            if let Some(started) = endpoint.ticket().taken_at() {
+                self.outliers.tried(endpoint.key(), started);
+            }
+        }
+    }
+
     /// Takes in what the outlier detector says; `endpoint` finds the counters of an instance.
     pub(super) fn follow_outliers<E>(&mut self, now: Instant, endpoint: impl Fn(&InstanceKey) -> Option<E>)
     where
@@ -194,7 +211,9 @@ impl Judge {
                 OutlierEvent::Restored { key, .. } => {
                     if let Some(endpoint) = endpoint(key) {
                         endpoint.forgive();
-                        self.outliers.rebase(key, &reading(&endpoint));
+                        if self.starts_fresh {
+                            self.outliers.rebase(key, &reading(&endpoint));
+                        }
                     }
                     if let Some(ward) = self.wards.get_mut(key).filter(|_| !self.slow_start.window.is_zero()) {
                         ward.warms_since = Some(now);
@@ -306,63 +325,6 @@ impl Judge {
             self.timers.set(Due::Undamped(key.clone()), until);
         }
     }
-
-    /// Weighs every instance anew by what it did since the last sweep.
-    fn weigh(&mut self, view: &View) {
-        if !self.scores.is_on() {
-            return;
-        }
-        let latencies = view.endpoints().filter_map(|endpoint| {
-            let ward = self.wards.get(endpoint.key())?;
-            geometric_mean(&endpoint.tally(), &ward.tally)
-        });
-        let mut latencies: Vec<_> = latencies.collect();
-        latencies.sort_unstable();
-        let fleet_latency = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
-        for endpoint in view.endpoints() {
-            let key = endpoint.key();
-            let (Some(ward), Some(history)) = (self.wards.get_mut(key), self.ledger.of(key)) else { continue };
-            let (before, tally) = (ward.tally, endpoint.tally());
-            let mut signals = Signals::new(history.status());
-            let succeeded = tally.successes.wrapping_sub(before.successes);
-            let failed = failed(&tally).wrapping_sub(failed(&before));
-            signals.succeeded = u32::try_from(succeeded).unwrap_or(u32::MAX);
-            signals.ended = u32::try_from(succeeded.saturating_add(failed)).unwrap_or(u32::MAX);
-            signals.latency = geometric_mean(&tally, &before).unwrap_or_default();
-            signals.fleet_latency = fleet_latency;
-            if ward.weight.update(&self.scores, &signals).is_some() {
-                self.affected.push_back(key.clone());
-            }
-        }
-    }
-
-    fn keep_tallies(&mut self, view: &View) {
-        for endpoint in view.endpoints() {
-            if let Some(ward) = self.wards.get_mut(endpoint.key()) {
-                ward.earlier = core::mem::replace(&mut ward.tally, endpoint.tally());
-            }
-        }
-    }
-
-    /// Whether requests to the instance `key` went well for the most part since the sweep before the last.
-    pub(super) fn serves(&self, key: &InstanceKey, tally: &Tally) -> bool {
-        self.wards.get(key).is_some_and(|ward| {
-            let successes = tally.successes.wrapping_sub(ward.earlier.successes);
-            successes > 0 && successes >= failed(tally).wrapping_sub(failed(&ward.earlier))
-        })
-    }
-
-    /// Sets the time of the next step of an instance that warms up, until it is warm.
-    fn warm(&mut self, now: Instant, key: &InstanceKey) {
-        let Some(ward) = self.wards.get_mut(key) else { return };
-        let Some(since) = ward.warms_since else { return };
-        if now.since(since) >= self.slow_start.window {
-            ward.warms_since = None;
-        } else {
-            let step = (self.slow_start.window / WARMING_STEPS).max(Duration::from_nanos(1));
-            self.timers.set(Due::Warmer(key.clone()), now + step);
-        }
-    }
 }
 
 /// What the detector reads of an endpoint. The run is read first, and counted last, so that it is never ahead.
@@ -383,17 +345,4 @@ fn reading(endpoint: &Endpoint) -> Reading {
     }
 }
 
-const fn failed(tally: &Tally) -> u64 {
-    tally.failures.wrapping_add(tally.timed_out).wrapping_add(tally.unreachable)
-}
-
-/// The geometric mean of the latencies between two tallies; none where nothing succeeded.
-fn geometric_mean(tally: &Tally, before: &Tally) -> Option<Duration> {
-    let count = NonZeroU32::new(u32::try_from(tally.successes.wrapping_sub(before.successes)).unwrap_or(u32::MAX))?;
-    let sum = tally.latency_log2_sum.wrapping_sub(before.latency_log2_sum);
-    Some(Tally::latency_of(sum as f64 / f64::from(count.get())))
-}
-
 pub(super) const WHOLE: u32 = 1000;
-/// In how many steps a weight comes back: each is a new view.
-const WARMING_STEPS: u32 = 10;
