@@ -35,6 +35,8 @@ pub(super) struct Judge {
     damped: BTreeSet<InstanceKey>,
     timers: Timers<Due>,
     affected: VecDeque<InstanceKey>,
+    /// Memory that is kept from sweep to sweep.
+    latencies: Vec<Duration>,
     outcomes: VecDeque<OutlierEvent>,
 }
 
@@ -53,6 +55,7 @@ struct Ward {
     /// Whether checks or the registry had it down when they were asked last.
     is_down: bool,
     weight: HealthWeight,
+    status: Status,
     warms_since: Option<Instant>,
     /// As it was at the last sweep.
     tally: Tally,
@@ -84,6 +87,7 @@ impl Judge {
             damped: BTreeSet::new(),
             timers: Timers::new(),
             affected: VecDeque::new(),
+            latencies: Vec::new(),
             outcomes: VecDeque::new(),
         }
     }
@@ -164,7 +168,6 @@ impl Judge {
             let readings = view.endpoints().map(|endpoint| (endpoint.key(), reading(endpoint)));
             self.outliers.sweep(now, readings);
             self.weigh(view);
-            self.keep_tallies(view);
         }
         self.outliers.tick(now);
         while let Some(due) = self.timers.pop_due(now) {
@@ -292,6 +295,7 @@ impl Judge {
         let since = self.ledger.of(key).map_or(now, History::since);
         let change = self.ledger.record(now, key, status, reason).map(|change| (change, now.since(since)));
         let factor_milli = self.wards.get_mut(key).map_or(WHOLE, |ward| {
+            ward.status = status;
             if change.is_some() {
                 ward.weight.update(&self.scores, &Signals::new(status));
             }

@@ -10,23 +10,29 @@ use crate::service::InstanceKey;
 use crate::time::Instant;
 
 impl Judge {
-    /// Weighs every instance anew by what it did since the last sweep.
+    /// Takes note of what every instance did, and weighs it by what it did since the last sweep.
     pub(super) fn weigh(&mut self, view: &View) {
-        if !self.scores.is_on() {
+        let is_on = self.scores.is_on();
+        // Both are in the order of the keys, and nearly always of the same instances: a search for each would cost more than
+        // all the rest.
+        let mut wards = self.wards.iter_mut().peekable();
+        self.latencies.clear();
+        for endpoint in view.endpoints() {
+            while wards.next_if(|(key, _)| *key < endpoint.key()).is_some() {}
+            let Some((_, ward)) = wards.next_if(|(key, _)| *key == endpoint.key()) else { continue };
+            ward.earlier = core::mem::replace(&mut ward.tally, endpoint.tally());
+            if is_on {
+                self.latencies.extend(geometric_mean(&ward.tally, &ward.earlier));
+            }
+        }
+        if !is_on {
             return;
         }
-        let latencies = view.endpoints().filter_map(|endpoint| {
-            let ward = self.wards.get(endpoint.key())?;
-            geometric_mean(&endpoint.tally(), &ward.tally)
-        });
-        let mut latencies: Vec<_> = latencies.collect();
-        latencies.sort_unstable();
-        let fleet_latency = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
-        for endpoint in view.endpoints() {
-            let key = endpoint.key();
-            let (Some(ward), Some(history)) = (self.wards.get_mut(key), self.ledger.of(key)) else { continue };
-            let (before, tally) = (ward.tally, endpoint.tally());
-            let mut signals = Signals::new(history.status());
+        self.latencies.sort_unstable();
+        let fleet_latency = self.latencies.get(self.latencies.len() / 2).copied().unwrap_or_default();
+        for (key, ward) in &mut self.wards {
+            let (before, tally) = (ward.earlier, ward.tally);
+            let mut signals = Signals::new(ward.status);
             let succeeded = tally.successes.wrapping_sub(before.successes);
             let failed = failed(&tally).wrapping_sub(failed(&before));
             signals.succeeded = u32::try_from(succeeded).unwrap_or(u32::MAX);
@@ -35,14 +41,6 @@ impl Judge {
             signals.fleet_latency = fleet_latency;
             if ward.weight.update(&self.scores, &signals).is_some() {
                 self.affected.push_back(key.clone());
-            }
-        }
-    }
-
-    pub(super) fn keep_tallies(&mut self, view: &View) {
-        for endpoint in view.endpoints() {
-            if let Some(ward) = self.wards.get_mut(endpoint.key()) {
-                ward.earlier = core::mem::replace(&mut ward.tally, endpoint.tally());
             }
         }
     }
