@@ -15,7 +15,7 @@ use mesh::registry::{MemoryRegistry, StaticRegistry};
 use mesh::{
     BuildError, HealthCheck, MeshConfig, ProbeTlsConfig, ServiceConfig, ServiceMesh, TcpDial, TokioClock, probe,
 };
-use mesh_core::health::{Health, ProbeFailure, ProbeVerdict};
+use mesh_core::health::{ProbeFailure, ProbeVerdict, Status};
 use mesh_core::service::{CheckRunner, HealthCheckBuilder};
 use probe_world::probe_of;
 use tls_world::{Authority, Manner, TlsServer, client, dns, lines_of, server};
@@ -30,13 +30,13 @@ async fn a_connection_is_used_again_for_as_long_as_the_check_asks_for_the_same_h
     let mesh = ServiceMesh::builder().registry(registry.clone()).probe_tls(authority.trusted()).build().await.unwrap();
     for name in names {
         registry.register(&listed(&server, quick().host_header(name))).await.unwrap();
-        assert!(mesh.get_healthy_services("api").await.is_ok());
-        until(|| server.asked().iter().filter(|asked| *asked == name).count() >= 3).await;
+        mesh.get_healthy_services("api").await.unwrap();
+        until(|| server.asked().iter().filter(|asked| *asked == name).count() >= 2).await;
     }
     let shaken = server.shaken().into_iter().map(|shaken| shaken.name.unwrap());
     assert_eq!(shaken.collect::<Vec<_>>(), names, "one connection each");
     let well = &mesh.service_health("api").await.unwrap().instances[0];
-    assert_eq!(well.history.status().health, Health::Healthy);
+    assert_eq!(well.history.status(), Status::Healthy);
 }
 
 #[tokio::test]
@@ -47,9 +47,9 @@ async fn one_that_the_server_closed_is_replaced_and_no_check_fails_for_it() {
     let mesh = ServiceMesh::builder().registry(registry.clone()).probe_tls(authority.trusted()).build().await.unwrap();
     registry.register(&listed(&server, quick())).await.unwrap();
     assert!(mesh.get_healthy_services("api").await.is_ok());
-    until(|| server.shaken().len() >= 4).await;
+    until(|| server.shaken().len() >= 3).await;
     let well = &mesh.service_health("api").await.unwrap().instances[0];
-    assert_eq!((well.history.status().health, server.asked().len() >= 3), (Health::Healthy, true));
+    assert_eq!((well.history.status(), server.asked().len() >= 2), (Status::Healthy, true));
 }
 
 #[tokio::test]
@@ -86,13 +86,13 @@ async fn without_a_word_of_whom_to_trust_the_systems_authorities_are_asked_when_
     registry.register(&listed(&server, quick())).await.unwrap();
     assert!(mesh.get_healthy_services("api").await.is_ok());
     for _ in 0..TRIES {
-        if mesh.get_healthy_services("api").await.unwrap().is_empty() {
+        if mesh.get_healthy_services("api").await.is_err() {
             break;
         }
         tokio::time::sleep(PAUSE).await;
     }
     let sick = &mesh.service_health("api").await.unwrap().instances[0];
-    assert_eq!((sick.history.status().health, server.asked().len()), (Health::Unhealthy, 0));
+    assert_eq!((sick.history.status(), server.asked().len()), (Status::Unhealthy, 0));
 }
 
 #[tokio::test]
@@ -182,8 +182,9 @@ fn check() -> HealthCheckBuilder {
     HealthCheck::http("/health").tls(true).run_by(CheckRunner::Mesh)
 }
 
+/// Often, and with time enough for a handshake on a machine that is busy.
 fn quick() -> HealthCheckBuilder {
-    check().interval(Duration::from_millis(20))
+    check().interval(Duration::from_millis(500))
 }
 
 fn listed(server: &TlsServer, check: HealthCheckBuilder) -> ServiceConfig {
