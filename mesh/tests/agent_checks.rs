@@ -82,5 +82,5 @@ fn a_list_refuses_them_too_and_says_where() {
 
 const NEEDS_FEATURE: &str = "check.tls: true is not allowed: must be left out unless the crate mesh is built with its \
                              feature probe-tls";
-const TRUST_NEEDS_FEATURE: &str = "probe_tls:  is not allowed: must be left out unless the crate mesh is built with its \
+const TRUST_NEEDS_FEATURE: &str = "probe_tls: \"\" is not allowed: must be left out unless the crate mesh is built with its \
                                    feature probe-tls";

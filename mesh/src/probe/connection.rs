@@ -30,7 +30,7 @@ pub(super) async fn open(
     certified: Option<&Host>,
 ) -> Result<Opened, ProbeFailure> {
     let Some(host) = certified else {
-        return Ok(Opened { stream: tcp::open(target).await?, refusal: Refusal::default() });
+        return Ok(Opened { stream: tcp::open(target).await?, refusal: Refusal::none() });
     };
     let clients = target.tls.clients().await.map_err(|why| target.failed(ProbeFailure::Unsupported, &why))?;
     let spoken = clients.speak(host, protocol, tcp::open(target).await?).await;

@@ -10,7 +10,7 @@ use super::connection::Protocol;
 use super::tls_config::{NEEDS_FEATURE, ProbeTlsConfig};
 
 /// No TLS.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ProbeTls;
 
 impl ProbeTls {
@@ -42,10 +42,14 @@ impl Clients {
 }
 
 /// What a peer without TLS can say against a connection by TLS: nothing.
-#[derive(Default)]
 pub(super) struct Refusal;
 
 impl Refusal {
+    /// The only one there is.
+    pub(super) const fn none() -> Self {
+        Self
+    }
+
     /// What it means that a connection broke.
     pub(super) const fn failure(&self) -> ProbeFailure {
         ProbeFailure::Broken

@@ -14,11 +14,16 @@ use mesh_core::health::ProbeFailure;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-/// Whether TLS was what broke a connection. The default is of one without.
-#[derive(Clone, Debug, Default)]
+/// Whether TLS was what broke a connection.
+#[derive(Clone, Debug)]
 pub(in crate::probe) struct Refusal(Option<Arc<AtomicBool>>);
 
 impl Refusal {
+    /// That of a connection without TLS.
+    pub(in crate::probe) const fn none() -> Self {
+        Self(None)
+    }
+
     /// That of a connection over TLS, on which nothing broke yet.
     pub(super) fn watching() -> Self {
         Self(Some(Arc::default()))
