@@ -179,6 +179,47 @@ async fn grpc_is_asked_over_http_2_that_both_agreed_on() {
 }
 
 #[tokio::test]
+async fn what_breaks_after_the_handshake_is_not_the_fault_of_tls() {
+    let authority = Authority::new("ours");
+    let confused = TlsServer::start(Manner::grpc(&authority.local()).agreeing_on(&["http/1.1"])).await;
+    assert_eq!(ask(&authority.trusted(), &confused, http()).await, failed(ProbeFailure::Broken));
+    let confused = TlsServer::start(Manner::http(&authority.local()).agreeing_on(&["h2"])).await;
+    assert_eq!(ask(&authority.trusted(), &confused, grpc()).await, failed(ProbeFailure::Broken));
+}
+
+/// The system's authorities are those of `SSL_CERT_FILE`, which only another process can be given.
+#[tokio::test]
+async fn the_systems_authorities_count_without_a_file_or_where_they_are_to_count_besides() {
+    let (ours, systems) = (Authority::new("ours"), Authority::new("the system's"));
+    let server = TlsServer::start(Manner::http(&systems.local())).await;
+    let run = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "in_another_process", "--ignored"])
+        .env("SSL_CERT_FILE", systems.ca_file())
+        .env("MESH_TEST_CA", ours.ca_file())
+        .env("MESH_TEST_PORT", server.address.port().to_string())
+        .output();
+    let output = run.await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
+#[ignore = "run by the test of the system's authorities, in a process of its own"]
+async fn in_another_process() {
+    // Whoever runs everything that is ignored has no server for it.
+    let (Some(ca), Some(port)) = (std::env::var_os("MESH_TEST_CA"), std::env::var_os("MESH_TEST_PORT")) else { return };
+    let port = port.into_string().unwrap().parse().unwrap();
+    let mut config = ProbeTlsConfig::default();
+    for (ca_file, system_roots, verdict) in
+        [(None, false, PASSED), (Some(ca.clone()), false, TLS), (Some(ca.clone()), true, PASSED)]
+    {
+        (config.ca_file, config.system_roots) = (ca_file.map(Into::into), system_roots);
+        let tls = ProbeTls::load(&config).unwrap();
+        assert_eq!(ask_by(&tls, &probe_to("127.0.0.1", port, http())).await.verdict, verdict, "{config:?}");
+    }
+}
+
+#[tokio::test]
 async fn any_certificate_is_accepted_where_that_was_asked_for_but_not_without_its_key() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let mut any = ProbeTlsConfig::default();
