@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::balance::policy::LoadReport;
+use mesh_core::balance::{Balancer, Outcome, PickContext, View};
 use mesh_core::health::{ProbeReport, ProbeVerdict};
 use mesh_core::machine::laws::{Trace, World, assert_hold};
 use mesh_core::machine::{
@@ -34,7 +35,7 @@ fn the_laws_hold_in_any_world_and_the_worlds_are_rich() {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    let worlds = (any::<u64>(), prop::collection::vec((0..120_000_u64, input()), 0..25));
+    let worlds = (any::<u64>(), prop::collection::vec((0..120_000_u64, input()), 0..40));
     let holds = |(seed, script): (u64, Vec<(u64, Input)>)| {
         let trace = laws(seed, script);
         seen.borrow_mut().extend(KINDS.iter().filter(|kind| trace.iter().any(|step| step.contains(**kind))));
@@ -68,7 +69,11 @@ fn an_input_from_the_past_happens_now() {
 }
 
 /// What effects and events are called in a trace.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 18] = [
+    "Ejected {",
+    "Released {",
+    "Restored {",
+    "by: Probe",
     "Probe(",
     "Deregister(",
     "Publish(",
@@ -141,6 +146,8 @@ enum Input {
     Route(u16),
     /// Requests to this instance fail.
     Fail(u16),
+    /// So many requests succeed; those on probation get the first.
+    Serve(u16),
 }
 
 impl Machine for Owned {
@@ -159,6 +166,7 @@ impl Machine for Owned {
             Input::Undrain(number) => self.0.undrain(&key(number)),
             Input::Route(number) => drop(self.0.route(Selector::any().tag(format!("t{number}").as_str()).unwrap())),
             Input::Fail(number) => fail(self.0.view(), number, 5),
+            Input::Serve(requests) => serve(self.0.view(), now, requests),
         }
         // The owner's commands carry no time; the machine is told it as all inputs tell it.
         self.0.handle_input(now, ServiceInput::Sweep);
@@ -178,6 +186,18 @@ impl Machine for Owned {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.0.poll_timeout()
+    }
+}
+
+/// Lets requests succeed, wherever they go.
+fn serve(view: &Arc<View>, now: Instant, requests: u16) {
+    let balancer = Balancer::new();
+    balancer.publish(Arc::clone(view));
+    let mut handle = balancer.handle();
+    for entropy in 0..u64::from(requests) {
+        if let Ok(lease) = handle.pick(now, &PickContext::default(), entropy) {
+            lease.finish(now + ms(3), Outcome::Success);
+        }
     }
 }
 
@@ -225,7 +245,8 @@ fn input() -> impl Strategy<Value = Input> {
         1 => number.clone().prop_map(Input::Drain),
         1 => number.clone().prop_map(Input::Undrain),
         1 => number.clone().prop_map(Input::Route),
-        2 => number.prop_map(Input::Fail),
+        3 => number.prop_map(Input::Fail),
+        5 => (1..40_u16).prop_map(Input::Serve),
     ]
 }
 

@@ -244,17 +244,6 @@ fn the_share_of_failures_needs_hosts_and_volume() {
 }
 
 #[test]
-fn overload_is_a_failure_for_envoy_and_nothing_for_us() {
-    for (config, out) in [(OutlierConfig::envoy(), 1), (ours(), 0)] {
-        let mut rig = Rig::new(with_share(config, 100), 10);
-        rig.serve_rates(&[100; 10]);
-        rig.fleet[0].1.overloaded = 100;
-        rig.sweep();
-        assert_eq!(rig.ejected().len(), out);
-    }
-}
-
-#[test]
 fn what_happens_on_the_way_and_what_is_answered_can_be_judged_apart() {
     let origin = |split| {
         let mut config = ours();

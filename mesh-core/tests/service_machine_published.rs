@@ -173,13 +173,13 @@ impl Model {
         let registered: Vec<_> = view.registered().map(|(_, instance)| Instance::clone(instance)).collect();
         let expected: Vec<_> = truth.members.iter().map(|(instance, ..)| instance.clone()).collect();
         prop_assert_eq!(registered, expected);
-        let count = |wanted| truth.members.iter().filter(|member| effective(member) == wanted).count() as u32;
+        let count = |wanted| truth.members.iter().filter(|member| member.2 == wanted).count() as u32;
         let census = view.census();
         prop_assert_eq!(census.registered as usize, truth.members.len());
         prop_assert_eq!(census.usable, count(Eligibility::Usable));
         prop_assert_eq!(census.unhealthy, count(Eligibility::Unhealthy));
         prop_assert_eq!(census.drained, count(Eligibility::Drained));
-        let usable = truth.members.iter().filter(|member| effective(member) == Eligibility::Usable);
+        let usable = truth.members.iter().filter(|member| member.2 == Eligibility::Usable);
         let usable: Vec<_> = usable.map(|(instance, weight, _)| (number(instance), u32::from(weight.get()))).collect();
         prop_assert_eq!(
             &self.rig.usable_on(RouteId::ALL),
@@ -233,10 +233,6 @@ impl Model {
         };
         (instance, weight, eligibility)
     }
-}
-
-fn effective((_, weight, eligibility): &(Instance, Weight, Eligibility)) -> Eligibility {
-    if *eligibility == Eligibility::Usable && weight.get() == 0 { Eligibility::Drained } else { *eligibility }
 }
 
 fn listed(number: u16, kind: Kind) -> Entry {

@@ -233,10 +233,11 @@ fn a_service_is_followed_anew_after_the_runtime_that_followed_it_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_requests_alone_take_nobody_out() {
+async fn without_outlier_detection_failed_requests_alone_take_nobody_out() {
     let lab = Lab::new();
     let mut own = ServiceMachineConfig::default();
     own.wake_after = NonZeroU32::MIN;
+    own.outlier = mesh::mesh_core::health::outlier::OutlierConfig::off();
     let mesh = lab.builder().service("api".parse().unwrap(), own).build().await.unwrap();
     for number in 1..=4 {
         lab.registry.put(&api(number)).await;

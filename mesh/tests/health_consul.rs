@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh::mesh_consul::{Consul, ConsulConfig, ConsulRegistry};
 use mesh::mesh_core::health::Status;
-use mesh::{CallPolicy, HealthCheck, RetryPolicy, ServiceConfig, ServiceMesh};
+use mesh::mesh_core::port::Clock as _;
+use mesh::{CallPolicy, HealthCheck, RetryPolicy, ServiceConfig, ServiceMesh, TokioClock};
 use mesh_testkit::{Backend, ConsulServer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,12 +53,13 @@ async fn one_that_stays_critical_leaves_the_registry_and_comes_back_when_it_retu
     // The process and what kept it registered die together.
     dies.kill().await;
     drop((registered, owner));
-    let died = Instant::now();
+    let clock = TokioClock::new();
+    let died = clock.now();
     until(Duration::from_secs(10), async || status(&caller, port).await == Some(Status::Unhealthy)).await;
     assert_eq!(caller.get_healthy_services("api").await.expect("one lives").len(), 1);
     // Consul's reaper: after the minute, at its next tick of thirty seconds; and the check was passing for a second more.
     until(Duration::from_secs(110), async || status(&caller, port).await.is_none()).await;
-    let gone_after = died.elapsed();
+    let gone_after = clock.now().since(died);
     assert!(gone_after >= Duration::from_secs(60), "{gone_after:?}");
     dies.revive().await;
     let successor = mesh(&server).await;

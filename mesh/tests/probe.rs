@@ -177,7 +177,7 @@ async fn the_request_is_the_one_that_was_configured() {
         assert_eq!(run(&server.probe(check.run_by(CheckRunner::Mesh))).await.verdict, PASSED);
         let sent = lines(&server.ended().await);
         let own_host = format!("host: {}", server.address);
-        let wanted = [request_line, host.unwrap_or(&own_host), "user-agent: mesh-probe", "connection: close", "", ""];
+        let wanted = [request_line, host.unwrap_or(&own_host), "user-agent: mesh-probe", "", ""];
         assert_eq!(sent, wanted);
     }
 }
@@ -265,7 +265,7 @@ proptest! {
             tokio::join!(probe::run(&dial, &probe, &clock), server).1
         });
         let request_line = format!("GET {path} HTTP/1.1");
-        let wanted = [&*request_line, "host: 10.0.0.7:80", "user-agent: mesh-probe", "connection: close", "", ""];
+        let wanted = [&*request_line, "host: 10.0.0.7:80", "user-agent: mesh-probe", "", ""];
         prop_assert_eq!(lines(&sent), wanted);
     }
 

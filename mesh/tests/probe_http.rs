@@ -26,7 +26,7 @@ async fn the_headers_of_a_check_are_sent_each_in_a_line_of_its_own() {
     assert_eq!(run(&server.probe(check)).await.verdict, PASSED);
     let sent = lines(&server.ended().await);
     let host = format!("host: {}", server.address);
-    let own = [host.as_str(), "user-agent: me", "connection: close"];
+    let own = [host.as_str(), "user-agent: me"];
     let given = ["authorization: Bearer a:b;c=\"d e\"", "x-empty: "];
     assert_eq!(sent, [&["GET /health HTTP/1.1"][..], &own, &given, &["", ""]].concat());
 }
@@ -232,7 +232,7 @@ proptest! {
             tokio::join!(probe::run(&dial, &probe, &clock), server).1
         });
         let header = format!("x{}: {value}", name.to_ascii_lowercase());
-        let own = ["GET /health HTTP/1.1", "host: 10.0.0.7:80", "user-agent: mesh-probe", "connection: close"];
+        let own = ["GET /health HTTP/1.1", "host: 10.0.0.7:80", "user-agent: mesh-probe"];
         prop_assert_eq!(lines(&sent), [&own[..], &[&*header, "", ""]].concat());
     }
 

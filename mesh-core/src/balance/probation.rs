@@ -7,9 +7,11 @@ use super::context::{PickContext, Route};
 use super::facts::Fact;
 use super::lineup::Candidates;
 use super::outcome::Outcome;
+use super::runs::WakeRules;
 use super::view::View;
 use crate::route::Selector;
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{AtomicU64, Ordering};
+use crate::time::Instant;
 
 /// Stands for the part of a view with the instances on probation.
 pub(super) const PROBATION: u32 = u32::MAX;
@@ -23,33 +25,42 @@ pub(super) struct Probation {
 }
 
 /// Who has the one request that an instance on probation gets, and how it ended.
+///
+/// A request is known by when it was picked: one of a probation that is over, which ends while another is under way, says
+/// nothing of that.
 #[derive(Debug)]
-pub(crate) struct Ticket(AtomicU8);
+pub(crate) struct Ticket(AtomicU64);
 
 impl Ticket {
     pub(super) fn new() -> Self {
-        Self(AtomicU8::new(FREE))
+        Self(AtomicU64::new(FREE))
     }
 
-    /// Takes it, if it is free.
-    fn take(&self) -> bool {
-        self.0.compare_exchange(FREE, TAKEN, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// Takes it for a request that is picked at `started`, if it is free.
+    fn take(&self, started: Instant) -> bool {
+        self.0.compare_exchange(FREE, taken(started), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// The request ended; one that was given up says nothing, and another may be sent.
-    pub(super) fn give_back(&self, outcome: Outcome) {
+    /// The request that was picked at `started` ended; one that was given up says nothing, and another may be sent.
+    pub(super) fn give_back(&self, started: Instant, outcome: Outcome, rules: &WakeRules) {
         let state = match outcome {
-            Outcome::Success | Outcome::Overloaded { .. } => PASSED,
-            Outcome::Failure | Outcome::TimedOut | Outcome::Unreachable => FAILED,
+            Outcome::Success => PASSED,
+            Outcome::Overloaded { .. } if !rules.overload_fails => PASSED,
+            Outcome::Overloaded { .. } | Outcome::Failure | Outcome::TimedOut | Outcome::Unreachable => FAILED,
             Outcome::Cancelled => FREE,
         };
         // One that has been offered anew meanwhile is another.
-        let _ = self.0.compare_exchange(TAKEN, state, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.0.compare_exchange(taken(started), state, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Makes it free.
     pub(crate) fn offer(&self) {
         self.0.store(FREE, Ordering::Relaxed);
+    }
+
+    /// When the request was picked that has it, and has not ended.
+    pub(crate) fn taken_at(&self) -> Option<Instant> {
+        self.0.load(Ordering::Relaxed).checked_sub(TAKEN).map(Instant::from_nanos)
     }
 
     /// Whether the request passed; none while there is no answer.
@@ -62,10 +73,15 @@ impl Ticket {
     }
 }
 
+/// That a request has it which was picked at `started`.
+fn taken(started: Instant) -> u64 {
+    started.as_nanos().saturating_add(TAKEN)
+}
+
 impl View {
     /// The position of whoever on probation is to get the request, and whose ticket is taken then.
     #[cold]
-    pub(super) fn try_probation(&self, context: &PickContext<'_>) -> Option<u32> {
+    pub(super) fn try_probation(&self, now: Instant, context: &PickContext<'_>) -> Option<u32> {
         let Candidates { slots, rows, .. } = &self.probation.candidates;
         let selector = match context.route {
             Route::All => None,
@@ -77,12 +93,13 @@ impl View {
             let (endpoint, fact): (_, &Fact) = (self.endpoint(*slot), self.table.facts.get(*row));
             let admitted = !context.excluded.contains(endpoint.id())
                 && selector.is_none_or(|selector| selector.matches(&fact.instance));
-            (admitted && endpoint.ticket().take()).then_some(position)
+            (admitted && endpoint.ticket().take(now)).then_some(position)
         })
     }
 }
 
-const FREE: u8 = 0;
-const TAKEN: u8 = 1;
-const PASSED: u8 = 2;
-const FAILED: u8 = 3;
+const FREE: u64 = 0;
+const PASSED: u64 = 1;
+const FAILED: u64 = 2;
+/// What is as much or more is a time.
+const TAKEN: u64 = 3;

@@ -257,7 +257,7 @@ impl View {
         notes: Option<&mut Notes>,
     ) -> Result<Placed<'a>, PickError> {
         if !self.probation.selectors.is_empty()
-            && let Some(position) = self.try_probation(context)
+            && let Some(position) = self.try_probation(now, context)
         {
             let endpoint = self.placed_on(PROBATION, position);
             return Ok(Placed { part: PROBATION, position, endpoint, informed: true });
@@ -373,7 +373,7 @@ impl View {
     /// Tells the policy of an attempt that was given up.
     pub(super) fn abandon(&self, part: u32, endpoint: &Endpoint, started: Instant, now: Option<Instant>) {
         if part == PROBATION {
-            endpoint.ticket().give_back(Outcome::Cancelled);
+            endpoint.ticket().give_back(started, Outcome::Cancelled, &self.rules);
         }
         self.part_or_all(part).picker.picker().abandon(endpoint, started, now);
     }
@@ -388,7 +388,7 @@ impl View {
         let wanted = endpoint.learn(ended.outcome, latency, &self.rules);
         self.part_or_all(part).picker.picker().finish(endpoint, ended);
         if part == PROBATION {
-            endpoint.ticket().give_back(ended.outcome);
+            endpoint.ticket().give_back(ended.started, ended.outcome, &self.rules);
         }
         if wanted || part == PROBATION { Wake::Sweep } else { Wake::No }
     }

@@ -5,6 +5,7 @@
 #[path = "../../examples/custom_policy/policy.rs"]
 pub(crate) mod custom_policy;
 pub(crate) mod rig;
+pub(crate) mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// Runs this instead of the scenario's; may be repeated.
     #[arg(long = "strategy", value_name = "NAME")]
     strategies: Vec<String>,
-    /// Leaves a part of the clients out, to see what it is good for; may be repeated.
+    /// Leaves this part of the clients out, to see what it does; repeatable.
     #[arg(long, value_name = "PART")]
     without: Vec<Part>,
     /// Prints the result as JSON, and nothing else.

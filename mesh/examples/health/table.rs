@@ -86,7 +86,12 @@ fn why(reason: &Reason) -> String {
         Reason::Check(verdict) => format!("check: {verdict:?}"),
         Reason::Outlier(detector) => format!("requests: {detector}"),
         Reason::Registry(status) => format!("registry: {status:?}"),
-        other => other.name().to_owned(),
+        other @ (Reason::Unchecked
+        | Reason::Drained
+        | Reason::Weight
+        | Reason::Maintenance
+        | Reason::Damped { .. }
+        | _) => other.name().to_owned(),
     }
 }
 

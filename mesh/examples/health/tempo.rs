@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mesh::mesh_core::machine::ServiceMachineConfig;
 use mesh::mesh_core::service::{CheckRunner, HealthCheckBuilder};
-use mesh::{HealthCheck, RetryPolicy};
+use mesh::{HealthCheck, RetryPolicy, Strategy};
 
 use crate::fleet::Illness;
 
@@ -53,6 +53,8 @@ impl Tempo {
     pub(crate) fn machine(self) -> ServiceMachineConfig {
         let mut config = ServiceMachineConfig::default();
         let few = NonZeroU64::MIN.saturating_add(19);
+        // In turns: two choices would send those that fail hardly any requests, and it would take longer to find them.
+        config.strategy = Strategy::RoundRobin;
         config.checks.stagger_max = self.interval();
         config.outlier.interval = self.sweep();
         config.outlier.ejection.base_time = self.length() / 5;

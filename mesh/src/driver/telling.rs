@@ -68,8 +68,12 @@ pub(super) fn measure(recorder: &dyn Recorder, service: &ServiceName, event: &Se
             Measurement::OutlierRestored { service, by: by.name() }
         }
         ServiceEvent::Deregistered { answer, .. } => Measurement::Reaped { service, result: answer.name() },
-        // All else is logged only.
-        _ => return,
+        // The rest is logged only.
+        ServiceEvent::Freshness { .. }
+        | ServiceEvent::Health { .. }
+        | ServiceEvent::Outlier(_)
+        | ServiceEvent::Deregistering { .. }
+        | _ => return,
     };
     recorder.record(&measurement);
 }

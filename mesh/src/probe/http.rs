@@ -96,7 +96,9 @@ pub(super) async fn ask<'a>(
     idle: &IdleConnections,
 ) -> Result<Exchange<'a>, ProbeFailure> {
     let request = || request(target, check).map_err(|error| target.failed(ProbeFailure::Broken, &error));
-    if let Some(Idle { requests, connection, .. }) = idle.take(target, certified(target, check))
+    // One that is half open would cost a time-out, which a check whose first failure counts cannot afford.
+    let forgives = target.probe.check.fall().get() > 1;
+    if let Some(Idle { requests, connection, .. }) = idle.take(target, certified(target, check)).filter(|_| forgives)
         && let Ok(exchange) = exchange(check, request()?, requests, connection).await
     {
         return Ok(exchange);

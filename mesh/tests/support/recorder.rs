@@ -41,6 +41,10 @@ impl Recorder for Notes {
             Measurement::Deregistration { confirmed, .. } => {
                 if *confirmed { "confirmed" } else { "unconfirmed" }.to_owned()
             }
+            Measurement::StatusChanged { from, to, reason, .. } => format!("{from} to {to} by {reason}"),
+            Measurement::OutlierFound { cause, result, .. } => format!("{cause}: {result}"),
+            Measurement::OutlierRestored { by, .. } => (*by).to_owned(),
+            Measurement::Reaped { result, .. } => (*result).to_owned(),
             other => format!("{other:?}"),
         };
         self.notes.lock().unwrap().push((measurement.name(), measurement.service().to_string(), word));

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::balance::{Endpoint, Outcome, Tally, Wake, WakeRules};
+use crate::time::Instant;
 
 /// The ends of attempts on one incarnation.
 #[derive(Debug, Default)]
@@ -19,16 +20,17 @@ pub(super) struct Course {
 enum Ticket {
     #[default]
     Free,
-    Taken,
+    /// By the request that was picked then.
+    Taken(Instant),
     Ended(bool),
 }
 
 impl Course {
-    /// Takes the ticket if it is free.
-    pub(super) fn take_ticket(&mut self) -> bool {
+    /// Takes the ticket at `now` if it is free.
+    pub(super) fn take_ticket(&mut self, now: Instant) -> bool {
         let free = self.has_free_ticket();
         if free {
-            self.ticket = Ticket::Taken;
+            self.ticket = Ticket::Taken(now);
         }
         free
     }
@@ -42,8 +44,14 @@ impl Course {
         (self.failures, self.gateway, self.local, self.ticket) = (0, 0, 0, Ticket::Free);
     }
 
-    /// An attempt ended, which was placed by the `ticket` or not.
-    pub(super) fn ended(&mut self, outcome: Outcome, took: Duration, rules: &WakeRules, ticket: bool) -> Wake {
+    /// An attempt ended, which was placed by the ticket if that was taken at `ticket`.
+    pub(super) fn ended(
+        &mut self,
+        outcome: Outcome,
+        took: Duration,
+        rules: &WakeRules,
+        ticket: Option<Instant>,
+    ) -> Wake {
         let before = [self.failures, self.gateway, self.local, self.failures];
         self.count(outcome, took, rules);
         let (failures, gateway, local) = match outcome {
@@ -56,8 +64,9 @@ impl Course {
             Outcome::Cancelled => (before[0], before[1], before[2]),
         };
         (self.failures, self.gateway, self.local) = (failures, gateway, local);
-        if ticket && self.ticket == Ticket::Taken {
-            let passed = matches!(outcome, Outcome::Success | Outcome::Overloaded { .. });
+        if ticket.is_some_and(|at| self.ticket == Ticket::Taken(at)) {
+            let is_busy = matches!(outcome, Outcome::Overloaded { .. });
+            let passed = outcome == Outcome::Success || is_busy && !rules.overload_fails;
             self.ticket = if outcome == Outcome::Cancelled { Ticket::Free } else { Ticket::Ended(passed) };
         }
         let lengths = [Some(rules.failures), rules.gateway, rules.local, rules.failures_again];
@@ -65,7 +74,7 @@ impl Course {
             length.is_some_and(|length| now > before && now == length.get())
         };
         let asked = lengths.into_iter().zip(before.into_iter().zip([failures, gateway, local, failures])).any(reached);
-        if asked || ticket && outcome != Outcome::Cancelled { Wake::Sweep } else { Wake::No }
+        if asked || ticket.is_some() && outcome != Outcome::Cancelled { Wake::Sweep } else { Wake::No }
     }
 
     fn count(&mut self, outcome: Outcome, took: Duration, rules: &WakeRules) {

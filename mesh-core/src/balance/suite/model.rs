@@ -183,7 +183,7 @@ impl Model {
             let tried = &mut self.incarnations[incarnation];
             assert_eq!(tried.endpoint.id().number(), id, "who is on probation is tried first");
             tried.in_flight += 1;
-            let ticket = tried.course.take_ticket();
+            let ticket = tried.course.take_ticket(now);
             return Ending { incarnation, rules: picture.rules, started: now, ticket };
         }
         let number = |incarnation: usize| self.incarnations[incarnation].endpoint.id().number();
@@ -225,7 +225,12 @@ impl Model {
         if outcome.is_failure() && !self.hold.is_zero() {
             incarnation.held.push(now);
         }
-        incarnation.course.ended(outcome, now.since(ending.started), &ending.rules, ending.ticket)
+        incarnation.course.ended(
+            outcome,
+            now.since(ending.started),
+            &ending.rules,
+            ending.ticket.then_some(ending.started),
+        )
     }
 
     /// Takes note that the failures of the instance in `slot` are forgotten.

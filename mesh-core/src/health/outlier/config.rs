@@ -25,6 +25,13 @@ pub struct OutlierConfig {
     /// Whether answers of overload count as failures (Envoy: a 503 does). Where not, they count as nothing: shedding
     /// load is no sickness, and no proof of health. Default false.
     pub overloaded_is_failure: bool,
+    /// Whether they lower the success rate all the same, which is compared with the fleet's: one instance that sheds load
+    /// where the others do not is unlike them (a proxy that has lost what is behind it answers 503), and all that do are
+    /// not. Part of a fleet that sheds load is no correlated failure: taking it out would give the rest more. Default true.
+    pub overloaded_lowers_rate: bool,
+    /// For how many sweeps the attempts on an instance that had fewer than 50 are judged together: at most 1,000. A balancer
+    /// that keeps away from who fails would hide him otherwise. Default 12; Envoy and gRPC 0, the last interval alone.
+    pub gathers_max: u32,
     /// Failures in a row. Default 5.
     #[cfg_attr(feature = "serde", serde(with = "super::or_off"))]
     pub failures_in_row: Option<InRow>,
@@ -79,7 +86,8 @@ pub struct Ejection {
     pub release: Release,
     /// How an instance comes back.
     pub comeback: Comeback,
-    /// For how long an instance is probed; when no probe ended by then, it is back: at least 1 ms. Default 30 s.
+    /// For how long an instance is probed; when there was no request for it by then, it is back, and when there was one
+    /// that took longer, it has failed: at least 1 ms. Default 30 s.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub probing_max: Duration,
     /// Which ejections a passed active check ends.
@@ -116,8 +124,9 @@ pub enum Growth {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ShareRule {
-    /// The share of the fleet, rounded down, and never all of it. Those being probed count as out. Where instances
-    /// leave and too many are out, those that are due first come back.
+    /// The share of the fleet, rounded down, and never all of it. Those being probed count as out. Those that something
+    /// else keeps requests from ([`OutlierDetector::set_aside`](super::OutlierDetector::set_aside)) are not of the fleet
+    /// meanwhile. Where instances leave or are set aside and too many are out, those that are due first come back.
     #[default]
     RoundedDown,
     /// Envoy's: 100 · (ejected + 1) / enrolled may not exceed the share.
@@ -195,6 +204,7 @@ impl OutlierConfig {
         Self {
             interval: Duration::from_secs(10),
             overloaded_is_failure: true,
+            gathers_max: 0,
             failures_in_row: Some(InRow::new(FIVE, 100)),
             gateway_in_row: Some(InRow::new(FIVE, 0)),
             success_rate: Some(plain_success_rate()),
@@ -218,6 +228,7 @@ impl OutlierConfig {
         Self {
             interval: Duration::from_secs(10),
             overloaded_is_failure: true,
+            gathers_max: 0,
             success_rate: Some(plain_success_rate()),
             failure_percentage: Some(percentage(false, 100)),
             ejection: Ejection {
@@ -253,6 +264,7 @@ impl OutlierConfig {
         let interval = shown(self.interval);
         let fits = (INTERVAL_MIN..=HOUR).contains(&self.interval);
         problems.require(fits, "interval", interval, "must be 10ms to 1h");
+        problems.require(self.gathers_max <= 1_000, "gathers_max", self.gathers_max, "must be at most 1000");
         for run in [&self.failures_in_row, &self.gateway_in_row, &self.local_in_row].into_iter().flatten() {
             run.check(problems);
         }
@@ -282,6 +294,8 @@ impl Default for OutlierConfig {
             interval: Duration::from_secs(5),
             split_local_origin: false,
             overloaded_is_failure: false,
+            overloaded_lowers_rate: true,
+            gathers_max: 12,
             failures_in_row: Some(InRow::default()),
             gateway_in_row: None,
             local_in_row: Some(InRow::default()),

@@ -12,11 +12,19 @@ use crate::time::Instant;
 pub(super) struct Fleet {
     slots: BTreeMap<InstanceKey, usize>,
     hosts: Vec<Host>,
+    /// How many are in in vain.
+    vain: usize,
 }
 
 impl Fleet {
     pub(super) fn len(&self) -> usize {
         self.hosts.len()
+    }
+
+    /// How many there are without those that something else keeps requests from, of whom none can serve in place of one
+    /// that is out.
+    pub(super) fn serving(&self) -> usize {
+        self.hosts.len() - self.vain
     }
 
     pub(super) fn slot(&self, key: &InstanceKey) -> Option<usize> {
@@ -30,6 +38,15 @@ impl Fleet {
     /// The host in `slot`, which must come from this fleet as it is now.
     pub(super) fn at(&mut self, slot: usize) -> &mut Host {
         &mut self.hosts[slot]
+    }
+
+    /// Changes where the host in `slot` stands, or whether it is set aside.
+    pub(super) fn change<T>(&mut self, slot: usize, change: impl FnOnce(&mut Host) -> T) -> T {
+        let host = &mut self.hosts[slot];
+        self.vain -= usize::from(host.is_in_vain());
+        let made = change(host);
+        self.vain += usize::from(host.is_in_vain());
+        made
     }
 
     pub(super) fn hosts_mut(&mut self) -> &mut [Host] {
@@ -49,7 +66,7 @@ impl Fleet {
     /// Takes an instance away; returns whether there was one.
     pub(super) fn remove(&mut self, key: &InstanceKey) -> bool {
         let Some(slot) = self.slots.remove(key) else { return false };
-        self.hosts.swap_remove(slot);
+        self.vain -= usize::from(self.hosts.swap_remove(slot).is_in_vain());
         if let Some(moved) = self.hosts.get(slot)
             && let Some(place) = self.slots.get_mut(&moved.key)
         {
@@ -87,12 +104,11 @@ impl Fleet {
     }
 }
 
-/// Whether of `enrolled` instances one more may be ejected than the `out` that are, of which `ejected` are no longer
-/// probed.
-pub(super) const fn has_room(config: &Ejection, enrolled: usize, ejected: usize, out: usize) -> bool {
-    let share = config.share_max_percent as usize;
+/// Whether of `fleet` one more may be ejected than the `out` that are, of which `ejected` are no longer probed.
+pub(super) fn has_room(config: &Ejection, fleet: &Fleet, ejected: usize, out: usize) -> bool {
+    let (share, enrolled) = (config.share_max_percent as usize, fleet.len());
     match config.share_rule {
-        ShareRule::RoundedDown => out < out_max(config, enrolled),
+        ShareRule::RoundedDown => out < out_max(config, fleet.serving()),
         ShareRule::Included => {
             let fits = 100 * (ejected + 1) <= share * enrolled;
             fits || (config.at_least_one && ejected == 0)
@@ -101,11 +117,11 @@ pub(super) const fn has_room(config: &Ejection, enrolled: usize, ejected: usize,
     }
 }
 
-/// How many of `enrolled` instances may be out by [`ShareRule::RoundedDown`].
-pub(super) const fn out_max(config: &Ejection, enrolled: usize) -> usize {
-    let share = enrolled * config.share_max_percent as usize / 100;
+/// How many of `serving` instances may be out by [`ShareRule::RoundedDown`].
+pub(super) const fn out_max(config: &Ejection, serving: usize) -> usize {
+    let share = serving * config.share_max_percent as usize / 100;
     let least = if config.at_least_one { 1 } else { 0 };
     let wanted = if share > least { share } else { least };
-    let others = enrolled.saturating_sub(1);
+    let others = serving.saturating_sub(1);
     if wanted < others { wanted } else { others }
 }

@@ -12,10 +12,14 @@ use crate::time::Instant;
 pub(super) struct Host {
     pub(super) key: InstanceKey,
     pub(super) standing: Standing,
+    /// Whether something else keeps requests from it.
+    pub(super) aside: bool,
     /// Since when it has been in.
     pub(super) back: Instant,
     /// What the interval counts from: none where it is to be judged only from the next reading on.
     base: Option<Reading>,
+    /// For how many sweeps it has counted from there.
+    gathered: u32,
     /// The number of the last sweep that had a reading, and what happened between that and the one before.
     pub(super) swept: u64,
     pub(super) interval: Interval,
@@ -27,6 +31,8 @@ pub(super) struct Host {
     penalty: Duration,
     /// By how much `base_time` is multiplied, where ejections grow in steps.
     steps: u32,
+    /// Whether the request that is let through while it is probed is under way.
+    pub(super) is_tried: bool,
     /// There was no room to eject it.
     pub(super) refused: bool,
     /// It was found since the last sweep.
@@ -38,14 +44,17 @@ impl Host {
         Self {
             key,
             standing: Standing::In,
+            aside: false,
             back: now,
             base: Some(Reading::default()),
+            gathered: 0,
             swept: 0,
             interval: Interval::default(),
             attempts: 0,
             runs_from: [0; RUNS],
             penalty: Duration::ZERO,
             steps: 0,
+            is_tried: false,
             refused: false,
             found: false,
         }
@@ -55,11 +64,37 @@ impl Host {
         matches!(self.standing, Standing::In)
     }
 
-    /// Takes the reading of a sweep. Where it is the first since a fresh start, nothing has happened yet.
-    pub(super) fn sweep(&mut self, reading: &Reading) {
+    /// Whether it is in, and gets no requests all the same.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.is_in() && self.aside
+    }
+
+    /// Takes the reading of a sweep. Where it is the first since a fresh start, nothing has happened yet. Few attempts are
+    /// gathered, for at most so many sweeps more.
+    pub(super) fn sweep(&mut self, reading: &Reading, gathers_max: u32) {
         self.notice(reading);
-        let base = self.base.replace(*reading);
-        self.interval = base.map_or(Interval::default(), |base| reading.since(&base).unwrap_or(reading.whole()));
+        let Some(base) = self.base else {
+            self.begin(reading);
+            self.interval = Interval::default();
+            return;
+        };
+        let (base, interval) = match reading.since(&base) {
+            Some(interval) => (base, interval),
+            None => (Reading::default(), reading.whole()),
+        };
+        self.interval = interval;
+        if reading.attempts().wrapping_sub(base.attempts()) < FEW && self.gathered < gathers_max {
+            self.base = Some(base);
+            self.gathered += 1;
+        } else {
+            self.begin(reading);
+        }
+    }
+
+    /// The next interval counts from `reading`.
+    const fn begin(&mut self, reading: &Reading) {
+        self.base = Some(*reading);
+        self.gathered = 0;
     }
 
     /// Takes note of how many attempts there were. Of fewer than before, the counters began anew, and the runs do too.
@@ -83,7 +118,7 @@ impl Host {
 
     /// What happened up to `reading` is no longer held against it.
     pub(super) const fn rebase(&mut self, reading: &Reading) {
-        self.base = Some(*reading);
+        self.begin(reading);
         self.attempts = reading.attempts();
         self.runs_from = [self.attempts; RUNS];
     }
@@ -135,5 +170,8 @@ impl Host {
     }
 }
 
+/// Of fewer attempts than that little can be said: half of them failed where none does elsewhere may be an accident (one in a
+/// million, by Hoeffding's bound) up to 27 of them.
+const FEW: u64 = 50;
 /// How many kinds of runs there are.
 pub(super) const RUNS: usize = 3;

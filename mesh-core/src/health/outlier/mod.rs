@@ -115,6 +115,28 @@ impl OutlierDetector {
         self.give_way();
     }
 
+    /// Another process answers to `key` from now on: as [`OutlierDetector::forget`] and [`OutlierDetector::enrol`], but
+    /// that nobody comes back for there being one fewer in between.
+    pub fn replace(&mut self, now: Instant, key: InstanceKey) {
+        if self.fleet.remove(&key) {
+            self.ejected.clear(&key);
+            self.probing.clear(&key);
+        }
+        self.enrol(now, key);
+        self.give_way();
+    }
+
+    /// Whether something else than this detector keeps requests from the instance `key`: a drain, a check that fails. What
+    /// is set aside cannot serve in place of those that are out, so of the others fewer may be
+    /// ([`ShareRule::RoundedDown`]), and where too many are, the ones due first come back.
+    pub fn set_aside(&mut self, key: &InstanceKey, aside: bool) {
+        if let Some(slot) = self.fleet.slot(key)
+            && self.fleet.change(slot, |host| core::mem::replace(&mut host.aside, aside)) != aside
+        {
+            self.give_way();
+        }
+    }
+
     /// Holds nothing that happened up to `reading` against the instance `key`: for one that has just been enrolled,
     /// released or restored. Without it, the first reading after a fresh start is taken for this.
     pub fn rebase(&mut self, key: &InstanceKey, reading: &Reading) {
@@ -185,6 +207,18 @@ impl OutlierDetector {
             self.restore(now, key.clone(), Restoration::Probe);
         } else if let Some(slot) = self.fleet.slot(key) {
             self.eject(now, slot, Cause::Probe);
+        }
+    }
+
+    /// The request that is let through to the instance `key` while it is probed was sent at `started` and has not ended. One
+    /// that does not within [`Ejection::probing_max`] has failed.
+    pub fn tried(&mut self, key: &InstanceKey, started: Instant) {
+        let until = started + self.config.ejection.probing_max;
+        if let Some(due) = self.probing.get(key)
+            && let Some(slot) = self.fleet.slot(key)
+        {
+            self.fleet.at(slot).is_tried = true;
+            self.probing.set(key.clone(), due.max(until));
         }
     }
 

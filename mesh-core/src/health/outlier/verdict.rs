@@ -16,16 +16,19 @@ impl OutlierDetector {
         self.read(now, readings);
         let split: &[Origin] = &[Origin::Remote, Origin::Local];
         for &origin in if self.config.split_local_origin { split } else { &[Origin::Any] } {
-            self.scratch.rate(origin, self.config.overloaded_is_failure);
+            let is_failure = self.config.overloaded_is_failure;
+            self.scratch.rate(origin, is_failure);
             if let Some(detector) = self.config.correlated {
                 self.scratch.find_correlated(origin, &detector);
                 self.rule_on_found(now, detector.enforcing_percent);
             }
             if let Some(detector) = self.config.success_rate {
+                self.scratch.rate(origin, is_failure || self.config.overloaded_lowers_rate);
                 self.scratch.find_low_rates(origin, &detector);
                 self.rule_on_found(now, detector.enforcing_percent);
             }
             if let Some(detector) = self.config.failure_percentage {
+                self.scratch.rate(origin, is_failure);
                 self.scratch.find_failing(origin, &detector);
                 self.rule_on_found(now, detector.enforcing_percent);
             }
@@ -38,14 +41,14 @@ impl OutlierDetector {
 
     /// Takes the readings of a sweep, and the intervals of those that can be judged, in the order of keys.
     fn read<'a>(&mut self, now: Instant, readings: impl IntoIterator<Item = (&'a InstanceKey, Reading)>) {
-        let (sweep, runs) = (self.sweeps, self.runs());
+        let (sweep, runs, gathers) = (self.sweeps, self.runs(), self.config.gathers_max);
         let mut failing = core::mem::take(&mut self.scratch.failing);
         self.fleet.for_each(readings, |slot, host, reading: Reading| {
             if host.swept == sweep {
                 return;
             }
             host.swept = sweep;
-            host.sweep(&reading);
+            host.sweep(&reading, gathers);
             let lengths = lengths(&reading);
             let is_long =
                 |run: usize, by: &InRow| host.run_since_found(run, lengths[run]) >= u64::from(by.threshold.get());
@@ -101,7 +104,7 @@ impl OutlierDetector {
     /// Ejects the outlier in `slot`, unless there is no room or the lot falls in its favour: says why not.
     fn rule_on(&mut self, now: Instant, slot: usize, cause: Cause, enforcing_percent: u32) -> Option<Reprieve> {
         let (ejected, probing) = (self.ejected.len(), self.probing.len());
-        let because = if !has_room(&self.config.ejection, self.fleet.len(), ejected, ejected + probing) {
+        let because = if !has_room(&self.config.ejection, &self.fleet, ejected, ejected + probing) {
             Reprieve::NoRoom
         } else if self.rng.below(100) >= u64::from(enforcing_percent) {
             Reprieve::NotEnforced
@@ -125,11 +128,13 @@ impl OutlierDetector {
     /// The instance in `slot` is out from now on.
     pub(super) fn eject(&mut self, now: Instant, slot: usize, cause: Cause) {
         let jitter = self.rng.up_to(self.config.ejection.jitter_max);
-        let host = self.fleet.at(slot);
-        let until = now + host.next_ejection(now, &self.config.ejection) + jitter;
-        host.standing = Standing::Ejected { until, cause };
-        host.refused = false;
-        let key = host.key.clone();
+        let Self { fleet, config, .. } = self;
+        let (until, key) = fleet.change(slot, |host| {
+            let until = now + host.next_ejection(now, &config.ejection) + jitter;
+            host.standing = Standing::Ejected { until, cause };
+            host.refused = false;
+            (until, host.key.clone())
+        });
         self.ejected.set(key.clone(), until);
         self.tell(OutlierEvent::Ejected { key, cause, until });
     }
@@ -137,7 +142,10 @@ impl OutlierDetector {
     /// Ends the probes that are due, and the ejections if they end on time.
     pub(super) fn end_what_is_due(&mut self, now: Instant) {
         while let Some(key) = self.probing.pop_due(now) {
-            self.restore(now, key, Restoration::Unprobed);
+            match self.fleet.slot(&key).filter(|slot| self.fleet.at(*slot).is_tried) {
+                Some(slot) => self.eject(now, slot, Cause::Probe),
+                None => self.restore(now, key, Restoration::Unprobed),
+            }
         }
         if self.config.ejection.release == Release::OnTime {
             self.release_until(now, now);
@@ -158,6 +166,7 @@ impl OutlierDetector {
             Comeback::Probing => {
                 let Some(slot) = self.fleet.slot(&key) else { return };
                 self.fleet.at(slot).standing = Standing::Probing { since: now };
+                self.fleet.at(slot).is_tried = false;
                 self.probing.set(key.clone(), now + self.config.ejection.probing_max);
                 self.tell(OutlierEvent::Released { key });
             }
@@ -166,18 +175,18 @@ impl OutlierDetector {
 
     pub(super) fn restore(&mut self, now: Instant, key: InstanceKey, by: Restoration) {
         if let Some(slot) = self.fleet.slot(&key) {
-            self.fleet.at(slot).restore(now, self.config.ejection.fresh_start);
+            let fresh_start = self.config.ejection.fresh_start;
+            self.fleet.change(slot, |host| host.restore(now, fresh_start));
             self.tell(OutlierEvent::Restored { key, by });
         }
     }
 
-    /// Brings back those that are due first, while more are out than may be: others have left.
+    /// Brings back those that are due first, while more are out than may be: others have left, or were set aside.
     pub(super) fn give_way(&mut self) {
         if self.config.ejection.share_rule != ShareRule::RoundedDown {
             return;
         }
-        let most = out_max(&self.config.ejection, self.fleet.len());
-        while self.ejected.len() + self.probing.len() > most {
+        while self.ejected.len() + self.probing.len() > out_max(&self.config.ejection, self.fleet.serving()) {
             let first = self.probing.pop_due(Instant::MAX).or_else(|| self.ejected.pop_due(Instant::MAX));
             let Some(key) = first else { return };
             self.restore(self.clock.latest(), key, Restoration::Room);

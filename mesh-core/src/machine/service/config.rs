@@ -3,7 +3,7 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use crate::balance::Strategy;
+use crate::balance::{Strategy, WakeRules};
 use crate::discovery::DiscoveryConfig;
 use crate::health::outlier::OutlierConfig;
 use crate::health::{CheckerConfig, DampingConfig, HistoryConfig, ScoreConfig, SlowStartConfig};
@@ -28,7 +28,7 @@ pub struct ServiceMachineConfig {
     pub checks: CheckerConfig,
     /// A check to run on every instance in place of the one that the registry leaves to the mesh. Default none.
     pub check: Option<HealthCheck>,
-    /// After how many failures in a row an instance is checked at once. Default 5, as Envoy's `consecutive_5xx`.
+    /// After how many failures in a row an instance is checked at once: 1 to 1023. Default 5, as Envoy's `consecutive_5xx`.
     pub wake_after: NonZeroU32,
     /// Which instances are out for how requests to them end. Default [`OutlierConfig::default`].
     pub outlier: OutlierConfig,
@@ -59,6 +59,14 @@ impl ServiceMachineConfig {
         let window = format_args!("{:?}", self.count_window).to_string();
         problems.require(self.count_window <= COUNT_WINDOW_MAX, "count_window", window, "must be at most 1s");
         self.outlier.check(&mut problems);
+        let OutlierConfig { failures_in_row, gateway_in_row, local_in_row, .. } = &self.outlier;
+        let runs =
+            [("failures_in_row", failures_in_row), ("gateway_in_row", gateway_in_row), ("local_in_row", local_in_row)];
+        let runs = runs.into_iter().filter_map(|(field, run)| Some((field, run.as_ref()?.threshold)));
+        for (field, length) in runs.chain([("wake_after", self.wake_after)]) {
+            // No endpoint can tell a longer run.
+            problems.require(length.get() <= WakeRules::RUN_MAX, field, length, "must be 1 to 1023");
+        }
         self.damping.check(&mut problems);
         self.weighting.check(&mut problems);
         self.slow_start.check(&mut problems);

@@ -4,16 +4,17 @@
 //! It is told what sources say and reads what endpoints counted. It publishes nothing: the machine asks it of every
 //! instance that it names as affected.
 
+mod weighing;
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use core::num::NonZeroU32;
 use core::time::Duration;
 
 use super::config::ServiceMachineConfig;
 use crate::balance::{Endpoint, Runs, Tally, View, WakeRules};
 use crate::health::outlier::{OutlierConfig, OutlierDetector, OutlierEvent, Reading, Standing};
 use crate::health::{
-    Aggregate, Damper, Damping, HealthWeight, History, Ledger, OutlierStanding, ScoreConfig, Signals, SlowStartConfig,
-    Sources, Status, StatusChange,
+    Aggregate, Damper, Damping, HealthWeight, History, Ledger, OutlierStanding, Reason, ScoreConfig, Signals,
+    SlowStartConfig, Sources, Status, StatusChange,
 };
 use crate::service::InstanceKey;
 use crate::time::Instant;
@@ -24,6 +25,8 @@ pub(super) struct Judge {
     outliers: OutlierDetector,
     /// Whether what endpoints counted is looked at.
     sweeps: bool,
+    /// Whether what an instance did before it came back is forgotten.
+    starts_fresh: bool,
     ledger: Ledger,
     damping: Damping,
     scores: ScoreConfig,
@@ -72,6 +75,7 @@ impl Judge {
         Self {
             outliers: OutlierDetector::new(config.outlier.clone(), seed),
             sweeps: Self::rules(config).tally,
+            starts_fresh: config.outlier.ejection.fresh_start,
             ledger: Ledger::new(&config.history),
             damping: Damping::new(&config.damping),
             scores: config.weighting.clone(),
@@ -88,15 +92,15 @@ impl Judge {
     pub(super) fn rules(config: &ServiceMachineConfig) -> WakeRules {
         let OutlierConfig { failures_in_row, gateway_in_row, local_in_row, .. } = &config.outlier;
         let length = |run: &Option<crate::health::outlier::InRow>| run.as_ref().map(|run| run.threshold);
-        let mut rules = WakeRules::default();
-        rules.failures = config.wake_after;
-        rules.failures_again = length(failures_in_row);
-        rules.gateway = length(gateway_in_row);
-        rules.local = length(local_in_row);
-        rules.split_local = config.outlier.split_local_origin;
-        rules.overload_fails = config.outlier.overloaded_is_failure;
-        rules.tally = !config.outlier.is_off() || config.weighting.is_on();
-        rules
+        WakeRules {
+            failures: config.wake_after,
+            failures_again: length(failures_in_row),
+            gateway: length(gateway_in_row),
+            local: length(local_in_row),
+            split_local: config.outlier.split_local_origin,
+            overload_fails: config.outlier.overloaded_is_failure,
+            tally: !config.outlier.is_off() || config.weighting.is_on(),
+        }
     }
 
     pub(super) fn enrol(&mut self, now: Instant, key: &InstanceKey) {
@@ -107,14 +111,27 @@ impl Judge {
         self.wards.entry(key.clone()).or_default();
     }
 
+    /// Another process answers to `key`, of which nothing is known.
+    pub(super) fn replace(&mut self, now: Instant, key: &InstanceKey) {
+        if self.sweeps {
+            self.outliers.replace(now, key.clone());
+        }
+        self.drop_ward(key);
+        self.enrol(now, key);
+    }
+
     /// The instance `key` has left.
-    pub(super) fn forget(&mut self, key: &InstanceKey) -> Option<History> {
+    pub(super) fn forget(&mut self, key: &InstanceKey) {
         self.outliers.forget(key);
+        self.drop_ward(key);
+    }
+
+    fn drop_ward(&mut self, key: &InstanceKey) {
         self.wards.remove(key);
         self.damped.remove(key);
         self.timers.clear(&Due::Undamped(key.clone()));
         self.timers.clear(&Due::Warmer(key.clone()));
-        self.ledger.forget(key)
+        self.ledger.forget(key);
     }
 
     /// Looks at the instances whose leases asked for it: at those with a long run of failures, and at how the requests to
@@ -141,6 +158,7 @@ impl Judge {
 
     /// Does what is due at `now`; returns whether it looked at what all instances did.
     pub(super) fn tick(&mut self, now: Instant, view: &View) -> bool {
+        self.see_who_is_tried(now, view);
         let sweeps = self.outliers.is_sweep_due(now);
         if sweeps {
             let readings = view.endpoints().map(|endpoint| (endpoint.key(), reading(endpoint)));
@@ -164,6 +182,18 @@ impl Judge {
         sweeps
     }
 
+    /// Tells the detector of requests that are under way to those whose probation would end.
+    fn see_who_is_tried(&mut self, now: Instant, view: &View) {
+        if self.outliers.probing_count() == 0 || self.outliers.next().is_none_or(|due| due > now) {
+            return;
+        }
+        for endpoint in view.endpoints() {
+            if let Some(started) = endpoint.ticket().taken_at() {
+                self.outliers.tried(endpoint.key(), started);
+            }
+        }
+    }
+
     /// Takes in what the outlier detector says; `endpoint` finds the counters of an instance.
     pub(super) fn follow_outliers<E>(&mut self, now: Instant, endpoint: impl Fn(&InstanceKey) -> Option<E>)
     where
@@ -181,7 +211,9 @@ impl Judge {
                 OutlierEvent::Restored { key, .. } => {
                     if let Some(endpoint) = endpoint(key) {
                         endpoint.forgive();
-                        self.outliers.rebase(key, &reading(&endpoint));
+                        if self.starts_fresh {
+                            self.outliers.rebase(key, &reading(&endpoint));
+                        }
                     }
                     if let Some(ward) = self.wards.get_mut(key).filter(|_| !self.slow_start.window.is_zero()) {
                         ward.warms_since = Some(now);
@@ -196,9 +228,25 @@ impl Judge {
         }
     }
 
-    /// The next instance that may have to be shown otherwise.
+    /// The next instance that may have to be shown otherwise. To be asked until there is none.
     pub(super) fn poll_affected(&mut self) -> Option<InstanceKey> {
-        self.affected.pop_front()
+        self.affected.pop_front().or_else(|| self.undamp())
+    }
+
+    /// Lets in whoever would return first of those that are out for nothing else than that they flapped, where nobody
+    /// serves or too many others have left: they are held out in favour of better ones.
+    fn undamp(&mut self) -> Option<InstanceKey> {
+        if self.damped.len() <= self.wards.len() / 2 && self.ledger.aggregate().up() > 0 {
+            return None;
+        }
+        let is_well = |key: &&InstanceKey| {
+            self.ledger.of(key).is_some_and(|history| matches!(history.reason(), Reason::Damped { .. }))
+        };
+        let until = |key: &&InstanceKey| self.timers.get(&Due::Undamped((*key).clone()));
+        let key = self.damped.iter().filter(is_well).min_by_key(until)?.clone();
+        self.damped.remove(&key);
+        self.timers.clear(&Due::Undamped(key.clone()));
+        Some(key)
     }
 
     /// What the outlier detector had to say.
@@ -235,6 +283,12 @@ impl Judge {
             Standing::Probing { .. } => OutlierStanding::Probing("probe"),
         };
         let (status, reason) = Status::of(&sources);
+        let mut otherwise = status;
+        if sources.outlier != OutlierStanding::Admitting {
+            sources.outlier = OutlierStanding::Admitting;
+            (otherwise, _) = Status::of(&sources);
+        }
+        self.outliers.set_aside(key, !otherwise.is_up());
         let since = self.ledger.of(key).map_or(now, History::since);
         let change = self.ledger.record(now, key, status, reason).map(|change| (change, now.since(since)));
         let factor_milli = self.wards.get_mut(key).map_or(WHOLE, |ward| {
@@ -247,12 +301,16 @@ impl Judge {
         Judgement { status, factor_milli, change }
     }
 
-    /// Counts a fall that checks or the registry saw, and holds the instance out where it fell too often; but never half
-    /// of a service.
+    /// Counts a fall that checks or the registry saw, and holds the instance out where it fell too often; but never more
+    /// than half of a service.
     fn damp(&mut self, now: Instant, key: &InstanceKey, sources: &Sources) {
         let most = self.wards.len() / 2;
         let Some(ward) = self.wards.get_mut(key) else { return };
         let (seen, _) = Status::of(sources);
+        // What a plan hides is neither a rise nor, when the plan ends, a fall.
+        if seen.is_planned() {
+            return;
+        }
         let falls =
             seen.is_down() && !ward.is_down && self.ledger.of(key).is_some_and(|it| it.status() != Status::Unknown);
         ward.is_down = seen.is_down();
@@ -265,63 +323,6 @@ impl Judge {
         {
             self.damped.insert(key.clone());
             self.timers.set(Due::Undamped(key.clone()), until);
-        }
-    }
-
-    /// Weighs every instance anew by what it did since the last sweep.
-    fn weigh(&mut self, view: &View) {
-        if !self.scores.is_on() {
-            return;
-        }
-        let latencies = view.endpoints().filter_map(|endpoint| {
-            let ward = self.wards.get(endpoint.key())?;
-            geometric_mean(&endpoint.tally(), &ward.tally)
-        });
-        let mut latencies: Vec<_> = latencies.collect();
-        latencies.sort_unstable();
-        let fleet_latency = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
-        for endpoint in view.endpoints() {
-            let key = endpoint.key();
-            let (Some(ward), Some(history)) = (self.wards.get_mut(key), self.ledger.of(key)) else { continue };
-            let (before, tally) = (ward.tally, endpoint.tally());
-            let mut signals = Signals::new(history.status());
-            let succeeded = tally.successes.wrapping_sub(before.successes);
-            let failed = failed(&tally).wrapping_sub(failed(&before));
-            signals.succeeded = u32::try_from(succeeded).unwrap_or(u32::MAX);
-            signals.ended = u32::try_from(succeeded.saturating_add(failed)).unwrap_or(u32::MAX);
-            signals.latency = geometric_mean(&tally, &before).unwrap_or_default();
-            signals.fleet_latency = fleet_latency;
-            if ward.weight.update(&self.scores, &signals).is_some() {
-                self.affected.push_back(key.clone());
-            }
-        }
-    }
-
-    fn keep_tallies(&mut self, view: &View) {
-        for endpoint in view.endpoints() {
-            if let Some(ward) = self.wards.get_mut(endpoint.key()) {
-                ward.earlier = core::mem::replace(&mut ward.tally, endpoint.tally());
-            }
-        }
-    }
-
-    /// Whether requests to the instance `key` went well for the most part since the sweep before the last.
-    pub(super) fn serves(&self, key: &InstanceKey, tally: &Tally) -> bool {
-        self.wards.get(key).is_some_and(|ward| {
-            let successes = tally.successes.wrapping_sub(ward.earlier.successes);
-            successes > 0 && successes >= failed(tally).wrapping_sub(failed(&ward.earlier))
-        })
-    }
-
-    /// Sets the time of the next step of an instance that warms up, until it is warm.
-    fn warm(&mut self, now: Instant, key: &InstanceKey) {
-        let Some(ward) = self.wards.get_mut(key) else { return };
-        let Some(since) = ward.warms_since else { return };
-        if now.since(since) >= self.slow_start.window {
-            ward.warms_since = None;
-        } else {
-            let step = (self.slow_start.window / WARMING_STEPS).max(Duration::from_nanos(1));
-            self.timers.set(Due::Warmer(key.clone()), now + step);
         }
     }
 }
@@ -344,17 +345,4 @@ fn reading(endpoint: &Endpoint) -> Reading {
     }
 }
 
-const fn failed(tally: &Tally) -> u64 {
-    tally.failures.wrapping_add(tally.timed_out).wrapping_add(tally.unreachable)
-}
-
-/// The geometric mean of the latencies between two tallies; none where nothing succeeded.
-fn geometric_mean(tally: &Tally, before: &Tally) -> Option<Duration> {
-    let count = NonZeroU32::new(u32::try_from(tally.successes.wrapping_sub(before.successes)).unwrap_or(u32::MAX))?;
-    let sum = tally.latency_log2_sum.wrapping_sub(before.latency_log2_sum);
-    Some(Tally::latency_of(sum as f64 / f64::from(count.get())))
-}
-
 pub(super) const WHOLE: u32 = 1000;
-/// In how many steps a weight comes back: each is a new view.
-const WARMING_STEPS: u32 = 10;

@@ -212,12 +212,14 @@ impl ServiceMachine {
                 self.reaper.spare(entry.key());
             }
         }
-        for (was, is) in differ {
-            match (was, is) {
-                (was, Some(entry)) => self.follow(now, was, entry),
-                (Some(entry), None) => self.part_from(entry.key()),
-                (None, None) => {}
+        // Then those that came, so that nobody is let in for want of them while others leave.
+        for (was, is) in &differ {
+            if let Some(entry) = is {
+                self.follow(now, *was, entry);
             }
+        }
+        for (was, _) in differ.iter().filter(|(_, is)| is.is_none()) {
+            was.iter().for_each(|entry| self.part_from(entry.key()));
         }
         if was_mostly_critical != self.is_mostly_critical {
             self.show_all();
@@ -253,13 +255,16 @@ impl ServiceMachine {
         while let Some(probe) = self.checker.poll_probe() {
             self.effects.push_back(ServiceEffect::Probe(probe));
         }
+        let fails = self.checker.mostly_fails();
+        // First, so that nobody falls for a check that makes the checks doubtful.
+        let turned = core::mem::replace(&mut self.is_mostly_failing, fails) != fails;
         while let Some(transition) = self.checker.poll_transition() {
             let Transition { key, from, to, verdict } = transition;
             self.look_at(&key);
             self.follow_health(&key, from, to);
             self.tell(ServiceEvent::Health { key, from, to, verdict });
         }
-        if core::mem::replace(&mut self.is_mostly_failing, self.checker.mostly_fails()) != self.is_mostly_failing {
+        if turned {
             self.show_all();
         }
         self.follow_judge();
@@ -289,9 +294,9 @@ impl ServiceMachine {
     }
 
     fn reap(&mut self, now: Instant) {
-        while let Some((key, since)) =
-            self.reaper.pop_due(now, self.view.census(), self.discovery.freshness() == Freshness::Live)
-        {
+        // Whose checks are not believed counts as well in views, and those who are ejected are not counted as ill there.
+        let believed = self.discovery.freshness() == Freshness::Live && !self.is_mostly_failing;
+        while let Some((key, since)) = self.reaper.pop_due(now, self.view.census(), believed) {
             let Some(entry) = self.discovery.served().get(&key) else { continue };
             let instance = Arc::clone(entry.instance());
             let id = self.reaper.ask(now, key.clone());

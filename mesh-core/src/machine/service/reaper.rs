@@ -83,11 +83,13 @@ impl Reaper {
         self.asked.retain(|_, key| listed.get(key).is_some());
     }
 
-    /// The next instance that is to go now, with the time it fell ill. Of `census` are those that are served;
-    /// while the registry is not `heard`, nobody goes: what it has done may not show.
-    pub(super) fn pop_due(&mut self, now: Instant, census: Census, heard: bool) -> Option<(InstanceKey, Instant)> {
+    /// The next instance that is to go now, with the time it fell ill. Of `census` are those that are served.
+    ///
+    /// Unless it is `believed`, nobody goes: where the registry is not heard, what it has done may not show, and checks
+    /// that fail on most say little of anybody.
+    pub(super) fn pop_due(&mut self, now: Instant, census: Census, believed: bool) -> Option<(InstanceKey, Instant)> {
         while let Some(key) = self.timers.pop_due(now) {
-            if !heard {
+            if !believed {
                 self.timers.set(key, now + TRY_AGAIN);
                 continue;
             }

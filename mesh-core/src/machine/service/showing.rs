@@ -23,9 +23,10 @@ impl ServiceMachine {
         let address = |entry: &Entry| (entry.instance().host().clone(), entry.instance().port());
         if was.is_some_and(|was| address(was) != address(entry)) {
             // Another process under the old name.
-            self.judge.forget(entry.key());
+            self.judge.replace(now, entry.key());
+        } else {
+            self.judge.enrol(now, entry.key());
         }
-        self.judge.enrol(now, entry.key());
         self.show(entry);
     }
 
@@ -47,12 +48,14 @@ impl ServiceMachine {
 
     /// Passes on what the judge has to say.
     pub(super) fn follow_judge(&mut self) {
-        let (now, views) = (self.clock.latest(), &self.views);
-        self.judge.follow_outliers(now, |key| views.endpoint(key));
-        while let Some(event) = self.judge.poll_outcome() {
-            self.tell(ServiceEvent::Outlier(event));
-        }
-        while let Some(key) = self.judge.poll_affected() {
+        loop {
+            let (now, views) = (self.clock.latest(), &self.views);
+            self.judge.follow_outliers(now, |key| views.endpoint(key));
+            while let Some(event) = self.judge.poll_outcome() {
+                self.tell(ServiceEvent::Outlier(event));
+            }
+            // Who is out for another reason may let one in that was ejected, which is to be followed too.
+            let Some(key) = self.judge.poll_affected() else { return };
             self.look_at(&key);
         }
     }
@@ -91,17 +94,18 @@ impl ServiceMachine {
             CheckEvidence { health: self.checker.health(key), verdict: verdict.clone(), is_fresh: true }
         });
         let passes = check.as_ref().is_some_and(|check| check.health != Health::Unhealthy);
-        let mut sources = Sources::default();
-        sources.drained = self.drained.contains(key);
-        sources.weight = weight;
-        sources.registry = entry.status();
-        // Who calls most of a service critical that our own checks find well has lost sight of it.
-        sources.registry_doubted = passes && self.is_mostly_critical;
-        sources.check = check;
-        // Checks that fail nearly everywhere ask something that requests may not need.
-        sources.check_doubted = self.is_mostly_failing
-            && self.views.endpoint(key).is_some_and(|endpoint| self.judge.serves(key, &endpoint.tally()));
-        sources
+        let serves = || self.views.endpoint(key).is_some_and(|endpoint| self.judge.serves(key, &endpoint.tally()));
+        Sources {
+            drained: self.drained.contains(key),
+            weight,
+            registry: entry.status(),
+            // Who calls most of a service critical that our own checks find well has lost sight of it.
+            registry_doubted: passes && self.is_mostly_critical,
+            check,
+            // Checks that fail nearly everywhere ask something that requests may not need.
+            check_doubted: self.is_mostly_failing && serves(),
+            ..Sources::default()
+        }
     }
 
     /// Publishes a view of what changed, if a pick could tell the difference.
@@ -144,6 +148,8 @@ pub(super) struct Scale {
     is_fine: bool,
     /// Into how many parts each is.
     parts: u32,
+    /// Whether a weight came that cannot be divided so finely.
+    overflowed: bool,
 }
 
 impl Scale {
@@ -160,7 +166,7 @@ impl Scale {
             | Strategy::Adaptive(_)
             | Strategy::Custom(_) => true,
         };
-        Self { scales, dimmed: BTreeSet::new(), is_fine: false, parts: 1 }
+        Self { scales, dimmed: BTreeSet::new(), is_fine: false, parts: 1, overflowed: false }
     }
 
     fn forget(&mut self, key: &InstanceKey) {
@@ -180,16 +186,21 @@ impl Scale {
         if !self.is_fine || weight.is_drained() {
             return weight;
         }
-        let parts = (u32::from(weight.get()) * self.parts * factor_milli / WHOLE).max(1);
+        let whole = u32::from(weight.get()) * self.parts;
+        // Also of one that keeps a part only: it is to have room for the rest.
+        self.overflowed |= whole > u32::from(u16::MAX);
+        let parts = (u64::from(whole) * u64::from(factor_milli) / u64::from(WHOLE)).max(1);
         Weight::new(u16::try_from(parts).unwrap_or(u16::MAX))
     }
 
-    /// Turns from one way of writing to the other where that is due; returns whether it did. The `heaviest` of the weights
-    /// says how finely they can be divided.
+    /// Turns from one way of writing to the other where that is due, or to larger parts; returns whether it did. The
+    /// `heaviest` of the weights says how finely they can be divided.
     fn turn(&mut self, heaviest: impl Fn() -> u16) -> bool {
-        let due = self.is_fine == self.dimmed.is_empty();
+        let turns = self.is_fine == self.dimmed.is_empty();
+        let due = turns || self.overflowed;
         if due {
-            self.is_fine = !self.is_fine;
+            self.is_fine ^= turns;
+            self.overflowed = false;
             let parts = u32::from(u16::MAX) / u32::from(heaviest().max(1));
             self.parts = if self.is_fine { parts.clamp(1, PARTS_MAX) } else { 1 };
         }

@@ -118,6 +118,11 @@ const fn noteworthy(event: &ServiceEvent) -> Option<(EventKind, &InstanceKey)> {
         ServiceEvent::Outlier(OutlierEvent::Released { key }) => Some((EventKind::Probation, key)),
         ServiceEvent::Outlier(OutlierEvent::Restored { key, .. }) => Some((EventKind::Restored, key)),
         // Of all else traces have the view that comes of it.
-        _ => None,
+        ServiceEvent::Freshness { .. }
+        | ServiceEvent::Status { .. }
+        | ServiceEvent::Outlier(_)
+        | ServiceEvent::Deregistering { .. }
+        | ServiceEvent::Deregistered { .. }
+        | _ => None,
     }
 }

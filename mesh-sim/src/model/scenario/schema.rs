@@ -53,15 +53,23 @@ impl JsonSchema for Outlier {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let detector = json!({ "type": ["object", "string"] });
-        let ejection = json!({ "type": "object" });
-        let names = ["failures_in_row", "gateway_in_row", "local_in_row", "success_rate", "failure_percentage"];
-        let mut fields: Map<String, Value> =
-            names.iter().chain(&["latency", "correlated"]).map(|name| ((*name).to_owned(), detector.clone())).collect();
-        fields.insert("interval".to_owned(), json!({ "type": "string", "pattern": DURATION }));
-        fields.insert("split_local_origin".to_owned(), json!({ "type": "boolean" }));
-        fields.insert("overloaded_is_failure".to_owned(), json!({ "type": "boolean" }));
-        fields.insert("ejection".to_owned(), ejection);
+        let plain = |about: &str, kind: &str| json!({ "description": about, "type": kind });
+        let mut fields: Map<String, Value> = DETECTORS
+            .iter()
+            .map(|(name, about)| ((*name).to_owned(), json!({ "description": about, "type": ["object", "string"] })))
+            .collect();
+        let interval = json!({ "description": "From one sweep to the next.", "type": "string", "pattern": DURATION });
+        let gathers = "For how many sweeps few attempts are judged together.";
+        for (name, schema) in [
+            ("interval", interval),
+            ("gathers_max", json!({ "description": gathers, "type": "integer", "minimum": 0, "maximum": 1000 })),
+            ("split_local_origin", plain("Whether no answer and an error are judged apart.", "boolean")),
+            ("overloaded_is_failure", plain("Whether a full queue is a failure.", "boolean")),
+            ("overloaded_lowers_rate", plain("Whether a full queue lowers the success rate.", "boolean")),
+            ("ejection", plain("For how long outliers are out, how many, and how they come back.", "object")),
+        ] {
+            fields.insert(name.to_owned(), schema);
+        }
         json_schema!({
             "description": "The library's block: each detector a table, or \"off\".",
             "type": "object",
@@ -70,6 +78,16 @@ impl JsonSchema for Outlier {
         })
     }
 }
+
+const DETECTORS: [(&str, &str); 7] = [
+    ("failures_in_row", "Failures in a row."),
+    ("gateway_in_row", "Refusals and silence in a row."),
+    ("local_in_row", "Silence and broken connections in a row."),
+    ("success_rate", "A success rate far below the mean."),
+    ("failure_percentage", "Too large a share of failures."),
+    ("latency", "Answers far slower than the median's."),
+    ("correlated", "A part of the fleet that fails unlike the rest."),
+];
 
 /// The list of strategies: each a name, or a table of one name and its parameters.
 pub(super) fn strategies(generator: &mut SchemaGenerator) -> Schema {

@@ -1,6 +1,5 @@
 //! The clients: their timeouts, retries and checks by production's rules.
 
-use mesh_core::health::outlier::OutlierConfig;
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::service::{ConfigError, Zone};
 use mesh_retry::backoff::BackoffError;
@@ -26,8 +25,13 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
     if let Some(checks) = &clients.health_check {
         verify_checks(checks, path.key("health_check"), found);
     }
-    if let Some(Err(error)) = clients.outlier.as_ref().map(OutlierConfig::validate) {
-        repeat(&error, found, path.key("outlier"));
+    if let Some(outlier) = &clients.outlier {
+        // As part of a service, whose endpoints count no run however long.
+        let mut config = ServiceMachineConfig::default();
+        config.outlier = outlier.clone();
+        if let Err(error) = config.validate() {
+            repeat(&error, found, path.key("outlier"));
+        }
     }
 }
 

@@ -1,0 +1,83 @@
+//! How much of their weight instances keep: by what they did since the last sweep, and while they warm up.
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use super::{Due, Judge};
+use crate::balance::{Tally, View};
+use crate::health::Signals;
+use crate::service::InstanceKey;
+use crate::time::Instant;
+
+impl Judge {
+    /// Weighs every instance anew by what it did since the last sweep.
+    pub(super) fn weigh(&mut self, view: &View) {
+        if !self.scores.is_on() {
+            return;
+        }
+        let latencies = view.endpoints().filter_map(|endpoint| {
+            let ward = self.wards.get(endpoint.key())?;
+            geometric_mean(&endpoint.tally(), &ward.tally)
+        });
+        let mut latencies: Vec<_> = latencies.collect();
+        latencies.sort_unstable();
+        let fleet_latency = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
+        for endpoint in view.endpoints() {
+            let key = endpoint.key();
+            let (Some(ward), Some(history)) = (self.wards.get_mut(key), self.ledger.of(key)) else { continue };
+            let (before, tally) = (ward.tally, endpoint.tally());
+            let mut signals = Signals::new(history.status());
+            let succeeded = tally.successes.wrapping_sub(before.successes);
+            let failed = failed(&tally).wrapping_sub(failed(&before));
+            signals.succeeded = u32::try_from(succeeded).unwrap_or(u32::MAX);
+            signals.ended = u32::try_from(succeeded.saturating_add(failed)).unwrap_or(u32::MAX);
+            signals.latency = geometric_mean(&tally, &before).unwrap_or_default();
+            signals.fleet_latency = fleet_latency;
+            if ward.weight.update(&self.scores, &signals).is_some() {
+                self.affected.push_back(key.clone());
+            }
+        }
+    }
+
+    pub(super) fn keep_tallies(&mut self, view: &View) {
+        for endpoint in view.endpoints() {
+            if let Some(ward) = self.wards.get_mut(endpoint.key()) {
+                ward.earlier = core::mem::replace(&mut ward.tally, endpoint.tally());
+            }
+        }
+    }
+
+    /// Whether requests to the instance `key` went well for the most part since the sweep before the last.
+    pub(in super::super) fn serves(&self, key: &InstanceKey, tally: &Tally) -> bool {
+        self.wards.get(key).is_some_and(|ward| {
+            let successes = tally.successes.wrapping_sub(ward.earlier.successes);
+            successes > 0 && successes >= failed(tally).wrapping_sub(failed(&ward.earlier))
+        })
+    }
+
+    /// Sets the time of the next step of an instance that warms up, until it is warm.
+    pub(super) fn warm(&mut self, now: Instant, key: &InstanceKey) {
+        let Some(ward) = self.wards.get_mut(key) else { return };
+        let Some(since) = ward.warms_since else { return };
+        if now.since(since) >= self.slow_start.window {
+            ward.warms_since = None;
+        } else {
+            let step = (self.slow_start.window / WARMING_STEPS).max(Duration::from_nanos(1));
+            self.timers.set(Due::Warmer(key.clone()), now + step);
+        }
+    }
+}
+
+const fn failed(tally: &Tally) -> u64 {
+    tally.failures.wrapping_add(tally.timed_out).wrapping_add(tally.unreachable)
+}
+
+/// The geometric mean of the latencies between two tallies; none where nothing succeeded.
+fn geometric_mean(tally: &Tally, before: &Tally) -> Option<Duration> {
+    let count = NonZeroU32::new(u32::try_from(tally.successes.wrapping_sub(before.successes)).unwrap_or(u32::MAX))?;
+    let sum = tally.latency_log2_sum.wrapping_sub(before.latency_log2_sum);
+    Some(Tally::latency_of(sum as f64 / f64::from(count.get())))
+}
+
+/// In how many steps a weight comes back: each is a new view.
+const WARMING_STEPS: u32 = 10;
