@@ -79,6 +79,7 @@ fn an_answer_that_says_no_puts_an_instance_out_at_once_where_that_was_asked_for(
         (quick(), ProbeFailure::Status(503), true),
         (quick(), ProbeFailure::Body, true),
         (quick(), ProbeFailure::Connect, false),
+        (quick(), ProbeFailure::Tls, false),
         (quick(), ProbeFailure::TimedOut, false),
         (quick(), ProbeFailure::Broken, false),
         (grpc(), ProbeFailure::NotServing(ServingStatus::NotServing), true),

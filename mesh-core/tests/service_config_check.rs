@@ -203,8 +203,8 @@ fn grpc_ttl_and_alias_checks_keep_what_they_are_given() {
     assert!(matches!(check.kind(), CheckKind::Alias(other) if other.as_str() == "db-1"));
     for (needs_agent, check) in [
         (false, HealthCheck::grpc()),
-        (true, HealthCheck::grpc().tls(true)),
-        (true, HealthCheck::http("/").tls(true)),
+        (false, HealthCheck::grpc().tls(true)),
+        (false, HealthCheck::http("/").tls(true)),
         (true, HealthCheck::ttl(Duration::from_secs(15))),
         (true, HealthCheck::alias("db-1")),
         (false, HealthCheck::own()),
@@ -217,14 +217,23 @@ fn grpc_ttl_and_alias_checks_keep_what_they_are_given() {
 
 #[test]
 fn what_only_an_agent_can_run_is_not_the_meshs() {
-    for check in [
-        HealthCheck::grpc().tls(true),
-        HealthCheck::ttl(Duration::from_secs(15)),
-        HealthCheck::alias("a"),
-        HealthCheck::http("/").tls(true),
-    ] {
+    for check in [HealthCheck::ttl(Duration::from_secs(15)), HealthCheck::alias("a")] {
         assert!(check.clone().build(&own()).is_ok());
         assert_eq!(field(&check.run_by(CheckRunner::Mesh).build(&own())), "run_by");
+    }
+}
+
+#[test]
+fn what_is_asked_over_tls_may_be_run_by_either() {
+    for check in [HealthCheck::grpc(), HealthCheck::http("/")] {
+        assert!(!check.clone().build(&own()).unwrap().kind().tls());
+        for runner in [CheckRunner::Registry, CheckRunner::Mesh] {
+            let check = check.clone().tls(true).run_by(runner).build(&own()).unwrap();
+            assert!(check.kind().tls() && check.run_by() == runner, "{check:?}");
+        }
+    }
+    for check in [HealthCheck::tcp(), HealthCheck::own(), HealthCheck::ttl(Duration::from_secs(15))] {
+        assert!(!check.build(&own()).unwrap().kind().tls());
     }
 }
 

@@ -15,7 +15,7 @@ use mesh_core::service::{CheckKind, ConfigError, HealthCheck, HealthCheckBuilder
 use crate::config::MeshConfig;
 use crate::error::BuildError;
 use crate::memory::Memory;
-use crate::probe::{CustomCheck, OwnCheck};
+use crate::probe::{CustomCheck, OwnCheck, ProbeTls};
 use crate::registry::MemoryRegistry;
 use crate::service_mesh::{Fleet, Inner, ServiceMesh};
 use mesh_cache::Environment;
@@ -96,6 +96,14 @@ impl ServiceMeshBuilder {
         self
     }
 
+    /// Sets what checks over TLS trust and show, where it is this mesh that runs them: part of what
+    /// [`ServiceMeshBuilder::config`] replaces.
+    #[cfg(feature = "probe-tls")]
+    pub fn probe_tls(mut self, config: crate::probe::ProbeTlsConfig) -> Self {
+        self.config.probe_tls = config;
+        self
+    }
+
     /// Sets the clock, the entropy and the network.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = environment;
@@ -147,7 +155,8 @@ impl ServiceMeshBuilder {
     /// Builds the mesh. Its tasks run on the runtime that its calls are made on.
     ///
     /// # Errors
-    /// Names the number that breaks its rule.
+    /// Names the number that breaks its rule; the file that cannot be read; the check over TLS that nobody could run
+    /// without the feature `probe-tls`.
     pub async fn build(mut self) -> Result<ServiceMesh, BuildError> {
         self.config.validate()?;
         let mut own_checks = BTreeMap::new();
@@ -163,6 +172,9 @@ impl ServiceMeshBuilder {
         for config in self.services.values() {
             config.validate()?;
         }
+        let checks = self.services.values().chain([&self.config.service]).filter_map(|config| config.check.as_ref());
+        let is_over_tls = checks.into_iter().any(|check| check.kind().tls());
+        let probe_tls = ProbeTls::open(&self.config.probe_tls, is_over_tls)?;
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let tier: Option<Arc<dyn SecondTier>> = match self.shared {
             Shared::Nothing => None,
@@ -177,7 +189,7 @@ impl ServiceMeshBuilder {
         let memory = Memory::open(config, tier.clone(), &self.sealer, &registry, &self.environment).await?;
         let fleet = Fleet { tier, sealer: self.sealer, memory };
         let services = (self.services, own_checks);
-        let inner = Inner::new(self.config, services, registry, self.environment, self.recorder, fleet);
+        let inner = Inner::new(self.config, services, probe_tls, registry, self.environment, self.recorder, fleet);
         Ok(ServiceMesh::from_inner(inner))
     }
 }

@@ -9,6 +9,7 @@ use mesh_core::service::ConfigError;
 
 use crate::memory::MemoryConfig;
 use crate::own_health::HealthConfig;
+use crate::probe::ProbeTlsConfig;
 
 /// How a mesh discovers, balances, checks and registers.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -24,6 +25,8 @@ pub struct MeshConfig {
     pub memory: MemoryConfig,
     /// How the service's own health is kept and told.
     pub health: HealthConfig,
+    /// What checks over TLS that the mesh runs trust and show.
+    pub probe_tls: ProbeTlsConfig,
     /// How long the registry's first word about a service is waited for. Default 5 s.
     #[serde(with = "mesh_core::text::duration")]
     pub discovery_timeout: Duration,
@@ -44,6 +47,7 @@ impl MeshConfig {
         self.service.validate()?;
         self.memory.validate()?;
         self.health.validate()?;
+        self.probe_tls.validate()?;
         if self.discovery_timeout.is_zero() {
             return Err(ConfigError::new("discovery_timeout", "0s", "must be longer than zero"));
         }
@@ -58,6 +62,7 @@ impl Default for MeshConfig {
             registration: KeeperConfig::default(),
             memory: MemoryConfig::default(),
             health: HealthConfig::default(),
+            probe_tls: ProbeTlsConfig::default(),
             discovery_timeout: Duration::from_secs(5),
             checks_in_flight_max: CHECKS_IN_FLIGHT_MAX,
             services_max: SERVICES_MAX,

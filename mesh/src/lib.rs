@@ -36,7 +36,7 @@ pub use mesh_retry;
 pub use mesh_retry::classify::Class;
 pub use mesh_retry::policy::RetryPolicy;
 pub use own_health::HealthRegistry;
-pub use probe::CustomCheck;
+pub use probe::{CustomCheck, ProbeTlsConfig};
 pub use recorder::TracingRecorder;
 pub use registration::{Registration, UpdateRegistrationError};
 pub use service::{CachedService, Source};

@@ -151,7 +151,7 @@ async fn what_speaks_no_http2_is_broken() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_a_failure_to_connect_and_tls_is_not_the_meshs() {
+async fn nobody_there_is_a_failure_to_connect_and_what_was_not_given_is_not_dialled_for() {
     let listener = TcpListener::bind("127.83.19.8:0").await.unwrap();
     let gone = listener.local_addr().unwrap();
     drop(listener);

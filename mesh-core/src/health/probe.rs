@@ -71,6 +71,9 @@ impl ProbeVerdict {
 pub enum ProbeFailure {
     /// No connection was made: refused, unreachable, or a name that does not resolve.
     Connect,
+    /// There was a connection, and no TLS on it: a certificate that is not to be trusted, is out of date or another's; a
+    /// client's that is missing; or the peer speaks none.
+    Tls,
     /// There was no answer in time.
     TimedOut,
     /// The connection broke, or what came was no HTTP or gRPC.
@@ -97,7 +100,7 @@ impl ProbeFailure {
     pub const fn is_an_answer(&self) -> bool {
         match self {
             Self::Status(_) | Self::Body | Self::NotServing(_) | Self::GrpcStatus(_) | Self::Own => true,
-            Self::Connect | Self::TimedOut | Self::Broken | Self::Panicked | Self::Unsupported => false,
+            Self::Connect | Self::Tls | Self::TimedOut | Self::Broken | Self::Panicked | Self::Unsupported => false,
         }
     }
 }

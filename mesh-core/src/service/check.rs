@@ -201,10 +201,18 @@ impl CheckKind {
     #[must_use]
     pub const fn needs_agent(&self) -> bool {
         match self {
+            Self::Http(_) | Self::Grpc(_) | Self::Tcp | Self::Own => false,
+            Self::Ttl | Self::Alias(_) => true,
+        }
+    }
+
+    /// Whether it is asked over TLS.
+    #[must_use]
+    pub const fn tls(&self) -> bool {
+        match self {
             Self::Http(check) => check.tls,
             Self::Grpc(check) => check.tls,
-            Self::Tcp | Self::Own => false,
-            Self::Ttl | Self::Alias(_) => true,
+            Self::Tcp | Self::Own | Self::Ttl | Self::Alias(_) => false,
         }
     }
 
@@ -245,7 +253,7 @@ impl GrpcCheck {
         self.service.as_ref()
     }
 
-    /// Whether it is asked over TLS: then a registry's agent alone can.
+    /// Whether it is asked over TLS.
     #[must_use]
     pub const fn tls(&self) -> bool {
         self.tls

@@ -37,10 +37,10 @@ use super::weight::Port;
 ///
 /// Consul would silently raise an interval below 1 s and a deregistration below 1 min; here they are refused.
 ///
-/// TTL and alias checks, and HTTP and gRPC over TLS, are run by a registry's agent only. One's own checks are run by
-/// the mesh only; and what Consul's agent cannot do ([`HealthCheck::needs_mesh`]) is refused there by name: expected
-/// statuses and body, the degraded header, the separate intervals and the immediate end. A TTL check has no timeout,
-/// thresholds or target, an alias besides no interval of its own.
+/// TTL and alias checks are run by a registry's agent only. One's own checks are run by the mesh only; and what
+/// Consul's agent cannot do ([`HealthCheck::needs_mesh`]) is refused there by name: expected statuses and body, the
+/// degraded header, the separate intervals and the immediate end. A TTL check has no timeout, thresholds or target, an
+/// alias besides no interval of its own.
 ///
 /// As a table of a file its keys are `kind` (`http`, `tcp`, `grpc`, `ttl`, `alias` or `own`), `path`, `method`,
 /// `host_header`, `headers` (a table of texts), `expected_statuses` (a list such as `["200-299", "304"]`),

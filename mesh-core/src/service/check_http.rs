@@ -14,7 +14,7 @@ use super::host::Host;
 use super::path::CheckPath;
 use super::text::{is_word, parsed_from_text, text_newtype};
 
-/// The request of an HTTP check. Over TLS only where a registry's agent runs it.
+/// The request of an HTTP check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpCheck {
     pub(super) tls: bool,
@@ -46,7 +46,8 @@ impl HttpCheck {
         self.method
     }
 
-    /// The host to name in the `Host` header, when it is not the address that is dialled.
+    /// The host to name in the `Host` header, and that the certificate must be for where the mesh asks over TLS, when it is
+    /// not the address that is dialled.
     #[must_use]
     pub const fn host_header(&self) -> Option<&Host> {
         self.host_header.as_ref()

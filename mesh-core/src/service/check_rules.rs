@@ -65,8 +65,8 @@ impl HealthCheckBuilder {
     }
 
     fn verify_runner(&mut self) {
-        let agents = self.tls || matches!(self.kind, Kind::Ttl | Kind::Alias);
-        let rule = "must be registry: only a registry's agent runs TTL and alias checks, and any over TLS";
+        let agents = matches!(self.kind, Kind::Ttl | Kind::Alias);
+        let rule = "must be registry: only a registry's agent runs TTL and alias checks";
         self.problems.require(!agents || self.run_by == CheckRunner::Registry, "run_by", "mesh", rule);
         let rule = "must be mesh: no registry can run a check of one's own";
         self.problems.require(self.kind != Kind::Own || self.run_by == CheckRunner::Mesh, "run_by", "registry", rule);

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::settling::Settling;
 use super::sleep_until;
 use crate::memory::{Memory, Recalled};
-use crate::probe::{self, IdleConnections, OwnCheck};
+use crate::probe::{self, Means};
 use crate::service::{Command, Followed, ServiceState};
 use crate::service_health::ServiceHealth;
 use crate::service_mesh::Inner;
@@ -41,10 +41,8 @@ pub(crate) struct ServiceDriver {
     recorder: Arc<dyn Recorder>,
     settling: Settling,
     memory: Option<Remembering>,
-    own_check: OwnCheck,
+    means: Means,
     permits: Arc<Semaphore>,
-    /// Connections that checks have left.
-    idle: Arc<IdleConnections>,
     /// Whose driver it is: asked which instances are kept by the mesh itself.
     mesh: Weak<Inner>,
 }
@@ -81,8 +79,7 @@ impl ServiceDriver {
             recorder,
             settling,
             memory: None,
-            own_check: OwnCheck::default(),
-            idle: Arc::default(),
+            means: Means::default(),
             permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             mesh: Weak::new(),
         }
@@ -94,10 +91,9 @@ impl ServiceDriver {
         self
     }
 
-    /// Runs `check` where the check of the service is the process's own, and no check without one of `permits`, which all
-    /// services share.
-    pub(crate) fn checking_by(mut self, check: OwnCheck, permits: Arc<Semaphore>) -> Self {
-        (self.own_check, self.permits) = (check, permits);
+    /// Runs checks by `means`, and none without one of `permits`, which all services share.
+    pub(crate) fn checking_by(mut self, means: Means, permits: Arc<Semaphore>) -> Self {
+        (self.means, self.permits) = (means, permits);
         self
     }
 
@@ -292,10 +288,9 @@ impl ServiceDriver {
             self.machine.handle_input(self.environment.clock.now(), ServiceInput::Postponed(probe.id));
             return;
         };
-        let (Environment { clock, dial, .. }, own) = (self.environment.clone(), self.own_check.clone());
-        let idle = Arc::clone(&self.idle);
+        let (Environment { clock, dial, .. }, means) = (self.environment.clone(), self.means.clone());
         self.jobs.spawn(async move {
-            let report = probe::run_with(&*dial, &probe, &*clock, (&own, &idle)).await;
+            let report = probe::run_with(&*dial, &probe, &*clock, &means).await;
             drop(permit);
             Done::Probed(probe.id, report)
         });
@@ -326,7 +321,7 @@ impl ServiceDriver {
             drained: census.drained,
             registered: census.registered,
         });
-        self.idle.retain(census.registered as usize, |key| view.is_registered(key));
+        self.means.retain(census.registered as usize, |key| view.is_registered(key));
         let before = self.followed.balancer.view();
         let left: Vec<_> = before.left_by(&view).collect();
         // What handles hold back would be taken for nothing.

@@ -1,6 +1,6 @@
 //! One call of the gRPC health protocol, `grpc.health.v1.Health/Check`, on a connection of its own.
 //!
-//! Decides what the answer means: `SERVING` passes, everything else fails. Speaks HTTP/2 without TLS and reads at most
+//! Decides what the answer means: `SERVING` passes, everything else fails. Speaks HTTP/2, over TLS where the check says so, and reads at most
 //! 4 KiB of an answer; spawns no task, so that dropping the call closes its connection.
 
 use std::time::Duration;
@@ -16,20 +16,21 @@ use hyper_util::rt::TokioIo;
 use mesh_core::health::ProbeFailure;
 use mesh_core::service::{GrpcCheck, GrpcService};
 
+use super::connection::{Opened, Protocol};
 use super::http::{AGENT, HEAD_BYTES_MAX};
 use super::tasks::{Beside, Tasks};
-use super::{Target, grpc_wire, tcp};
+use super::{Target, connection, grpc_wire};
 
 /// Asks `target` whether the service of `check` is serving, which it says in `timeout` or never.
 pub(super) async fn ask(target: &Target<'_>, check: &GrpcCheck, timeout: Duration) -> Result<(), ProbeFailure> {
-    let service = check.service().map_or("", GrpcService::as_str);
-    let request = request(target, service, timeout).map_err(|error| target.failed(ProbeFailure::Broken, &error))?;
-    let stream = TokioIo::new(tcp::open(target).await?);
+    let request = request(target, check, timeout).map_err(|error| target.failed(ProbeFailure::Broken, &error))?;
+    let certified = check.tls().then_some(target.host);
+    let Opened { stream, refusal } = connection::open(target, Protocol::Http2, certified).await?;
     let tasks = Tasks::default();
     let beside = tasks.beside();
     let call = async {
-        let broken = |error: hyper::Error| target.failed(ProbeFailure::Broken, &error);
-        let (mut requests, connection) = builder(&beside).handshake(stream).await.map_err(broken)?;
+        let broken = |error: hyper::Error| target.failed(refusal.failure(), &error);
+        let (mut requests, connection) = builder(&beside).handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Its error is the call's too.
         beside.execute(async { drop(connection.await) });
         let response = requests.send_request(request).await.map_err(broken)?;
@@ -50,11 +51,13 @@ fn builder(beside: &Beside) -> Builder<Beside> {
     builder
 }
 
-fn request(target: &Target<'_>, service: &str, timeout: Duration) -> Result<Request<Full<Bytes>>, http::Error> {
+fn request(target: &Target<'_>, check: &GrpcCheck, timeout: Duration) -> Result<Request<Full<Bytes>>, http::Error> {
+    let service = check.service().map_or("", GrpcService::as_str);
+    let scheme = if check.tls() { "https" } else { "http" };
     let authority = target.host.authority(target.port);
     // A day has eight digits of milliseconds, as many as the protocol allows.
     let milliseconds = timeout.as_millis().max(1);
-    Request::post(format!("http://{authority}/grpc.health.v1.Health/Check"))
+    Request::post(format!("{scheme}://{authority}/grpc.health.v1.Health/Check"))
         .header(CONTENT_TYPE, GRPC)
         .header(TE, "trailers")
         .header(USER_AGENT, AGENT)

@@ -16,10 +16,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use mesh_core::health::{ProbeFailure, ProbeVerdict};
-use mesh_core::service::{CheckMethod, HttpCheck};
+use mesh_core::service::{CheckMethod, Host, HttpCheck};
 
+use super::connection::{Opened, Protocol};
 use super::idle::{Idle, IdleConnections};
-use super::{Target, tcp};
+use super::{Target, connection};
 use mesh_cache::Stream;
 
 /// A request that was answered: the head is here, the body may still be on its way.
@@ -83,7 +84,7 @@ impl Exchange<'_> {
         let ended = driven(&mut self.connection, rest).await;
         let is_ready = ended && driven(&mut self.connection, self.requests.ready()).await.is_ok();
         if let Some(connection) = self.connection.filter(|_| is_ready) {
-            idle.keep(target, self.requests, connection);
+            idle.keep(target, certified(target, self.check), (self.requests, connection));
         }
     }
 }
@@ -97,17 +98,22 @@ pub(super) async fn ask<'a>(
     let request = || request(target, check).map_err(|error| target.failed(ProbeFailure::Broken, &error));
     // One that is half open would cost a time-out, which a check whose first failure counts cannot afford.
     let forgives = target.probe.check.fall().get() > 1;
-    if let Some(Idle { requests, connection, .. }) = idle.take(target).filter(|_| forgives)
+    if let Some(Idle { requests, connection, .. }) = idle.take(target, certified(target, check)).filter(|_| forgives)
         && let Ok(exchange) = exchange(check, request()?, requests, connection).await
     {
         return Ok(exchange);
     }
     // There was none, or its peer had closed it meanwhile. What is asked changes nothing, so it may be asked twice.
-    let stream = TokioIo::new(tcp::open(target).await?);
-    let broken = |error: hyper::Error| target.failed(ProbeFailure::Broken, &error);
-    let handshake = Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(stream);
+    let Opened { stream, refusal } = connection::open(target, Protocol::Http1, certified(target, check)).await?;
+    let broken = |error: hyper::Error| target.failed(refusal.failure(), &error);
+    let handshake = Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream));
     let (requests, connection) = handshake.await.map_err(broken)?;
     exchange(check, request()?, requests, connection).await.map_err(broken)
+}
+
+/// Whom the certificate has to be for, of a check over TLS: who is named in the request.
+fn certified<'a>(target: &Target<'a>, check: &'a HttpCheck) -> Option<&'a Host> {
+    check.tls().then(|| check.host_header().unwrap_or(target.host))
 }
 
 async fn exchange(

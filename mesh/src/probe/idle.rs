@@ -22,20 +22,29 @@ pub(super) struct Idle {
     pub(super) connection: Http,
     host: Host,
     port: u16,
+    /// Whom its certificate is for, over TLS.
+    certified: Option<Host>,
 }
 
 impl IdleConnections {
-    /// Takes the one to `target`, if there is one to its very address.
-    pub(super) fn take(&self, target: &Target<'_>) -> Option<Idle> {
+    /// Takes the one to `target`, if there is one to its very address, and over TLS with `certified` or without as asked.
+    pub(super) fn take(&self, target: &Target<'_>, certified: Option<&Host>) -> Option<Idle> {
         let idle = self.kept().remove(target.probe.instance.key())?;
-        (idle.host == *target.host && idle.port == target.port).then_some(idle)
+        let is_there = idle.host == *target.host && idle.port == target.port;
+        (is_there && idle.certified.as_ref() == certified).then_some(idle)
     }
 
     /// Keeps one for the next check of `target`, unless there are too many.
-    pub(super) fn keep(&self, target: &Target<'_>, requests: SendRequest<Empty<Bytes>>, connection: Http) {
+    pub(super) fn keep(
+        &self,
+        target: &Target<'_>,
+        certified: Option<&Host>,
+        (requests, connection): (SendRequest<Empty<Bytes>>, Http),
+    ) {
         let mut kept = self.kept();
         if kept.len() < KEPT_MAX {
-            let idle = Idle { requests, connection, host: target.host.clone(), port: target.port };
+            let (host, port, certified) = (target.host.clone(), target.port, certified.cloned());
+            let idle = Idle { requests, connection, host, port, certified };
             kept.insert(target.probe.instance.key().clone(), idle);
         }
     }

@@ -5,6 +5,7 @@
 //! outlives its future but a connection that is left for the next check: there is no task, and dropping it closes the
 //! connection.
 
+mod connection;
 mod grpc;
 mod grpc_wire;
 mod http;
@@ -12,18 +13,31 @@ mod idle;
 mod own;
 mod tasks;
 mod tcp;
+#[cfg(feature = "probe-tls")]
+mod tls;
+#[cfg(not(feature = "probe-tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+mod tls_config;
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::health::{Probe, ProbeFailure, ProbeReport, ProbeVerdict};
 use mesh_core::port::Clock;
-use mesh_core::service::{CheckKind, Host, escape};
+use mesh_core::service::{CheckKind, Host, InstanceKey, escape};
 
-pub(crate) use idle::IdleConnections;
+use idle::IdleConnections;
 use mesh_cache::Dial;
 pub use own::CustomCheck;
 pub(crate) use own::OwnCheck;
+#[cfg(feature = "probe-tls")]
+pub use tls::ProbeTls;
+#[cfg(not(feature = "probe-tls"))]
+pub(crate) use tls::ProbeTls;
+pub(crate) use tls_config::NEEDS_FEATURE;
+pub use tls_config::ProbeTlsConfig;
 
 /// Runs `probe` over a connection of its own from `dial`, and ends within the check's timeout.
 ///
@@ -33,21 +47,44 @@ pub(crate) use own::OwnCheck;
 /// so that a server that is done can close in peace. Redirects are not followed: another address is another instance.
 ///
 /// A host that nothing may be aimed at is never dialled; the verdict is [`ProbeFailure::Connect`]. What only a
-/// registry's agent can run, and a check of the process's own, is [`ProbeFailure::Unsupported`] here.
+/// registry's agent can run, a check of the process's own, and one over TLS, is [`ProbeFailure::Unsupported`] here.
 pub async fn run(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock) -> ProbeReport {
-    run_with(dial, probe, clock, (&OwnCheck::default(), &IdleConnections::default())).await
+    run_with(dial, probe, clock, &Means::default()).await
 }
 
-/// [`run`], with the check of the process's own that the service has, over an idle connection where there is one.
-pub(crate) async fn run_with(
-    dial: &dyn Dial,
-    probe: &Probe,
-    clock: &dyn Clock,
-    (own, idle): (&OwnCheck, &IdleConnections),
-) -> ProbeReport {
+/// [`run`], where a check may be one over TLS, which is spoken as `tls` has it. The handshake counts for timeout and
+/// latency; one that fails is [`ProbeFailure::Tls`].
+#[cfg(feature = "probe-tls")]
+pub async fn run_tls(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock, tls: &ProbeTls) -> ProbeReport {
+    run_with(dial, probe, clock, &Means::new(OwnCheck::default(), tls.clone())).await
+}
+
+/// What the probes of one service are run with besides the network. Clones share the connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Means {
+    own: OwnCheck,
+    tls: ProbeTls,
+    idle: Arc<IdleConnections>,
+}
+
+impl Means {
+    /// Runs `own` where the check of the service is the process's own, and speaks `tls` where it is one over TLS.
+    pub(crate) fn new(own: OwnCheck, tls: ProbeTls) -> Self {
+        Self { own, tls, idle: Arc::default() }
+    }
+
+    /// Closes the idle connections to instances that `stays` does not hold for, where there may be any: more than `count`.
+    pub(crate) fn retain(&self, count: usize, stays: impl Fn(&InstanceKey) -> bool) {
+        self.idle.retain(count, stays);
+    }
+}
+
+/// [`run`], with all that the service has, over an idle connection where there is one.
+pub(crate) async fn run_with(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock, means: &Means) -> ProbeReport {
     let (asked, timeout) = (clock.now(), probe.check.timeout());
     let (host, port) = probe.check.address(&probe.instance);
-    let target = Target { host, port, dial, probe };
+    let Means { own, tls, idle } = means;
+    let target = Target { host, port, dial, probe, tls };
     let mut answered = None;
     let judged = tokio::time::timeout(timeout, async {
         let mut answer = ask(&target, own, idle).await?;
@@ -94,6 +131,7 @@ struct Target<'a> {
     port: u16,
     dial: &'a dyn Dial,
     probe: &'a Probe,
+    tls: &'a ProbeTls,
 }
 
 impl Target<'_> {
@@ -118,15 +156,14 @@ async fn ask<'a>(target: &Target<'a>, own: &OwnCheck, idle: &IdleConnections) ->
     }
     let passed = |()| Answer::Is(ProbeVerdict::Passed);
     match probe.check.kind() {
-        // Registries without an agent take no such check, and for one with an agent the mesh runs none.
-        kind if kind.needs_agent() => {
-            Err(target.failed(ProbeFailure::Unsupported, &"only a registry's agent runs such a check"))
-        }
         CheckKind::Tcp => tcp::ask(target).await.map(passed),
         CheckKind::Http(check) => http::ask(target, check, idle).await.map(|exchange| Answer::Http(Box::new(exchange))),
         CheckKind::Grpc(check) => grpc::ask(target, check, probe.check.timeout()).await.map(passed),
         CheckKind::Own => own.ask(&probe.instance).await.map(Answer::Is),
-        CheckKind::Ttl | CheckKind::Alias(_) => Err(ProbeFailure::Unsupported),
+        // Registries without an agent take no such check, and for one with an agent the mesh runs none.
+        CheckKind::Ttl | CheckKind::Alias(_) => {
+            Err(target.failed(ProbeFailure::Unsupported, &"only a registry's agent runs such a check"))
+        }
     }
 }
 

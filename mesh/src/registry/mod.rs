@@ -10,6 +10,7 @@ use mesh_core::registration::{PartState, Standing};
 use mesh_core::service::{CheckKind, CheckRunner, HealthCheck, ServiceConfig};
 use mesh_core::snapshot::{Entry, RegistryStatus};
 
+use crate::probe::NEEDS_FEATURE;
 pub use memory::{MemoryConfig, MemoryRegistry};
 pub use static_list::{ListOrigin, ListPlace, StaticListError, StaticRegistry};
 
@@ -42,15 +43,18 @@ fn run_by_registry(check: Option<&HealthCheck>) -> Option<&HealthCheck> {
 }
 
 /// What is wrong with the check of `config` here: there is no agent, so one that only an agent can run never would be,
-/// and whoever discovers the instance has not the code of somebody else's own check.
+/// nor one over TLS by a mesh that speaks none; and whoever discovers the instance has not the code of somebody else's own check.
 fn misplaced_check(config: &ServiceConfig) -> Option<String> {
     let kind = config.check()?.kind();
+    if kind.tls() && !cfg!(feature = "probe-tls") {
+        return Some(format!("check.tls: true is not allowed: {NEEDS_FEATURE}"));
+    }
     let rule = match kind {
         CheckKind::Own => "is not allowed here: give it to the mesh that runs it",
-        kind if kind.needs_agent() => {
-            "is not allowed: this registry has no agent, which TTL and alias checks and any over TLS need"
+        CheckKind::Ttl | CheckKind::Alias(_) => {
+            "is not allowed: this registry has no agent, which TTL and alias checks need"
         }
-        CheckKind::Http(_) | CheckKind::Tcp | CheckKind::Grpc(_) | CheckKind::Ttl | CheckKind::Alias(_) => return None,
+        CheckKind::Http(_) | CheckKind::Tcp | CheckKind::Grpc(_) => return None,
     };
     Some(format!("check.kind: {} {rule}", kind.as_str()))
 }

@@ -30,7 +30,7 @@ use crate::lease::Lease;
 use crate::local;
 use crate::memory::Memory;
 use crate::own_health::HealthRegistry;
-use crate::probe::OwnCheck;
+use crate::probe::{Means, OwnCheck, ProbeTls};
 use crate::service::Followed;
 use mesh_cache::Environment;
 
@@ -44,6 +44,7 @@ pub(crate) struct Inner {
     config: MeshConfig,
     configs: BTreeMap<ServiceName, ServiceMachineConfig>,
     own_checks: BTreeMap<ServiceName, OwnCheck>,
+    probe_tls: ProbeTls,
     registry: Arc<dyn Registry>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
@@ -79,6 +80,7 @@ impl Inner {
     pub(crate) fn new(
         config: MeshConfig,
         (configs, own_checks): (BTreeMap<ServiceName, ServiceMachineConfig>, BTreeMap<ServiceName, OwnCheck>),
+        probe_tls: ProbeTls,
         registry: Arc<dyn Registry>,
         environment: Environment,
         recorder: Arc<dyn Recorder>,
@@ -92,6 +94,7 @@ impl Inner {
             config,
             configs,
             own_checks,
+            probe_tls,
             registry,
             environment,
             recorder,
@@ -220,7 +223,8 @@ impl Inner {
         let driver =
             ServiceDriver::new(Arc::clone(&followed), inbox, config, registry, self.environment.clone(), recorder);
         let own_check = self.own_checks.get(&name).cloned().unwrap_or_default();
-        let driver = driver.of(Weak::clone(&self.me)).checking_by(own_check, Arc::clone(&self.checks));
+        let means = Means::new(own_check, self.probe_tls.clone());
+        let driver = driver.of(Weak::clone(&self.me)).checking_by(means, Arc::clone(&self.checks));
         owned.spawn(driver.remembering(self.fleet.memory.clone()).run());
         services.insert(name, Arc::clone(&followed));
         self.services.store(Arc::new(services));
