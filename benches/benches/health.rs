@@ -32,7 +32,8 @@ fn main() {
         ends(&mut group, subject, outlier);
     }
     for size in SIZES {
-        sweep(&mut group, size);
+        sweep(&mut group, ("mesh/sweep", size), ScoreConfig::off());
+        sweep(&mut group, ("mesh/sweep/weights-moving", size), ScoreConfig::default());
     }
     group.finish();
     criterion.final_summary();
@@ -59,8 +60,11 @@ fn all_on() -> OutlierConfig {
 fn service(size: usize, outlier: OutlierConfig, strategy: Strategy) -> (ServiceMachine, Balancer) {
     let mut config = ServiceMachineConfig::default();
     config.strategy = strategy;
-    config.weighting = if outlier.is_off() { ScoreConfig::off() } else { ScoreConfig::default() };
     config.outlier = outlier;
+    configured(size, config)
+}
+
+fn configured(size: usize, config: ServiceMachineConfig) -> (ServiceMachine, Balancer) {
     let mut machine = ServiceMachine::new(config, 1);
     let members = fleet::members(size).expect("the fleet is valid").into_iter();
     let entries = members.map(|member| Entry::new(member.instance, RegistryStatus::Passing, None));
@@ -114,13 +118,18 @@ fn request(handle: &mut Handle, now: Instant, word: u64, outcome: Outcome) {
     black_box(lease.finish(now + Duration::from_millis(3), outcome));
 }
 
-/// A sweep with every detector on, over a fleet of which every instance had some twenty requests since the last.
-fn sweep(group: &mut Group<'_>, size: usize) {
-    let (mut machine, balancer) = service(size, all_on(), Strategy::RoundRobin);
+/// A sweep with every detector on, over a fleet of which every instance had some twenty requests since the last, and one in
+/// 25 a failure; where that moves weights, those instances are looked at anew, and a view is made.
+fn sweep(group: &mut Group<'_>, (subject, size): (&str, usize), weighting: ScoreConfig) {
+    let mut config = ServiceMachineConfig::default();
+    config.strategy = Strategy::RoundRobin;
+    config.weighting = weighting;
+    config.outlier = all_on();
+    let (mut machine, balancer) = configured(size, config);
     let mut handle = balancer.handle();
     let interval = OutlierConfig::default().interval;
     let (mut now, mut word) = (Instant::ZERO, 0);
-    group.bench_function(id("mesh/sweep", size), |bencher| {
+    group.bench_function(id(subject, size), |bencher| {
         let next = || {
             now += interval;
             for _ in 0..20 * size {

@@ -222,6 +222,11 @@ impl Checker {
         self.targets.get(key).map_or(Health::Unknown, |target| target.health)
     }
 
+    /// Whether anybody is checked.
+    pub(crate) fn is_checking(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
     /// Whether checks fail on most of those that are checked, and on two at least.
     pub(crate) fn mostly_fails(&self) -> bool {
         self.unhealthy > 1 && self.unhealthy * 2 > self.targets.len()

@@ -160,14 +160,17 @@ impl Judge {
         self.outliers.checked(now, key, passed);
     }
 
-    /// Does what is due at `now`; returns whether it looked at what all instances did.
-    pub(super) fn tick(&mut self, now: Instant, view: &View) -> bool {
+    /// Does what is due at `now`; returns whether it looked at what all instances did. What they did is remembered where
+    /// weights follow it, or where `checks` may have to be doubted for it.
+    pub(super) fn tick(&mut self, now: Instant, view: &View, checks: bool) -> bool {
         self.see_who_is_tried(now, view);
         let sweeps = self.outliers.is_sweep_due(now);
         if sweeps {
             let readings = view.endpoints().map(|endpoint| (endpoint.key(), reading(endpoint)));
             self.outliers.sweep(now, readings);
-            self.weigh(view);
+            if checks || self.scores.is_on() {
+                self.weigh(view);
+            }
         }
         self.outliers.tick(now);
         while let Some(due) = self.timers.pop_due(now) {

@@ -350,7 +350,7 @@ impl Machine for ServiceMachine {
             self.take_over(now);
         }
         self.checker.tick(now, &|key| picks(&self.views, key));
-        if self.judge.tick(now, &self.view) && self.is_mostly_failing {
+        if self.judge.tick(now, &self.view, self.checker.is_checking()) && self.is_mostly_failing {
             self.show_all();
         }
         self.settle();
