@@ -115,6 +115,27 @@ fn a_passing_check_is_no_trial_and_a_failing_one_keeps_it_out() {
 }
 
 #[test]
+fn checks_that_saw_an_illness_and_its_end_let_it_be_tried_at_once() {
+    let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+    traffic.rig.pass(secs(1));
+    traffic.rig.fate(2, fails());
+    traffic.fail(2, 5);
+    traffic.rig.pass(secs(2));
+    assert_eq!((traffic.status(2), traffic.rig.health(2)), (Status::Ejected, Health::Unhealthy));
+    traffic.rig.fate(2, passes());
+    traffic.rig.pass(secs(1));
+    assert_eq!((traffic.status(2), traffic.rig.health(2)), (Status::Probing, Health::Healthy));
+    // The registry's agent is as good.
+    let said = |status| vec![entry(0, RegistryStatus::Passing), entry(1, status), entry(2, RegistryStatus::Passing)];
+    let mut traffic = Traffic::over(said(RegistryStatus::Passing), ServiceMachineConfig::default());
+    traffic.fail(1, 5);
+    traffic.rig.observe(certain(said(RegistryStatus::Critical)));
+    assert_eq!(traffic.status(1), Status::Ejected);
+    traffic.rig.observe(certain(said(RegistryStatus::Passing)));
+    assert_eq!(traffic.status(1), Status::Probing);
+}
+
+#[test]
 fn never_more_than_half_and_never_the_only_one() {
     for (fleet, most) in [(1, 0), (2, 1), (3, 1), (5, 2), (8, 4)] {
         let mut traffic = Traffic::of(fleet);

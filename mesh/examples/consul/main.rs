@@ -42,7 +42,7 @@ async fn main() -> Result<ExitCode, run::Failure> {
     };
 
     let registry = ConsulRegistry::new(Consul::new(config)?);
-    let mesh = ServiceMesh::builder().registry(registry).build().await?;
+    let mesh = ServiceMesh::builder().config(run::config()).registry(registry).build().await?;
     let check = HealthCheck::http("/health").interval(CHECK_INTERVAL).timeout(CHECK_INTERVAL);
     run::drive(mesh, check, PACE).await
 }

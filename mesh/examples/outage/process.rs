@@ -133,7 +133,7 @@ async fn get(client: reqwest::Client, instance: Arc<Instance>) -> reqwest::Resul
 fn class_of(reply: &reqwest::Result<reqwest::Response>) -> Class {
     match reply {
         Ok(response) => mesh::mesh_retry::classify::class_of_status(response.status().as_u16()),
-        Err(_) => Class::Transient,
+        Err(_) => Class::Unreachable,
     }
 }
 

@@ -19,7 +19,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(25);
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, run::Failure> {
-    let mesh = ServiceMesh::builder().build().await?;
+    let mesh = ServiceMesh::builder().config(run::config()).build().await?;
     let check = HealthCheck::http("/health").run_by(CheckRunner::Mesh);
     let check = check.interval(CHECK_INTERVAL).timeout(CHECK_INTERVAL).rise(NonZeroU32::MIN);
     run::drive(mesh, check, Duration::ZERO).await

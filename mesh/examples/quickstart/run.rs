@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mesh::mesh_core::health::SlowStartConfig;
 use mesh::mesh_core::port::Clock;
 use mesh::mesh_core::service::HealthCheckBuilder;
-use mesh::{CallPolicy, Class, Instance, ServiceConfig, ServiceMesh, TokioClock};
+use mesh::{CallPolicy, Class, Instance, MeshConfig, ServiceConfig, ServiceMesh, TokioClock};
 
 use crate::backend::Backend;
 use crate::tally::Tally;
@@ -19,6 +20,14 @@ const CONCURRENCY: usize = 32;
 const VICTIM: usize = 2;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The defaults, but that a backend which comes back has its whole share at once: ten seconds to warm up would be the rest of
+/// the run.
+pub(crate) fn config() -> MeshConfig {
+    let mut config = MeshConfig::default();
+    config.service.slow_start = SlowStartConfig::off();
+    config
+}
 
 /// Registers four backends checked by `check`, calls them through `mesh` with a rest of `pace` after each call, and
 /// prints what the callers saw. Fails when one noticed that a backend died a third of the way in, or when that backend
@@ -110,10 +119,10 @@ async fn get(client: reqwest::Client, instance: Arc<Instance>) -> reqwest::Resul
     client.get(format!("http://{}/hello", instance.authority())).send().await
 }
 
-/// What a reply means: the statuses as mesh-retry reads them, and every error worth another attempt.
+/// What a reply means: the statuses as mesh-retry reads them, and no connection where there was no reply.
 fn class_of(reply: &reqwest::Result<reqwest::Response>) -> Class {
     match reply {
         Ok(response) => mesh::mesh_retry::classify::class_of_status(response.status().as_u16()),
-        Err(_) => Class::Transient,
+        Err(_) => Class::Unreachable,
     }
 }

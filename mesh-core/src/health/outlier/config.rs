@@ -90,7 +90,7 @@ pub struct Ejection {
     /// that took longer, it has failed: at least 1 ms. Default 30 s.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::duration"))]
     pub probing_max: Duration,
-    /// Which ejections a passed active check ends.
+    /// Which ejections a passed active check ends. Of checks that failed and pass again, all but for `Never`.
     pub uneject_on_check: UnejectOnCheck,
     /// Whether one that comes back is judged only by what happens from then on. Where not, its first sweep sees the
     /// whole interval. Default true; Envoy and gRPC false.

@@ -196,6 +196,15 @@ impl OutlierDetector {
         }
     }
 
+    /// Checks of the instance `key` failed before and pass now: they have seen its illness, and its end. That ends any
+    /// ejection, but for [`UnejectOnCheck::Never`]; checks that passed all the while would say nothing.
+    pub fn recovered(&mut self, now: Instant, key: &InstanceKey) {
+        let now = self.clock.observe(now);
+        if self.config.ejection.uneject_on_check != UnejectOnCheck::Never && self.ejected.clear(key).is_some() {
+            self.come_back(now, key.clone(), Restoration::Check);
+        }
+    }
+
     /// The request that was let through to the instance `key` while it was probed ended. If it failed, the instance
     /// is out again, for longer.
     pub fn probed(&mut self, now: Instant, key: &InstanceKey, passed: bool) {

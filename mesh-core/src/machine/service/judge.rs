@@ -160,6 +160,11 @@ impl Judge {
         self.outliers.checked(now, key, passed);
     }
 
+    /// Checks of the instance `key`, the mesh's or the registry's, failed before and pass now.
+    pub(super) fn recovered(&mut self, now: Instant, key: &InstanceKey) {
+        self.outliers.recovered(now, key);
+    }
+
     /// Does what is due at `now`; returns whether it looked at what all instances did. What they did is remembered where
     /// weights follow it, or where `checks` may have to be doubted for it.
     pub(super) fn tick(&mut self, now: Instant, view: &View, checks: bool) -> bool {

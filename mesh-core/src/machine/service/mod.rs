@@ -261,6 +261,9 @@ impl ServiceMachine {
         while let Some(transition) = self.checker.poll_transition() {
             let Transition { key, from, to, verdict } = transition;
             self.look_at(&key);
+            if from == Health::Unhealthy {
+                self.judge.recovered(self.clock.latest(), &key);
+            }
             self.follow_health(&key, from, to);
             self.tell(ServiceEvent::Health { key, from, to, verdict });
         }

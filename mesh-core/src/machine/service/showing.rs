@@ -27,6 +27,11 @@ impl ServiceMachine {
         } else {
             self.judge.enrol(now, entry.key());
         }
+        // The registry's agent checks in the mesh's place.
+        let was_critical = was.is_some_and(|was| was.status() == RegistryStatus::Critical);
+        if was_critical && matches!(entry.status(), RegistryStatus::Passing | RegistryStatus::Warning) {
+            self.judge.recovered(now, entry.key());
+        }
         self.show(entry);
     }
 
