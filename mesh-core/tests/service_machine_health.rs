@@ -182,6 +182,23 @@ fn an_instance_that_keeps_falling_is_held_out_until_it_has_been_quiet() {
 }
 
 #[test]
+fn a_registry_whose_agent_restarts_again_and_again_has_nobody_held_out() {
+    let mut config = ServiceMachineConfig::default();
+    config.discovery.outage_hold = secs(0);
+    let said =
+        |status| (0..4).map(move |number| entry(number, if number < 2 { status } else { RegistryStatus::Passing }));
+    let mut traffic = Traffic::over(said(RegistryStatus::Passing).collect(), config);
+    for _ in 0..10 {
+        for status in [RegistryStatus::Critical, RegistryStatus::Passing] {
+            traffic.rig.observe(heard(said(status).collect()));
+            traffic.rig.pass(secs(1));
+        }
+    }
+    assert_eq!(traffic.rig.usable(), [0, 1, 2, 3]);
+    assert_eq!(traffic.rig.machine.history(&key(0)).unwrap().flaps(), 10, "it is told all the same");
+}
+
+#[test]
 fn half_a_service_at_most_is_held_out_for_flapping() {
     let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
     traffic.rig.pass(secs(1));

@@ -13,8 +13,8 @@ use super::config::ServiceMachineConfig;
 use crate::balance::{Endpoint, Runs, Tally, View, WakeRules};
 use crate::health::outlier::{OutlierConfig, OutlierDetector, OutlierEvent, Reading, Standing};
 use crate::health::{
-    Aggregate, Damper, Damping, HealthWeight, History, Ledger, OutlierStanding, Reason, ScoreConfig, Signals,
-    SlowStartConfig, Sources, Status, StatusChange,
+    Aggregate, CheckEvidence, Damper, Damping, Health, HealthWeight, History, Ledger, OutlierStanding, Reason,
+    ScoreConfig, Signals, SlowStartConfig, Sources, Status, StatusChange,
 };
 use crate::service::InstanceKey;
 use crate::time::Instant;
@@ -52,7 +52,7 @@ enum Due {
 #[derive(Debug, Default)]
 struct Ward {
     damper: Damper,
-    /// Whether checks or the registry had it down when they were asked last.
+    /// Whether the mesh's own checks had it down when they were asked last.
     is_down: bool,
     weight: HealthWeight,
     status: Status,
@@ -313,25 +313,26 @@ impl Judge {
         Judgement { status, factor_milli, change }
     }
 
-    /// Counts a fall that checks or the registry saw, and holds the instance out where it fell too often; but never more
-    /// than half of a service.
+    /// Counts a fall that the mesh's own checks saw, and holds the instance out where it fell too often; but never where more
+    /// than half of a service would be out, the ejected among them. The registry's word is no fall: an agent that restarts
+    /// calls all of its instances critical, again and again, and none of them is to blame.
     fn damp(&mut self, now: Instant, key: &InstanceKey, sources: &Sources) {
-        let most = self.wards.len() / 2;
+        let (most, out) = (self.wards.len() / 2, self.outliers.ejected_count() + self.outliers.probing_count());
         let Some(ward) = self.wards.get_mut(key) else { return };
-        let (seen, _) = Status::of(sources);
         // What a plan hides is neither a rise nor, when the plan ends, a fall.
-        if seen.is_planned() {
+        if Status::of(sources).0.is_planned() {
             return;
         }
-        let falls =
-            seen.is_down() && !ward.is_down && self.ledger.of(key).is_some_and(|it| it.status() != Status::Unknown);
-        ward.is_down = seen.is_down();
+        let fails = |check: &CheckEvidence| check.health == Health::Unhealthy && !sources.check_doubted;
+        let is_down = sources.check.as_ref().is_some_and(fails);
+        let falls = is_down && !ward.is_down && self.ledger.of(key).is_some_and(|it| it.status() != Status::Unknown);
+        ward.is_down = is_down;
         if !falls {
             return;
         }
         ward.damper.flap(now, &self.damping);
         if let Some(until) = ward.damper.damped_until(now)
-            && (self.damped.contains(key) || self.damped.len() < most)
+            && (self.damped.contains(key) || self.damped.len() + out < most)
         {
             self.damped.insert(key.clone());
             self.timers.set(Due::Undamped(key.clone()), until);
