@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backoff;
+pub mod budget;
 pub mod call;
 pub mod classify;
+pub mod hedge;
 pub mod policy;
 
 pub use mesh_core::balance::{EndpointId, Tried};

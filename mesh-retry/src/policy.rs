@@ -6,9 +6,12 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use mesh_core::rng::Rng;
 use thiserror::Error;
 
 use crate::backoff::{Backoff, BackoffError};
+use crate::call::{Failed, GiveUpReason};
+use crate::hedge::{HedgeError, HedgePolicy};
 
 /// How a call retries.
 ///
@@ -39,6 +42,9 @@ pub struct RetryPolicy {
     /// one: to come back earlier than told would add to an overload.
     #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
     pub retry_after_max: Duration,
+    /// Copies of an attempt that takes long; `None` for none.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub hedge: Option<HedgePolicy>,
 }
 
 /// What is wrong with a [`RetryPolicy`].
@@ -48,6 +54,9 @@ pub enum PolicyError {
     /// The backoff breaks a rule of its own.
     #[error("backoff.{0}")]
     Backoff(BackoffError),
+    /// The hedges break a rule of their own.
+    #[error("hedge.{0}")]
+    Hedge(HedgeError),
     /// No attempt could start.
     #[error("deadline: 0ns is not allowed: must be longer than zero, or left out")]
     DeadlineZero,
@@ -88,7 +97,25 @@ impl RetryPolicy {
         if self.attempt_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(PolicyError::AttemptTimeoutZero);
         }
-        Ok(())
+        self.hedge.map_or(Ok(()), |hedge| hedge.validate().map_err(PolicyError::Hedge))
+    }
+
+    /// How long to wait before another attempt, or why there is none, as [`Terms::retry`](crate::call::Terms::retry) asks.
+    ///
+    /// The wait is what was announced and a draw of the backoff after it: callers who were all told the same wait do
+    /// not come back all at once.
+    ///
+    /// # Errors
+    /// No attempts are left, or what was announced is longer than `retry_after_max`.
+    pub fn retry(&self, failed: &Failed, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
+        let retry = failed.retries.saturating_add(1);
+        if retry >= self.attempts_max.get() {
+            return Err(GiveUpReason::AttemptsExhausted { attempts_max: self.attempts_max });
+        }
+        if failed.announced > self.retry_after_max {
+            return Err(GiveUpReason::RetryAfterTooLong { announced: failed.announced, max: self.retry_after_max });
+        }
+        Ok(failed.announced.saturating_add(self.backoff.delay(retry, rng)))
     }
 
     /// A preset honours announced waits as long as its own longest wait.
@@ -99,6 +126,7 @@ impl RetryPolicy {
             deadline: None,
             attempt_timeout: None,
             retry_after_max: backoff.cap,
+            hedge: None,
         }
     }
 }

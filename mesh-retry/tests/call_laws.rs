@@ -5,7 +5,9 @@ use core::time::Duration;
 
 use mesh_core::machine::laws::{World, assert_hold};
 use mesh_retry::backoff::Jitter;
-use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, GiveUpReason, Unavailable};
+use mesh_retry::call::{
+    AttemptId, CallEffect, CallEvent, CallInput, CallMachine, CancelReason, GiveUpReason, Unavailable,
+};
 use mesh_retry::classify::Class;
 use mesh_retry::policy::RetryPolicy;
 use mesh_retry::{EndpointId, Instant, Machine as _, Rng};
@@ -93,7 +95,7 @@ impl Run {
 
     /// Plays one attempt and the wait after it; false when the call is over or hangs.
     fn step(&mut self, step: Step) -> Result<bool, TestCaseError> {
-        let Some(CallEffect::Attempt { attempt, number, timeout }) = self.call.poll_effect() else {
+        let Some(CallEffect::Attempt { attempt, number, timeout, .. }) = self.call.poll_effect() else {
             return self.ends();
         };
         self.check_start(number, timeout)?;
@@ -151,7 +153,10 @@ impl Run {
                 self.now = self.now + timeout + step.late;
                 if last_chance && step.by_timer {
                     self.call.handle_timeout(self.now);
-                    prop_assert_eq!(self.call.poll_effect(), Some(CallEffect::Cancel { attempt }));
+                    prop_assert_eq!(
+                        self.call.poll_effect(),
+                        Some(CallEffect::Cancel { attempt, why: CancelReason::Deadline })
+                    );
                 } else {
                     self.put(CallInput::TimedOut { attempt });
                 }
@@ -243,7 +248,13 @@ impl Run {
                 retryable && said == announced && said > max && max == self.policy.retry_after_max
             }
             GiveUpReason::NoInstance => matches!(self.last, Some(End::Unavailable(_))),
-            _ => false,
+            // A policy alone has neither budget nor gates, and its operations may be repeated.
+            GiveUpReason::NotRepeatable
+            | GiveUpReason::Budget(_)
+            | GiveUpReason::BudgetSilent
+            | GiveUpReason::Shut(_)
+            | GiveUpReason::Refused { .. }
+            | _ => false,
         }
     }
 

@@ -5,7 +5,9 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use mesh_retry::backoff::Jitter;
-use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, GiveUpReason, Unavailable};
+use mesh_retry::call::{
+    AttemptId, CallEffect, CallEvent, CallInput, CallMachine, CancelReason, GiveUpReason, Unavailable,
+};
 use mesh_retry::classify::Class;
 use mesh_retry::policy::RetryPolicy;
 use mesh_retry::{EndpointId, Instant, Machine as _};
@@ -133,7 +135,7 @@ fn the_deadline_cancels_the_attempt_under_way() {
     let mut call = Call::new(&policy);
     let attempt = call.attempt(1, Some(millis(400)));
     assert_eq!(call.wait(), millis(400));
-    assert_eq!(call.machine.poll_effect(), Some(CallEffect::Cancel { attempt }));
+    assert_eq!(call.machine.poll_effect(), Some(CallEffect::Cancel { attempt, why: CancelReason::Deadline }));
     let reason = GiveUpReason::DeadlineExceeded { deadline: millis(400) };
     assert_eq!(call.over(), CallEvent::GaveUp { reason, attempts: 1 });
 }
@@ -338,7 +340,7 @@ impl Call {
     /// The attempt that is asked for now.
     fn attempt(&mut self, expected: u32, limit: Option<Duration>) -> AttemptId {
         match self.machine.poll_effect() {
-            Some(CallEffect::Attempt { attempt, number, timeout }) => {
+            Some(CallEffect::Attempt { attempt, number, timeout, .. }) => {
                 assert_eq!((number, timeout), (expected, limit));
                 assert_eq!(self.machine.attempts(), expected);
                 attempt

@@ -1,6 +1,5 @@
 //! The call machine: decides after each attempt whether, when and why not to make another.
 
-use core::borrow::Borrow;
 use core::time::Duration;
 
 use mesh_core::balance::Tried;
@@ -8,64 +7,98 @@ use mesh_core::machine::Machine;
 use mesh_core::rng::Rng;
 use mesh_core::time::{Instant, Monotonic};
 
-use super::{AttemptId, CallEffect, CallEvent, CallInput, GiveUpReason, Unavailable};
+use super::asking::Answered;
+use super::copies::{Copies, Copy, Stage};
+use super::gate::AttemptEnd;
+use super::terms::{Failed, Terms};
+use super::{
+    AttemptId, AttemptKind, CallEffect, CallEvent, CallInput, CancelReason, Decision, GiveUpReason, Tally, Unavailable,
+};
+use crate::budget::{After, Extra, ExtraKind, Paid};
 use crate::classify::Class;
 use crate::policy::RetryPolicy;
 
-/// The retries of one call: see [the module](super) for what it is told, asks for and reports.
+/// One call: see [the module](super) for what it is told, asks for and reports.
 ///
-/// `P` is how it holds its policy: a reference keeps it small, an `Arc` or the policy itself lets it go anywhere.
+/// `T` is what it goes by: a policy, or a reference to one, or whatever else is [`Terms`].
 ///
-/// It cannot be cloned, since two machines with the same entropy would wait for the same times.
+/// It cannot be cloned, since two machines with the same entropy would wait for the same times. Dropped before its
+/// end, it gives back what it has been granted.
 #[derive(Debug)]
-pub struct CallMachine<P = RetryPolicy> {
-    policy: P,
-    entropy: u64,
-    clock: Monotonic,
+pub struct CallMachine<T: Terms = RetryPolicy> {
+    pub(super) terms: T,
+    pub(super) entropy: u64,
+    pub(super) clock: Monotonic,
     started: Instant,
-    state: State,
+    pub(super) state: State,
+    pub(super) copies: Copies,
+    pub(super) hedging: Hedging,
+    /// How the last attempt failed.
+    last: Option<Class>,
+    /// The worst that the copies of the current attempt have told so far.
+    pub(super) announced: Duration,
     /// Effects asked for; also the number of the last attempt's id.
-    asked: u64,
-    /// Attempts that took place or are under way.
-    attempts: u32,
-    tried: Tried,
-    effect: Option<CallEffect>,
+    pub(super) asked: u64,
+    pub(super) tally: Tally,
+    pub(super) tried: Tried,
+    pub(super) decided: Option<Decision>,
     ignored: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Attempting(AttemptId),
+pub(super) enum State {
+    Attempting,
     Waiting {
         until: Instant,
+        /// What the retry is paid with; `None` where there is no budget or it is to be asked again.
+        paid: Option<Paid>,
+        again: Option<Extra>,
     },
     /// With how it ended, until that has been told.
     Over(Option<CallEvent>),
 }
 
-impl<P: Borrow<RetryPolicy>> CallMachine<P> {
+/// When the next copy of the current attempt is sent, and how many more may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hedging {
+    pub(super) next: Option<Instant>,
+    pub(super) left: u32,
+}
+
+impl<T: Terms> CallMachine<T> {
     /// A call that starts at `now` and asks for its first attempt at once.
     ///
     /// `entropy` seeds the waits and must differ from call to call: equal entropy, equal waits. The deadline
     /// counts from `now`. A policy that breaks its rules is followed as far as it goes: see
     /// [`RetryPolicy::validate`].
     #[must_use]
-    pub fn new(policy: P, entropy: u64, now: Instant) -> Self {
+    pub fn new(terms: T, entropy: u64, now: Instant) -> Self {
         let mut clock = Monotonic::default();
         clock.observe(now);
         let mut call = Self {
-            policy,
+            terms,
             entropy,
             clock,
             started: now,
-            state: State::Over(None),
+            state: State::Attempting,
+            copies: Copies::default(),
+            hedging: Hedging::default(),
+            last: None,
+            announced: Duration::ZERO,
             asked: 0,
-            attempts: 0,
+            tally: Tally::default(),
             tried: Tried::new(),
-            effect: None,
+            decided: None,
             ignored: 0,
         };
-        call.ask(now);
+        if let Some(reason) = call.overdue(now) {
+            call.give_up(reason);
+            return call;
+        }
+        if let Some(budget) = call.terms.budget() {
+            budget.deposit(now);
+        }
+        call.begin(now, AttemptKind::First, None);
         call
     }
 
@@ -75,10 +108,22 @@ impl<P: Borrow<RetryPolicy>> CallMachine<P> {
         &self.tried
     }
 
+    /// What it has done so far.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// What was decided about the next attempt since this was last asked, for whoever explains or measures. Of several
+    /// decisions the last is kept.
+    pub const fn take_decision(&mut self) -> Option<Decision> {
+        self.decided.take()
+    }
+
     /// How many attempts took place or are under way.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
-        self.attempts
+        self.tally.attempts
     }
 
     /// How many inputs were about an attempt that was not under way.
@@ -87,110 +132,186 @@ impl<P: Borrow<RetryPolicy>> CallMachine<P> {
         self.ignored
     }
 
-    fn policy(&self) -> &RetryPolicy {
-        self.policy.borrow()
-    }
-
-    /// Asks for an attempt, if the deadline leaves any time for it.
-    fn ask(&mut self, now: Instant) {
-        if let Some(reason) = self.overdue(now) {
-            self.give_up(reason);
-            return;
-        }
-        let left = self.deadline().map(|deadline| deadline.since(now));
-        self.asked = self.asked.saturating_add(1);
-        self.attempts = self.attempts.saturating_add(1);
-        let attempt = AttemptId::from_number(self.asked);
-        let timeout = match (self.policy().attempt_timeout, left) {
-            (Some(timeout), Some(left)) => Some(timeout.min(left)),
-            (timeout, left) => timeout.or(left),
-        };
-        self.state = State::Attempting(attempt);
-        self.effect = Some(CallEffect::Attempt { attempt, number: self.attempts, timeout });
-    }
-
-    fn unavailable(&mut self, now: Instant, reason: Unavailable) {
-        self.attempts = self.attempts.saturating_sub(1);
-        match reason {
-            // With nothing to forget, asking again would go round for ever.
-            Unavailable::AllExcluded if !self.tried.is_empty() => {
-                self.tried.clear();
-                self.ask(now);
-            }
-            Unavailable::AllExcluded | Unavailable::None => self.give_up(GiveUpReason::NoInstance),
-        }
-    }
-
-    fn ended(&mut self, now: Instant, class: Class) {
-        match class {
-            Class::Success => self.end(CallEvent::Succeeded { attempts: self.attempts }),
-            Class::Transient | Class::Unreachable => self.retry(now, Duration::ZERO),
-            Class::Throttled { retry_after } => self.retry(now, retry_after.unwrap_or_default()),
-            Class::Permanent => self.give_up(GiveUpReason::Permanent),
-        }
-    }
-
-    /// Waits for `announced` and a draw of the backoff before the next attempt, or gives up.
-    fn retry(&mut self, now: Instant, announced: Duration) {
-        // First, so that a driver whose timer is late gets the same reason as one whose timer is not.
-        if let Some(reason) = self.overdue(now) {
-            self.give_up(reason);
-            return;
-        }
-        if self.attempts >= self.policy().attempts_max.get() {
-            self.give_up(GiveUpReason::AttemptsExhausted { attempts_max: self.policy().attempts_max });
-            return;
-        }
-        if announced > self.policy().retry_after_max {
-            self.give_up(GiveUpReason::RetryAfterTooLong { announced, max: self.policy().retry_after_max });
-            return;
-        }
-        // Most calls never wait, so a generator is made for each wait and not for each call.
-        let mut rng = Rng::from_seed(self.entropy.wrapping_add(u64::from(self.attempts)));
-        let needed = announced.saturating_add(self.policy().backoff.delay(self.attempts, &mut rng));
-        let until = now.after(needed);
-        match self.deadline() {
-            Some(deadline) if until >= deadline => {
-                self.give_up(GiveUpReason::DeadlineTooClose { needed, left: deadline.since(now) });
-            }
-            Some(_) | None => self.state = State::Waiting { until },
-        }
-    }
-
-    fn give_up(&mut self, reason: GiveUpReason) {
-        self.end(CallEvent::GaveUp { reason, attempts: self.attempts });
+    pub(super) fn give_up(&mut self, reason: GiveUpReason) {
+        self.end(CallEvent::GaveUp { reason, attempts: self.tally.attempts });
     }
 
     fn end(&mut self, event: CallEvent) {
+        self.hedging = Hedging::default();
         self.state = State::Over(Some(event));
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.policy().deadline.map(|deadline| self.started.after(deadline))
+        self.terms.policy().deadline.map(|deadline| self.started.after(deadline))
     }
 
-    fn overdue(&self, now: Instant) -> Option<GiveUpReason> {
-        let deadline = self.policy().deadline?;
+    pub(super) fn overdue(&self, now: Instant) -> Option<GiveUpReason> {
+        let deadline = self.terms.policy().deadline?;
         (now >= self.started.after(deadline)).then_some(GiveUpReason::DeadlineExceeded { deadline })
+    }
+
+    /// Ends the call at its deadline.
+    fn expire(&mut self, now: Instant, reason: GiveUpReason) {
+        self.abandon_all(now, AttemptEnd::TimedOut);
+        self.give_up(reason);
+    }
+
+    /// Abandons what is under way, and forgets what the driver has not taken up.
+    fn abandon_all(&mut self, now: Instant, end: AttemptEnd) {
+        while let Some(copy) = self.copies.take(Copy::is_live) {
+            let was_asked = copy.stage == Stage::Asked;
+            self.release(now, &copy, if was_asked { AttemptEnd::NotMade } else { end });
+            if !was_asked {
+                let stage = Stage::Abandoned { lost: end == AttemptEnd::Cancelled };
+                self.copies.put(Copy { stage, ..copy });
+            }
+        }
+    }
+
+    /// An attempt ended with `class`, or was timed out.
+    fn ended(&mut self, now: Instant, id: AttemptId, class: Option<Class>) {
+        let Some(copy) = self.copies.take_live(id) else { return };
+        self.release(now, &copy, class.map_or(AttemptEnd::TimedOut, AttemptEnd::Ended));
+        match class {
+            Some(Class::Success) => {
+                self.abandon_all(now, AttemptEnd::Cancelled);
+                self.end(CallEvent::Succeeded { attempts: self.tally.attempts });
+            }
+            Some(Class::Permanent) => {
+                self.abandon_all(now, AttemptEnd::Cancelled);
+                self.give_up(GiveUpReason::Permanent);
+            }
+            Some(Class::Transient | Class::Unreachable | Class::Throttled { .. }) | None => self.failed(now, class),
+        }
+    }
+
+    /// What follows from an attempt after which another may succeed.
+    fn failed(&mut self, now: Instant, class: Option<Class>) {
+        // First, so that a driver whose timer is late gets the same reason as one whose timer is not.
+        if let Some(reason) = self.overdue(now) {
+            self.expire(now, reason);
+            return;
+        }
+        self.last = class;
+        let announced = class.and_then(Class::retry_after);
+        self.announced = self.announced.max(announced.unwrap_or_default());
+        let is_last = self.copies.count_live() == 0;
+        let may_retry = self.tally.retries.saturating_add(1) < self.terms.policy().attempts_max.get();
+        if self.hedging.next.is_some() && !(is_last && may_retry) {
+            // What a failed copy leaves to the next one need not wait for its time, unless the callee asks for time.
+            match class {
+                Some(Class::Throttled { .. }) => {
+                    self.hedging.next = self.hedging.next.max(Some(now.after(self.announced)));
+                }
+                Some(_) | None => self.hedge(now),
+            }
+        }
+        if self.copies.count_live() == 0 {
+            self.retry(now);
+        }
+    }
+
+    /// Waits before the next attempt, or gives up.
+    fn retry(&mut self, now: Instant) {
+        self.hedging = Hedging::default();
+        match self.next_attempt(now) {
+            Ok((until, paid, again)) => {
+                self.decided = Some(Decision::Retry { at: until });
+                self.state = State::Waiting { until, paid, again };
+            }
+            Err(reason) => self.give_up(reason),
+        }
+    }
+
+    /// When the next attempt is made, and what it is paid with.
+    fn next_attempt(&mut self, now: Instant) -> Result<(Instant, Option<Paid>, Option<Extra>), GiveUpReason> {
+        let opens_at = self.terms.gates().iter().flatten().filter_map(|gate| gate.opens_at(now)).max();
+        let deadline = self.deadline();
+        let failed = Failed {
+            now,
+            class: self.last,
+            attempts: self.tally.attempts,
+            retries: self.tally.retries,
+            announced: self.announced.max(opens_at.map_or(Duration::ZERO, |at| at.since(now))),
+            left: deadline.map(|deadline| deadline.since(now)),
+        };
+        if !self.terms.idempotency().allows_retry(self.last) {
+            return Err(GiveUpReason::NotRepeatable);
+        }
+        // Most calls never wait, so a generator is made for each wait and not for each call.
+        let mut rng = Rng::from_seed(self.entropy.wrapping_add(u64::from(self.tally.attempts)));
+        let needed = self.terms.retry(&failed, &mut rng)?;
+        let until = now.after(needed);
+        if let Some(deadline) = deadline.filter(|deadline| until >= *deadline) {
+            return Err(GiveUpReason::DeadlineTooClose { needed, left: deadline.since(now) });
+        }
+        let extra = Extra { kind: ExtraKind::Retry, after: After::of(self.last) };
+        Ok(match self.withdraw(now, extra)? {
+            Answered::Granted(paid) => (until, paid, None),
+            Answered::Later => (until, None, Some(extra)),
+        })
+    }
+
+    /// The wait before a retry is over.
+    fn resume(&mut self, now: Instant, paid: Option<Paid>, again: Option<Extra>) {
+        let paid = match again.map(|extra| self.withdraw(now, extra)) {
+            None => Ok(paid),
+            Some(Ok(Answered::Granted(paid))) => Ok(paid),
+            Some(Ok(Answered::Later)) => Err(GiveUpReason::BudgetSilent),
+            Some(Err(reason)) => Err(reason),
+        };
+        match paid {
+            Ok(paid) => self.begin(now, AttemptKind::Retry, paid),
+            Err(reason) => self.give_up(reason),
+        }
+    }
+
+    /// No instance, or none that may be asked, was found for an attempt.
+    fn unavailable(&mut self, now: Instant, id: AttemptId, reason: Unavailable) {
+        let Some(mut copy) = self.copies.take_live(id) else { return };
+        self.tally.uncount(copy.kind);
+        let paid = copy.paid.take();
+        self.release(now, &copy, AttemptEnd::NotMade);
+        if copy.kind == AttemptKind::Hedge {
+            self.settle(now, AttemptEnd::NotMade, paid);
+            self.hedging = Hedging::default();
+            if self.copies.count_live() == 0 {
+                self.retry(now);
+            }
+            return;
+        }
+        // With nothing to forget, asking again would go round for ever.
+        if reason == Unavailable::AllExcluded && !self.tried.is_empty() {
+            self.tried.clear();
+            if let Err(reason) = self.ask(now, copy.kind, paid) {
+                self.abandon_all(now, AttemptEnd::Cancelled);
+                self.give_up(reason);
+            }
+            return;
+        }
+        self.settle(now, AttemptEnd::NotMade, paid);
+        self.abandon_all(now, AttemptEnd::Cancelled);
+        self.give_up(GiveUpReason::NoInstance);
     }
 }
 
-impl<P: Borrow<RetryPolicy>> Machine for CallMachine<P> {
+impl<T: Terms> Machine for CallMachine<T> {
     type Input = CallInput;
     type Effect = CallEffect;
     type Event = CallEvent;
 
     fn handle_input(&mut self, now: Instant, input: CallInput) {
         let now = self.clock.observe(now);
-        if self.state != State::Attempting(input.attempt()) {
+        let id = input.attempt();
+        if self.copies.live(id).is_none() {
             self.ignored = self.ignored.saturating_add(1);
             return;
         }
         match input {
             CallInput::Picked { endpoint, .. } => self.tried.insert(endpoint),
-            CallInput::Unavailable { reason, .. } => self.unavailable(now, reason),
-            CallInput::Ended { class, .. } => self.ended(now, class),
-            CallInput::TimedOut { .. } => self.retry(now, Duration::ZERO),
+            CallInput::Unavailable { reason, .. } => self.unavailable(now, id, reason),
+            CallInput::Ended { class, .. } => self.ended(now, id, Some(class)),
+            CallInput::TimedOut { .. } => self.ended(now, id, None),
         }
     }
 
@@ -200,22 +321,32 @@ impl<P: Borrow<RetryPolicy>> Machine for CallMachine<P> {
         }
         let now = self.clock.observe(now);
         match self.state {
-            State::Attempting(attempt) => {
-                // An attempt that the driver has not taken up yet is not asked for any more.
-                if self.effect.take().is_none() {
-                    self.effect = Some(CallEffect::Cancel { attempt });
-                }
-                if let Some(reason) = self.overdue(now) {
-                    self.give_up(reason);
-                }
-            }
-            State::Waiting { .. } => self.ask(now),
+            State::Attempting => match self.overdue(now) {
+                Some(reason) => self.expire(now, reason),
+                None => self.hedge_while_due(now),
+            },
+            State::Waiting { paid, again, .. } => self.resume(now, paid, again),
             State::Over(_) => {}
         }
     }
 
     fn poll_effect(&mut self) -> Option<CallEffect> {
-        self.effect.take()
+        if let Some(copy) = self.copies.take(|copy| !copy.is_live()) {
+            let why = if copy.stage == (Stage::Abandoned { lost: true }) {
+                CancelReason::Lost
+            } else {
+                CancelReason::Deadline
+            };
+            return Some(CallEffect::Cancel { attempt: copy.id, why });
+        }
+        let left = self.deadline().map(|deadline| deadline.since(self.clock.latest()));
+        let timeout = match (self.terms.policy().attempt_timeout, left) {
+            (Some(timeout), Some(left)) => Some(timeout.min(left)),
+            (timeout, left) => timeout.or(left),
+        };
+        let copy = self.copies.first(|copy| copy.stage == Stage::Asked)?;
+        copy.stage = Stage::UnderWay;
+        Some(CallEffect::Attempt { attempt: copy.id, number: copy.number, kind: copy.kind, timeout })
     }
 
     fn poll_event(&mut self) -> Option<CallEvent> {
@@ -224,9 +355,22 @@ impl<P: Borrow<RetryPolicy>> Machine for CallMachine<P> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Attempting(_) => self.deadline(),
-            State::Waiting { until } => Some(until),
+            State::Attempting => match (self.deadline(), self.hedging.next) {
+                (Some(deadline), Some(next)) => Some(deadline.min(next)),
+                (deadline, next) => deadline.or(next),
+            },
+            State::Waiting { until, .. } => Some(until),
             State::Over(_) => None,
+        }
+    }
+}
+
+impl<T: Terms> Drop for CallMachine<T> {
+    fn drop(&mut self) {
+        let now = self.clock.latest();
+        self.abandon_all(now, AttemptEnd::Cancelled);
+        if let State::Waiting { paid: Some(paid), .. } = self.state {
+            self.settle(now, AttemptEnd::NotMade, Some(paid));
         }
     }
 }

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use mesh_core::balance::{EndpointId, PickError};
+use mesh_core::time::Instant;
 
 use super::GiveUpReason;
 use crate::classify::Class;
@@ -103,8 +104,10 @@ pub enum CallEffect {
     Attempt {
         /// What the answers name it by.
         attempt: AttemptId,
-        /// 1 for the first attempt of the call; at most `attempts_max`.
+        /// 1 for the first attempt of the call; hedges are counted as well.
         number: u32,
+        /// What makes it necessary.
+        kind: AttemptKind,
         /// How long it may take, the time to the call's deadline at most; longer than zero. `None` without limit.
         timeout: Option<Duration>,
     },
@@ -112,7 +115,29 @@ pub enum CallEffect {
     Cancel {
         /// The attempt.
         attempt: AttemptId,
+        /// Why no answer is wanted, which says what the balancer is to learn.
+        why: CancelReason,
     },
+}
+
+/// What makes an attempt necessary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptKind {
+    /// The call itself.
+    First,
+    /// The attempts before it have failed.
+    Retry,
+    /// The attempts before it take long; it runs beside them.
+    Hedge,
+}
+
+/// Why an attempt is abandoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelReason {
+    /// The call's deadline came: the attempt was too slow.
+    Deadline,
+    /// The call ended without it, as a hedge that lost: it may have been as good as any.
+    Lost,
 }
 
 /// How the call ended.
@@ -131,4 +156,56 @@ pub enum CallEvent {
         /// How many attempts took place.
         attempts: u32,
     },
+}
+
+/// A decision about the next attempt, with the numbers that led to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The call is tried again at that time.
+    Retry {
+        /// The end of the wait.
+        at: Instant,
+    },
+    /// A copy is sent at that time, beside what is under way.
+    Hedge {
+        /// Now.
+        at: Instant,
+    },
+    /// No copy is sent for the attempt that is under way. A call that gives up altogether says so by
+    /// [`CallEvent::GaveUp`].
+    NoHedge(GiveUpReason),
+}
+
+/// What a call has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// The attempts that took place or are under way.
+    pub attempts: u32,
+    /// Those among them that followed a failure.
+    pub retries: u32,
+    /// Those among them that ran beside others.
+    pub hedges: u32,
+    /// Copies whose time came and that budget, gates or deadline kept from being sent.
+    pub hedges_denied: u32,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, kind: AttemptKind) {
+        self.attempts = self.attempts.saturating_add(1);
+        match kind {
+            AttemptKind::First => {}
+            AttemptKind::Retry => self.retries = self.retries.saturating_add(1),
+            AttemptKind::Hedge => self.hedges = self.hedges.saturating_add(1),
+        }
+    }
+
+    pub(super) fn uncount(&mut self, kind: AttemptKind) {
+        self.attempts = self.attempts.saturating_sub(1);
+        match kind {
+            AttemptKind::First => {}
+            AttemptKind::Retry => self.retries = self.retries.saturating_sub(1),
+            AttemptKind::Hedge => self.hedges = self.hedges.saturating_sub(1),
+        }
+    }
 }

@@ -19,10 +19,18 @@
 //! callee announced, if any: callers who were all told the same wait do not come back all at once. A retry
 //! whose wait cannot end before the deadline is not waited for: the call gives up at once.
 
+mod asking;
+mod copies;
+mod gate;
 mod machine;
 mod message;
 mod reason;
+mod terms;
 
+pub use gate::{AttemptEnd, Gate, Pass, Shut};
 pub use machine::CallMachine;
-pub use message::{AttemptId, CallEffect, CallEvent, CallInput, Unavailable};
+pub use message::{
+    AttemptId, AttemptKind, CallEffect, CallEvent, CallInput, CancelReason, Decision, Tally, Unavailable,
+};
 pub use reason::GiveUpReason;
+pub use terms::{Failed, GATES_MAX, Terms};

@@ -5,6 +5,9 @@ use core::time::Duration;
 
 use thiserror::Error;
 
+use super::gate::Shut;
+use crate::budget::Denial;
+
 /// Why a call makes no further attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -40,6 +43,24 @@ pub enum GiveUpReason {
         /// The policy's limit.
         max: Duration,
     },
+    /// The operation may not be carried out twice, and the failed attempt may have carried it out.
+    #[error("the operation may not be repeated, and it is not certain that it was not carried out")]
+    NotRepeatable,
+    /// The budget for retries has nothing left.
+    #[error(transparent)]
+    Budget(Denial),
+    /// The budget was asked and had not answered when the wait was over.
+    #[error("the budget for retries gave no answer in time")]
+    BudgetSilent,
+    /// A breaker, a limit or a throttle let no attempt pass.
+    #[error("{0}")]
+    Shut(Shut),
+    /// A retry strategy of the user's own wants no other attempt.
+    #[error("{by} wants no other attempt")]
+    Refused {
+        /// Its name, or its reason in few words.
+        by: &'static str,
+    },
     /// There was no instance to make an attempt at.
     #[error("no instance is available")]
     NoInstance,
@@ -55,6 +76,11 @@ impl GiveUpReason {
             Self::DeadlineExceeded { .. } => "deadline-exceeded",
             Self::DeadlineTooClose { .. } => "deadline-too-close",
             Self::RetryAfterTooLong { .. } => "retry-after-too-long",
+            Self::NotRepeatable => "not-repeatable",
+            Self::Budget(_) => "budget",
+            Self::BudgetSilent => "budget-silent",
+            Self::Shut(shut) => shut.gate,
+            Self::Refused { .. } => "refused",
             Self::NoInstance => "no-instance",
         }
     }
@@ -63,11 +89,15 @@ impl GiveUpReason {
     #[must_use]
     pub const fn is_transient(self) -> bool {
         match self {
-            Self::Permanent => false,
+            Self::Permanent | Self::NotRepeatable => false,
             Self::AttemptsExhausted { .. }
             | Self::DeadlineExceeded { .. }
             | Self::DeadlineTooClose { .. }
             | Self::RetryAfterTooLong { .. }
+            | Self::Budget(_)
+            | Self::BudgetSilent
+            | Self::Shut(_)
+            | Self::Refused { .. }
             | Self::NoInstance => true,
         }
     }

@@ -55,6 +55,15 @@ impl Class {
         }
     }
 
+    /// How long the callee asks to be left alone, where it says so.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => retry_after,
+            Self::Success | Self::Transient | Self::Unreachable | Self::Permanent => None,
+        }
+    }
+
     /// Whether another attempt could end otherwise.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
@@ -92,5 +101,25 @@ impl<T, E> Classify<T, E> for ErrorsAreTransient {
             Ok(_) => Class::Success,
             Err(_) => Class::Transient,
         }
+    }
+}
+
+/// TEMPORARY until retry-a.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Idempotency {
+    /// yes
+    #[default]
+    Idempotent,
+    /// no
+    NotIdempotent,
+}
+impl Idempotency {
+    /// hedges
+    pub const fn allows_hedges(self) -> bool {
+        matches!(self, Self::Idempotent)
+    }
+    /// retries
+    pub const fn allows_retry(self, class: Option<Class>) -> bool {
+        matches!(self, Self::Idempotent) || matches!(class, Some(Class::Throttled { .. }))
     }
 }

@@ -1,0 +1,79 @@
+//! What a call goes by: its policy, and what it shares with other calls to the same service. Decides by the policy
+//! where the user's own code does not.
+
+use core::borrow::Borrow;
+use core::time::Duration;
+
+use mesh_core::rng::Rng;
+use mesh_core::time::Instant;
+
+use super::GiveUpReason;
+use super::gate::Gate;
+use crate::budget::Budget;
+use crate::classify::{Class, Idempotency};
+use crate::policy::RetryPolicy;
+
+/// How many gates a call may go by.
+pub const GATES_MAX: usize = 3;
+
+/// What a call goes by. A policy alone is one, without budget or gates and for operations that may be repeated.
+///
+/// Everything but the policy has a default, so that a user's own retry strategy is an implementation of
+/// [`Terms::retry`] (see `examples/own_strategy.rs`).
+pub trait Terms {
+    /// How many attempts, how long they may take, and whether they are hedged.
+    fn policy(&self) -> &RetryPolicy;
+
+    /// What retries and hedges are paid from; without one they are limited by the policy alone.
+    fn budget(&self) -> Option<&dyn Budget> {
+        None
+    }
+
+    /// What every attempt has to pass, in this order.
+    fn gates(&self) -> [Option<&dyn Gate>; GATES_MAX] {
+        [None; GATES_MAX]
+    }
+
+    /// Whether the operation may be carried out more than once.
+    fn idempotency(&self) -> Idempotency {
+        Idempotency::Idempotent
+    }
+
+    /// How long `milli` thousandths of the attempts to this service take at most, where enough have been seen.
+    fn quantile(&self, milli: u32) -> Option<Duration> {
+        let _ = milli;
+        None
+    }
+
+    /// How long to wait before another attempt, or why there is none. Budget and gates are asked afterwards.
+    ///
+    /// # Errors
+    /// The reason for which the call is given up.
+    fn retry(&self, failed: &Failed, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
+        self.policy().retry(failed, rng)
+    }
+}
+
+impl<P: Borrow<RetryPolicy>> Terms for P {
+    fn policy(&self) -> &RetryPolicy {
+        self.borrow()
+    }
+}
+
+/// An attempt that failed in a way that another may not, and what is known of its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failed {
+    /// The time.
+    pub now: Instant,
+    /// What the last answer meant; `None` where the attempt timed out.
+    pub class: Option<Class>,
+    /// How many attempts took place, hedges included.
+    pub attempts: u32,
+    /// How many retries came before.
+    pub retries: u32,
+    /// How long the callee or a gate wants to be left alone.
+    pub announced: Duration,
+    /// How much time the call has left, where it has a deadline.
+    pub left: Option<Duration>,
+}
