@@ -9,6 +9,7 @@ use mesh_retry::call::{
     AttemptId, CallEffect, CallEvent, CallInput, CallMachine, CancelReason, GiveUpReason, Unavailable,
 };
 use mesh_retry::classify::Class;
+use mesh_retry::hedge::HedgePolicy;
 use mesh_retry::policy::RetryPolicy;
 use mesh_retry::{EndpointId, Instant, Machine as _, Rng};
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ use proptest::prelude::*;
 proptest! {
     #[test]
     fn the_machine_laws_hold(
-        policy in any_policy(),
+        policy in any_hedged_policy(),
         entropy: u64,
         start in 0..2_000_000_000_u64,
         script in proptest::collection::vec((0..20_000_000_000_u64, any_input()), 0..12),
@@ -294,6 +295,18 @@ fn any_policy() -> impl Strategy<Value = RetryPolicy> {
             policy
         },
     )
+}
+
+fn any_hedged_policy() -> impl Strategy<Value = RetryPolicy> {
+    let hedge = (2..=5_u32, 0..400_u64).prop_map(|(copies, delay)| {
+        let mut hedge = HedgePolicy::after(Duration::from_millis(delay));
+        hedge.attempts_max = NonZeroU32::MIN.saturating_add(copies - 1);
+        hedge
+    });
+    (any_policy(), proptest::option::of(hedge)).prop_map(|(mut policy, hedge)| {
+        policy.hedge = hedge;
+        policy
+    })
 }
 
 fn any_step() -> impl Strategy<Value = Step> {

@@ -1,20 +1,19 @@
 //! One call from its first attempt to its event, scene by scene.
-#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test report by panicking")]
 
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use mesh_retry::backoff::Jitter;
-use mesh_retry::call::{
-    AttemptId, CallEffect, CallEvent, CallInput, CallMachine, CancelReason, GiveUpReason, Unavailable,
-};
+use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CancelReason, GiveUpReason, Unavailable};
 use mesh_retry::classify::Class;
 use mesh_retry::policy::RetryPolicy;
 use mesh_retry::{EndpointId, Instant, Machine as _};
+use support::{Call, millis, plain};
+
+mod support;
 
 #[test]
 fn a_call_whose_first_attempt_succeeds_is_over() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let attempt = call.attempt(1, None);
     call.ended(attempt, Class::Success);
     assert_eq!(call.over(), CallEvent::Succeeded { attempts: 1 });
@@ -22,7 +21,7 @@ fn a_call_whose_first_attempt_succeeds_is_over() {
 
 #[test]
 fn a_retry_waits_for_the_backoff_and_avoids_what_was_tried() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let first = call.attempt(1, None);
     call.picked(first, 7);
     call.ended(first, Class::Transient);
@@ -40,7 +39,7 @@ fn a_retry_waits_for_the_backoff_and_avoids_what_was_tried() {
 
 #[test]
 fn the_last_allowed_attempt_is_not_followed_by_another() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     for number in 1..=3 {
         let attempt = call.attempt(number, None);
         call.ended(attempt, Class::Transient);
@@ -54,7 +53,7 @@ fn the_last_allowed_attempt_is_not_followed_by_another() {
 
 #[test]
 fn the_policy_that_never_retries_makes_one_attempt() {
-    let mut call = Call::new(&RetryPolicy::never());
+    let mut call = Call::new(RetryPolicy::never());
     let attempt = call.attempt(1, None);
     call.ended(attempt, Class::Throttled { retry_after: None });
     let reason = GiveUpReason::AttemptsExhausted { attempts_max: NonZeroU32::MIN };
@@ -63,7 +62,7 @@ fn the_policy_that_never_retries_makes_one_attempt() {
 
 #[test]
 fn a_permanent_failure_is_not_retried() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let attempt = call.attempt(1, None);
     call.ended(attempt, Class::Permanent);
     assert_eq!(call.over(), CallEvent::GaveUp { reason: GiveUpReason::Permanent, attempts: 1 });
@@ -72,7 +71,7 @@ fn a_permanent_failure_is_not_retried() {
 
 #[test]
 fn an_announced_wait_comes_on_top_of_the_backoff() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let attempt = call.attempt(1, None);
     call.ended(attempt, Class::Throttled { retry_after: Some(millis(3000)) });
     assert_eq!(call.wait(), millis(3100));
@@ -84,7 +83,7 @@ fn an_announced_wait_comes_on_top_of_the_backoff() {
 #[test]
 fn an_announced_wait_longer_than_the_policy_allows_ends_the_call() {
     for (announced, gives_up) in [(millis(10_000), false), (millis(10_001), true), (Duration::MAX, true)] {
-        let mut call = Call::new(&plain());
+        let mut call = Call::new(plain());
         let attempt = call.attempt(1, None);
         call.ended(attempt, Class::Throttled { retry_after: Some(announced) });
         if gives_up {
@@ -100,7 +99,7 @@ fn an_announced_wait_longer_than_the_policy_allows_ends_the_call() {
 fn an_attempt_that_timed_out_is_retried() {
     let mut policy = plain();
     policy.attempt_timeout = Some(millis(50));
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     let attempt = call.attempt(1, Some(millis(50)));
     call.pass(millis(50));
     call.put(CallInput::TimedOut { attempt });
@@ -112,7 +111,7 @@ fn an_attempt_that_timed_out_is_retried() {
 fn an_attempt_may_take_no_longer_than_the_deadline_allows() {
     let mut policy = plain();
     policy.deadline = Some(millis(400));
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     let attempt = call.attempt(1, Some(millis(400)));
     call.pass(millis(30));
     call.ended(attempt, Class::Transient);
@@ -120,7 +119,7 @@ fn an_attempt_may_take_no_longer_than_the_deadline_allows() {
     call.attempt(2, Some(millis(270)));
 
     policy.attempt_timeout = Some(millis(300));
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     let attempt = call.attempt(1, Some(millis(300)));
     call.pass(millis(30));
     call.ended(attempt, Class::Transient);
@@ -132,7 +131,7 @@ fn an_attempt_may_take_no_longer_than_the_deadline_allows() {
 fn the_deadline_cancels_the_attempt_under_way() {
     let mut policy = plain();
     policy.deadline = Some(millis(400));
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     let attempt = call.attempt(1, Some(millis(400)));
     assert_eq!(call.wait(), millis(400));
     assert_eq!(call.machine.poll_effect(), Some(CallEffect::Cancel { attempt, why: CancelReason::Deadline }));
@@ -144,7 +143,7 @@ fn the_deadline_cancels_the_attempt_under_way() {
 fn an_attempt_that_was_never_taken_up_is_withdrawn_at_the_deadline() {
     let mut policy = plain();
     policy.deadline = Some(millis(400));
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     call.wait();
     assert!(matches!(call.over(), CallEvent::GaveUp { reason: GiveUpReason::DeadlineExceeded { .. }, .. }));
 }
@@ -153,7 +152,7 @@ fn an_attempt_that_was_never_taken_up_is_withdrawn_at_the_deadline() {
 fn a_timeout_at_the_deadline_is_the_deadline() {
     let mut policy = plain();
     policy.deadline = Some(millis(400));
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     let attempt = call.attempt(1, Some(millis(400)));
     call.pass(millis(400));
     call.put(CallInput::TimedOut { attempt });
@@ -165,7 +164,7 @@ fn a_timeout_at_the_deadline_is_the_deadline() {
 fn a_success_that_arrives_with_the_deadline_counts() {
     let mut policy = plain();
     policy.deadline = Some(millis(400));
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     let attempt = call.attempt(1, Some(millis(400)));
     call.pass(millis(400));
     call.ended(attempt, Class::Success);
@@ -177,7 +176,7 @@ fn a_retry_that_cannot_start_before_the_deadline_is_not_waited_for() {
     for (left, gives_up) in [(millis(101), false), (millis(100), true), (millis(10), true)] {
         let mut policy = plain();
         policy.deadline = Some(millis(20) + left);
-        let mut call = Call::new(&policy);
+        let mut call = Call::new(policy);
         let attempt = call.attempt(1, policy.deadline);
         call.pass(millis(20));
         call.ended(attempt, Class::Transient);
@@ -195,7 +194,7 @@ fn a_retry_that_cannot_start_before_the_deadline_is_not_waited_for() {
 fn a_driver_that_wakes_up_after_the_deadline_starts_nothing() {
     let mut policy = plain();
     policy.deadline = Some(millis(400));
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     let attempt = call.attempt(1, policy.deadline);
     call.ended(attempt, Class::Transient);
     assert_eq!(call.machine.poll_timeout(), Some(call.now + millis(100)));
@@ -209,14 +208,14 @@ fn a_driver_that_wakes_up_after_the_deadline_starts_nothing() {
 fn a_call_without_any_time_makes_no_attempt() {
     let mut policy = plain();
     policy.deadline = Some(Duration::ZERO);
-    let mut call = Call::new(&policy);
+    let mut call = Call::new(policy);
     let reason = GiveUpReason::DeadlineExceeded { deadline: Duration::ZERO };
     assert_eq!(call.over(), CallEvent::GaveUp { reason, attempts: 0 });
 }
 
 #[test]
 fn when_all_instances_were_tried_the_list_starts_anew_at_once() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let first = call.attempt(1, None);
     call.picked(first, 7);
     call.ended(first, Class::Transient);
@@ -232,7 +231,7 @@ fn when_all_instances_were_tried_the_list_starts_anew_at_once() {
 
 #[test]
 fn all_excluded_with_nothing_excluded_does_not_go_round_for_ever() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let attempt = call.attempt(1, None);
     call.unavailable(attempt, Unavailable::AllExcluded);
     assert_eq!(call.over(), CallEvent::GaveUp { reason: GiveUpReason::NoInstance, attempts: 0 });
@@ -240,7 +239,7 @@ fn all_excluded_with_nothing_excluded_does_not_go_round_for_ever() {
 
 #[test]
 fn no_instance_at_all_ends_the_call_and_is_no_attempt() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let first = call.attempt(1, None);
     call.ended(first, Class::Transient);
     call.wait();
@@ -251,7 +250,7 @@ fn no_instance_at_all_ends_the_call_and_is_no_attempt() {
 
 #[test]
 fn late_and_unknown_answers_are_ignored_and_counted() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let first = call.attempt(1, None);
     call.put(CallInput::TimedOut { attempt: first });
     call.ended(first, Class::Success);
@@ -271,7 +270,7 @@ fn late_and_unknown_answers_are_ignored_and_counted() {
 
 #[test]
 fn time_that_goes_back_neither_shortens_nor_lengthens_a_wait() {
-    let mut call = Call::new(&plain());
+    let mut call = Call::new(plain());
     let attempt = call.attempt(1, None);
     call.picked(attempt, 7);
     let input = CallInput::Ended { attempt, class: Class::Transient };
@@ -303,79 +302,4 @@ fn every_reason_says_its_numbers() {
         assert_eq!(reason.to_string(), text);
         assert_eq!(reason.is_transient(), reason != GiveUpReason::Permanent);
     }
-}
-
-/// A call and the clock of its driver.
-struct Call {
-    machine: CallMachine,
-    now: Instant,
-}
-
-impl Call {
-    fn new(policy: &RetryPolicy) -> Self {
-        let now = Instant::from_millis(5000);
-        Self { machine: CallMachine::new(*policy, 1, now), now }
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-    }
-
-    fn put(&mut self, input: CallInput) {
-        self.machine.handle_input(self.now, input);
-    }
-
-    fn picked(&mut self, attempt: AttemptId, endpoint: u64) {
-        self.put(CallInput::Picked { attempt, endpoint: EndpointId::from_number(endpoint) });
-    }
-
-    fn ended(&mut self, attempt: AttemptId, class: Class) {
-        self.put(CallInput::Ended { attempt, class });
-    }
-
-    fn unavailable(&mut self, attempt: AttemptId, reason: Unavailable) {
-        self.put(CallInput::Unavailable { attempt, reason });
-    }
-
-    /// The attempt that is asked for now.
-    fn attempt(&mut self, expected: u32, limit: Option<Duration>) -> AttemptId {
-        match self.machine.poll_effect() {
-            Some(CallEffect::Attempt { attempt, number, timeout, .. }) => {
-                assert_eq!((number, timeout), (expected, limit));
-                assert_eq!(self.machine.attempts(), expected);
-                attempt
-            }
-            other => panic!("attempt {expected} was expected, and {other:?} asked for"),
-        }
-    }
-
-    /// Waits for the machine's timer, and says how long.
-    fn wait(&mut self) -> Duration {
-        assert_eq!(self.machine.poll_event(), None);
-        let due = self.machine.poll_timeout().expect("a timer");
-        let waited = due - self.now;
-        self.now = due;
-        self.machine.handle_timeout(due);
-        waited
-    }
-
-    /// The event of a call after which nothing follows.
-    fn over(&mut self) -> CallEvent {
-        assert_eq!(self.machine.poll_effect(), None);
-        assert_eq!(self.machine.poll_timeout(), None);
-        let event = self.machine.poll_event().expect("an event");
-        assert_eq!(self.machine.poll_event(), None);
-        event
-    }
-}
-
-/// The default policy without jitter, so that the waits are known.
-fn plain() -> RetryPolicy {
-    let mut policy = RetryPolicy::default();
-    policy.backoff.jitter = Jitter::None;
-    policy
-}
-
-fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }

@@ -21,8 +21,10 @@ pub trait Gate: Debug + Send + Sync {
     /// The attempt that was admitted with `pass` ended so, after `took`. Called exactly once for every pass.
     fn ended(&self, now: Instant, pass: Pass, end: AttemptEnd, took: Duration);
 
-    /// When asking again may help, where the gate is shut now and knows; a retry waits until then.
-    fn opens_at(&self, now: Instant) -> Option<Instant>;
+    /// Why nobody would pass now, asked before a retry waits; `None` where somebody might. Counts nothing.
+    ///
+    /// A retry waits until [`Shut::opens_at`], if that is not longer than its policy waits for a callee.
+    fn shut(&self, now: Instant) -> Option<Shut>;
 }
 
 /// What a gate gives with an admission, to know the attempt again: its own to read.

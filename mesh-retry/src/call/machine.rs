@@ -9,7 +9,7 @@ use mesh_core::time::{Instant, Monotonic};
 
 use super::asking::Answered;
 use super::copies::{Copies, Copy, Stage};
-use super::gate::AttemptEnd;
+use super::gate::{AttemptEnd, Shut};
 use super::terms::{Failed, Terms};
 use super::{
     AttemptId, AttemptKind, CallEffect, CallEvent, CallInput, CancelReason, Decision, GiveUpReason, Tally, Unavailable,
@@ -225,14 +225,24 @@ impl<T: Terms> CallMachine<T> {
 
     /// When the next attempt is made, and what it is paid with.
     fn next_attempt(&mut self, now: Instant) -> Result<(Instant, Option<Paid>, Option<Extra>), GiveUpReason> {
-        let opens_at = self.terms.gates().iter().flatten().filter_map(|gate| gate.opens_at(now)).max();
+        let wait_of = |shut: Shut| shut.opens_at.map_or(Duration::ZERO, |at| at.since(now));
+        let shut = self
+            .terms
+            .gates()
+            .into_iter()
+            .flatten()
+            .filter_map(|gate| gate.shut(now))
+            .max_by_key(|shut| wait_of(*shut));
+        if let Some(shut) = shut.filter(|shut| wait_of(*shut) > self.terms.policy().retry_after_max) {
+            return Err(GiveUpReason::Shut(shut));
+        }
         let deadline = self.deadline();
         let failed = Failed {
             now,
             class: self.last,
             attempts: self.tally.attempts,
             retries: self.tally.retries,
-            announced: self.announced.max(opens_at.map_or(Duration::ZERO, |at| at.since(now))),
+            announced: self.announced.max(shut.map_or(Duration::ZERO, wait_of)),
             left: deadline.map(|deadline| deadline.since(now)),
         };
         if !self.terms.idempotency().allows_retry(self.last) {
