@@ -15,7 +15,6 @@ fn the_example_is_refused_for_exactly_what_is_not_supported_yet() {
     let said: Vec<_> = error.problems().iter().map(|problem| (problem.line(), problem.message())).collect();
     let expected = [
         (35, "clients.retry.budget"),
-        (37, "clients.hedge"),
         (41, "clients.breaker"),
         (44, "clients.tree"),
         (45, "clients.routes"),
@@ -34,7 +33,9 @@ fn the_example_without_those_tables_reads() {
     let seconds = Duration::from_secs;
     assert_eq!((clients.timeout, clients.attempt_timeout), (Some(seconds(1)), Some(seconds(1))));
     assert_eq!(clients.cancel, CancelMode::None);
-    assert!(clients.retry.is_some() && clients.keys.is_some() && clients.health_check.is_some());
+    assert!(
+        clients.retry.is_some() && clients.hedge.is_some() && clients.keys.is_some() && clients.health_check.is_some()
+    );
     assert!(clients.outlier.is_some());
     assert_eq!(faults[0].target, Some(Target::Server { group: "backend".into(), index: 0 }));
     assert_eq!(faults[0].fault, FaultKind::ServiceTime(Distribution::constant(seconds(2))));
@@ -86,7 +87,7 @@ fn supported() -> String {
         if line.starts_with('[') {
             table = line.split([' ', '#']).next().unwrap();
         }
-        let later = ["[clients.hedge]", "[clients.breaker]", "[clients.tree]", "[clients.routes]", "[store]"];
+        let later = ["[clients.breaker]", "[clients.tree]", "[clients.routes]", "[store]"];
         if !later.contains(&table) && !line.starts_with("budget = ") {
             kept.push(line);
         }

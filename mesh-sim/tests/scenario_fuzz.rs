@@ -22,7 +22,7 @@ fn the_corpus_replays_and_reaches_what_it_is_for() {
     for reached in [
         "fine\n",
         "warning: arrivals:",
-        "not yet supported: clients.hedge",
+        "not yet supported: clients.tree",
         "unknown strategy",
         "unknown key",
         "missing key",

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use mesh_core::balance::{EndpointId, PickError};
+use mesh_core::balance::{EndpointId, Outcome, PickError};
 use mesh_core::time::Instant;
 
 use super::GiveUpReason;
@@ -138,6 +138,17 @@ pub enum CancelReason {
     Deadline,
     /// The call ended without it, as a hedge that lost: it may have been as good as any.
     Lost,
+}
+
+impl CancelReason {
+    /// What the balancer learns of the instance.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Deadline => Outcome::TimedOut,
+            Self::Lost => Outcome::Cancelled,
+        }
+    }
 }
 
 /// How the call ended.

@@ -120,6 +120,8 @@ pub enum EventKind {
     Probation,
     /// A client gives a server its share again that it had taken out.
     Restored,
+    /// A client needs no answer to an attempt any more: another copy of it won, or the call failed without it.
+    Abandoned,
 }
 
 impl EventKind {
@@ -159,6 +161,7 @@ impl EventKind {
             Self::Ejected => "ejected",
             Self::Probation => "probation",
             Self::Restored => "restored",
+            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -10,15 +10,8 @@ use super::words::Said;
 use crate::near::{did_you_mean, near};
 
 /// Keys, by their path without numbers.
-const KEYS: &[&str] = &[
-    "clients.breaker",
-    "clients.hedge",
-    "clients.retry.budget",
-    "clients.routes",
-    "clients.tree",
-    "servers.priority",
-    "store",
-];
+const KEYS: &[&str] =
+    &["clients.breaker", "clients.retry.budget", "clients.routes", "clients.tree", "servers.priority", "store"];
 
 /// Names, by the path of the value that gives them, and what they are names of.
 const NAMES: &[(&str, &str, &[&str])] = &[

@@ -9,6 +9,7 @@ mod contention;
 mod experiments;
 mod formulas;
 mod hashing;
+mod hedging;
 mod queues;
 mod retrial;
 mod row;
@@ -97,6 +98,7 @@ fn tasks(full: bool) -> Vec<Task> {
     tasks.extend(experiments::tasks());
     tasks.extend(hashing::tasks());
     tasks.extend(windows::tasks());
+    tasks.extend(hedging::tasks());
     tasks
 }
 

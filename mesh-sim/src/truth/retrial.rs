@@ -8,7 +8,7 @@ use mesh_core::balance::Tried;
 use mesh_core::machine::Machine;
 use mesh_core::rng::Rng;
 use mesh_core::time::Instant;
-use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput};
+use mesh_retry::call::{AttemptId, AttemptKind, CallEffect, CallEvent, CallInput};
 use mesh_retry::classify::Class;
 
 use crate::model::engine::Course;
@@ -57,7 +57,8 @@ impl Retrial {
     fn ask(&mut self) {
         self.attempts += 1;
         let attempt = AttemptId::from_number(u64::from(self.attempts));
-        self.effect = Some(CallEffect::Attempt { attempt, number: self.attempts, timeout: None });
+        let kind = if self.attempts == 1 { AttemptKind::First } else { AttemptKind::Retry };
+        self.effect = Some(CallEffect::Attempt { attempt, number: self.attempts, kind, timeout: None });
     }
 }
 

@@ -6,7 +6,7 @@ use mesh_core::balance::{Outcome, PickError, Wake};
 use mesh_core::machine::Machine as _;
 use mesh_core::rng::scale;
 use mesh_core::time::Instant;
-use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, GiveUpReason};
+use mesh_retry::call::{AttemptId, AttemptKind, CallEffect, CallEvent, CallInput, GiveUpReason};
 use mesh_retry::classify::Class;
 use slotmap::Key as _;
 
@@ -16,6 +16,15 @@ use super::metrics::Failing;
 use super::{Answer, Attempt, AttemptKey, Call, CallKey, Coming, Course, Due, Engine, NOBODY, Place};
 use crate::model::observe::{Event, EventKind, Observer};
 use crate::model::scenario::Arrivals;
+
+/// An attempt that a call asks for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    id: AttemptId,
+    number: u32,
+    kind: AttemptKind,
+    timeout: Option<Duration>,
+}
 
 impl<C: Course, O: Observer> Engine<'_, C, O> {
     /// Makes the next arrival of an open loop come in its time.
@@ -78,7 +87,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let entropy = self.clients[coming.client as usize].rng.next_u64();
         let machine = self.course.begin(entropy, self.local(coming.intended));
         let measured = coming.intended >= self.window.0;
-        let key = self.calls.insert(Call { machine, coming, measured, last: None, current: None });
+        let key = self.calls.insert(Call::new(machine, coming, measured));
         if let Some(deadline) = self.deadline_of(coming.intended) {
             self.agenda.push_in(Lane::Deadlines, deadline.max(self.now), Due::Deadline(key));
             self.sweep_lanes();
@@ -94,10 +103,14 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     fn drive(&mut self, key: CallKey) {
         while let Some(call) = self.calls.get_mut(key) {
             match call.machine.poll_effect() {
-                Some(CallEffect::Attempt { attempt, number, timeout }) => self.place(key, attempt, number, timeout),
-                Some(CallEffect::Cancel { .. }) => {
-                    if let Some(attempt) = call.current.take() {
-                        self.abandon(attempt, Outcome::TimedOut);
+                Some(CallEffect::Attempt { attempt, number, kind, timeout }) => {
+                    self.place(key, Wanted { id: attempt, number, kind, timeout });
+                }
+                Some(CallEffect::Cancel { attempt, why }) => {
+                    let attempts = &self.attempts;
+                    let named = |key: AttemptKey| attempts.get(key).is_some_and(|placed| placed.id == attempt);
+                    if let Some(attempt) = call.under_way.take(named) {
+                        self.abandon(attempt, why.outcome());
                     }
                 }
                 None => match call.machine.poll_event() {
@@ -108,26 +121,38 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         }
     }
 
-    /// Wakes a call at the end of its backoff. What an attempt under way waits for has events of its own.
+    /// Wakes a call at the end of its backoff, or when a copy of what takes long is due. What an attempt under way
+    /// waits for has events of its own.
     fn wait(&mut self, key: CallKey) {
-        let Some(call) = self.calls.get(key).filter(|call| call.current.is_none()) else { return };
-        let Coming { request, client, .. } = call.coming;
-        if let Some(due) = call.machine.poll_timeout() {
-            self.agenda.push(self.to_virtual(due), Due::Wakes(key));
+        let Some(call) = self.calls.get(key) else { return };
+        let Coming { request, client, intended, .. } = call.coming;
+        let Some(due) = call.machine.poll_timeout() else { return };
+        let at = self.to_virtual(due);
+        if call.under_way.is_empty() {
+            self.agenda.push(at, Due::Wakes(key));
             self.note(Event { kind: EventKind::Waiting, request, attempt: u32::MAX, client, server: NOBODY });
+        } else if self.scenario.clients.hedge.is_some()
+            && call.wakes != due
+            && self.deadline_of(intended).is_none_or(|deadline| at < deadline)
+        {
+            self.agenda.push(at, Due::Wakes(key));
+            if let Some(call) = self.calls.get_mut(key) {
+                call.wakes = due;
+            }
         }
     }
 
     pub(super) fn wake(&mut self, key: CallKey) {
         let local = self.time_of(key);
-        if let Some(call) = self.calls.get_mut(key).filter(|call| call.current.is_none()) {
+        if let Some(call) = self.calls.get_mut(key) {
             call.machine.handle_timeout(local);
             self.drive(key);
         }
     }
 
     /// Finds a server for an attempt and sends it, or tells the machine that there is none.
-    fn place(&mut self, key: CallKey, id: AttemptId, number: u32, timeout: Option<Duration>) {
+    fn place(&mut self, key: CallKey, wanted: Wanted) {
+        let Wanted { id, number, kind, timeout } = wanted;
         let local = self.local(self.now);
         let Some(call) = self.calls.get_mut(key) else { return };
         let Coming { request, client, intended, .. } = call.coming;
@@ -154,9 +179,13 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                 };
                 let measured = u64::from(call.measured);
                 let placed = self.attempts.insert(attempt);
-                call.current = Some(placed);
+                call.under_way.put(placed);
                 self.metrics.attempts += measured;
-                self.metrics.retries += if number > 1 { measured } else { 0 };
+                match kind {
+                    AttemptKind::First => {}
+                    AttemptKind::Retry => self.metrics.retries += measured,
+                    AttemptKind::Hedge => self.metrics.hedges += measured,
+                }
                 self.servers[server as usize].attempts += measured;
                 self.note_pick(Event { kind: EventKind::Picked, request, attempt: number, client, server }, why);
                 self.limit(placed, intended, timeout);
@@ -219,7 +248,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         if lease.finish(local, class.outcome()) == Wake::Sweep {
             self.sweep(client);
         }
-        self.tell(attempt.call, failing, CallInput::Ended { attempt: attempt.id, class });
+        self.tell(attempt.call, key, failing, CallInput::Ended { attempt: attempt.id, class });
     }
 
     /// Whether an answer is heard after its call's deadline, as by a client that was paused until then.
@@ -233,12 +262,12 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let Some(attempt) = self.attempts.get(key).filter(|attempt| attempt.lease.is_some()) else { return };
         let (call, id) = (attempt.call, attempt.id);
         self.abandon(key, Outcome::TimedOut);
-        self.tell(call, Some(Failing::TimedOut), CallInput::TimedOut { attempt: id });
+        self.tell(call, key, Some(Failing::TimedOut), CallInput::TimedOut { attempt: id });
     }
 
     /// A call's time is up. One that waits for a retry then is held up by a clock that was set back.
     pub(super) fn deadline(&mut self, key: CallKey) {
-        match self.calls.get(key).map(|call| call.current) {
+        match self.calls.get(key).map(|call| call.under_way.oldest()) {
             Some(Some(attempt)) => self.time_out(attempt),
             Some(None) => self.wake(key),
             None => {}
@@ -253,10 +282,10 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
     }
 
     /// Tells a call's machine how its attempt ended, and does what follows from it.
-    fn tell(&mut self, key: CallKey, failing: Option<Failing>, input: CallInput) {
+    fn tell(&mut self, key: CallKey, attempt: AttemptKey, failing: Option<Failing>, input: CallInput) {
         let local = self.time_of(key);
         if let Some(call) = self.calls.get_mut(key) {
-            call.current = None;
+            call.under_way.take(|other| other == attempt);
             call.last = failing;
             call.machine.handle_input(local, input);
             self.drive(key);
@@ -265,7 +294,8 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
 
     /// Ends the client's side of an attempt, and takes back from the server what the scenario's cancel mode says.
     fn abandon(&mut self, key: AttemptKey, outcome: Outcome) {
-        self.note_attempt(EventKind::TimedOut, key);
+        let kind = if outcome == Outcome::Cancelled { EventKind::Abandoned } else { EventKind::TimedOut };
+        self.note_attempt(kind, key);
         let local = self.local(self.now);
         let Some(attempt) = self.attempts.get_mut(key) else { return };
         let client = attempt.client;

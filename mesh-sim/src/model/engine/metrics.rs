@@ -11,6 +11,7 @@ pub(super) struct Metrics {
     pub(super) requests: Requests,
     pub(super) attempts: u64,
     pub(super) retries: u64,
+    pub(super) hedges: u64,
     latency: Durations,
     wait: Durations,
 }
@@ -27,7 +28,7 @@ pub(super) enum Failing {
 impl Metrics {
     pub(super) fn new() -> Self {
         let (latency, wait) = (Durations::new(), Durations::new());
-        Self { requests: Requests::default(), attempts: 0, retries: 0, latency, wait }
+        Self { requests: Requests::default(), attempts: 0, retries: 0, hedges: 0, latency, wait }
     }
 
     /// A measured request succeeded, so long after it was meant to come.

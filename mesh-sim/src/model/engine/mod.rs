@@ -8,6 +8,7 @@
 
 mod agenda;
 mod arrivals;
+mod call;
 mod calling;
 mod client;
 mod condition;
@@ -46,12 +47,13 @@ use super::observe::{Event, EventKind, Observer};
 use super::result::Run;
 use super::scenario::{CancelMode, Scenario};
 use agenda::Agenda;
+use call::Call;
 use client::Client;
 use condition::Condition;
 pub(crate) use course::Course;
 use digest::Digest;
 use faults::{Edge, Effect};
-use metrics::{Failing, Metrics};
+use metrics::Metrics;
 use network::Wire;
 use random::Streams;
 use registry::Registry;
@@ -199,16 +201,6 @@ struct Coming {
     client: u32,
     intended: Instant,
     user: u32,
-}
-
-/// A request under way, as its client sees it.
-#[derive(Debug)]
-struct Call<M> {
-    machine: M,
-    coming: Coming,
-    measured: bool,
-    last: Option<Failing>,
-    current: Option<AttemptKey>,
 }
 
 /// An attempt under way: its client's side is the lease, its server's side the place.

@@ -34,7 +34,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             attempts_per_request: share(self.metrics.attempts, requests.measured),
             requests,
             retries: self.metrics.retries,
-            hedges: 0,
+            hedges: self.metrics.hedges,
             retries_denied: 0,
             latency_ms: self.metrics.latency(),
             wait_ms: self.metrics.wait(),

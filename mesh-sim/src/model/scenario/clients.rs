@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use mesh_core::health::outlier::OutlierConfig;
 use mesh_retry::backoff::{Backoff, Jitter};
+use mesh_retry::hedge::HedgePolicy;
 use mesh_retry::policy::RetryPolicy;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub struct Clients {
     /// How calls are retried; without it they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// Copies of attempts that take long; off where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
     /// The active checks that each client runs; without it none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthChecks>,
@@ -133,6 +137,21 @@ pub struct Retry {
     pub backoff: BackoffShape,
 }
 
+/// How attempts that take long are hedged. The defaults are the library's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Hedge {
+    /// How long each copy has before the next is sent; 0ms sends all at once, to distinct instances.
+    #[serde(with = "mesh_core::text::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "super::schema::Span"))]
+    pub delay: Duration,
+    /// The most copies in all, 2 to 5.
+    #[cfg_attr(feature = "schema", schemars(range(min = 2, max = 5)))]
+    pub attempts_max: NonZeroU32,
+}
+
 /// How long retries wait.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -173,6 +192,7 @@ impl Clients {
             cancel: CancelMode::None,
             keys: None,
             retry: None,
+            hedge: None,
             health_check: None,
             outlier: None,
             threads: Threads::ONE,
@@ -221,6 +241,13 @@ impl Clients {
         self
     }
 
+    /// With hedges.
+    #[must_use]
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.hedge = Some(hedge);
+        self
+    }
+
     /// The production policy that calls follow.
     #[must_use]
     pub fn policy(&self) -> RetryPolicy {
@@ -229,9 +256,26 @@ impl Clients {
             policy.attempts_max = retry.attempts_max;
             policy.backoff = retry.backoff.to_backoff();
         }
+        policy.hedge = self.hedge.as_ref().map(Hedge::to_policy);
         policy.deadline = self.timeout;
         policy.attempt_timeout = self.attempt_timeout;
         policy
+    }
+}
+
+impl Hedge {
+    /// The production value.
+    #[must_use]
+    pub fn to_policy(&self) -> HedgePolicy {
+        let mut policy = HedgePolicy::after(self.delay);
+        policy.attempts_max = self.attempts_max;
+        policy
+    }
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Self { delay: Duration::from_millis(50), attempts_max: HedgePolicy::default().attempts_max }
     }
 }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use arrivals::{Arrivals, RateStep};
 pub use checks::HealthChecks;
 pub(crate) use clients::Threads;
-pub use clients::{BackoffShape, CancelMode, ClientZone, Clients, Keys, Retry};
+pub use clients::{BackoffShape, CancelMode, ClientZone, Clients, Hedge, Keys, Retry};
 pub use distribution::{Distribution, Share};
 pub use expect::{Bound, Expectation};
 pub use fault::{Direction, Fault, FaultKind, Target};

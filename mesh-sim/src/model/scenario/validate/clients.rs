@@ -22,6 +22,7 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
         verify_keys(keys, path.key("keys"), found);
     }
     verify_retries(clients, path.key("retry"), found);
+    verify_hedges(clients, path.key("hedge"), found);
     if let Some(checks) = &clients.health_check {
         verify_checks(checks, path.key("health_check"), found);
     }
@@ -69,6 +70,15 @@ fn verify_retries(clients: &Clients, path: Path<'_>, found: &mut Findings) {
     match key {
         "" => found.object(backoff.key(shape), message, None),
         key => found.object(backoff.key(shape).key(key), message, None),
+    }
+}
+
+fn verify_hedges(clients: &Clients, path: Path<'_>, found: &mut Findings) {
+    let Some(hedge) = &clients.hedge else { return };
+    if let Err(error) = hedge.to_policy().validate() {
+        let (said, key) = (error.to_string(), "attempts_max");
+        let message = said.strip_prefix(key).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&said);
+        found.object(path.key(key), message, None);
     }
 }
 
