@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+pub mod adaptive;
 pub mod backoff;
 pub mod budget;
 pub mod call;
 pub mod classify;
 pub mod hedge;
 pub mod policy;
+mod sync;
 
 pub use mesh_core::balance::{EndpointId, Tried};
 pub use mesh_core::machine::Machine;

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use mesh_retry::budget::{Answer, Budget, Denial, Extra, ExtraKind, Paid};
+use mesh_retry::budget::{Answer, Budget, BudgetKind, Denial, End, Extra, ExtraKind, Level, Paid};
 use mesh_retry::call::{
     AttemptEnd, AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Decision, GATES_MAX, Gate, GiveUpReason,
     Pass, Shut, Terms, Unavailable,
@@ -39,7 +39,7 @@ fn a_denied_retry_ends_the_call_with_the_numbers() {
     let attempt = call.attempt(1, None);
     call.ended(attempt, Class::Transient);
     assert_eq!(call.over(), CallEvent::GaveUp { reason: GiveUpReason::Budget(POOR), attempts: 1 });
-    assert_eq!(GiveUpReason::Budget(POOR).to_string(), "the budget has 250 of 1000 thousandths of a retry");
+    assert_eq!(GiveUpReason::Budget(POOR).to_string(), "the test budget has 0.250 of an attempt and one costs 1.000");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_denied_copy_is_not_sent_and_the_call_goes_on() {
 
 #[test]
 fn a_budget_that_answers_later_is_asked_again_when_the_wait_is_over() {
-    let world = Shared::new(plain(), Rng::from_seed(1)).with_budget(&[Answer::Later, Answer::Granted(Paid::default())]);
+    let world = Shared::new(plain(), Rng::from_seed(1)).with_budget(&[Answer::Later, Answer::Granted(Paid::new(0))]);
     let mut call = Call::new(&world);
     let attempt = call.attempt(1, None);
     call.ended(attempt, Class::Transient);
@@ -110,7 +110,7 @@ fn a_gate_that_stays_shut_for_longer_than_is_waited_for_ends_the_call() {
     assert_eq!(call.over(), CallEvent::GaveUp { reason: GiveUpReason::Shut(shut), attempts: 1 });
 }
 
-const POOR: Denial = Denial { left_milli: 250, cost_milli: 1000, retry_at: None };
+const POOR: Denial = Denial::new(BudgetKind::Custom("test"), 250, 1000, None);
 
 /// Lets a call take a random course, and drops it wherever it is.
 fn play(world: &Shared, rng: &mut Rng, steps: u32) {
@@ -259,26 +259,30 @@ impl Budget for Shared {
         let paid = books.next as u32;
         let answer = match books.answers.pop() {
             Some(answer) => answer,
-            None if !books.random => Answer::Granted(Paid(0)),
+            None if !books.random => Answer::Granted(Paid::new(0)),
             None => match books.rng.below(5) {
                 0 => Answer::Denied(POOR),
                 1 => Answer::Later,
-                _ => Answer::Granted(Paid(0)),
+                _ => Answer::Granted(Paid::new(0)),
             },
         };
         if !matches!(answer, Answer::Granted(_)) {
             return answer;
         }
         books.paid.insert(paid, extra.kind);
-        Answer::Granted(Paid(paid))
+        Answer::Granted(Paid::new(paid))
     }
 
-    fn ended(&self, _: Instant, _: AttemptEnd, paid: Option<Paid>) {
+    fn ended(&self, _: Instant, _: End, paid: Option<Paid>) {
         let mut books = self.lock();
         match paid {
-            Some(Paid(paid)) => assert!(books.paid.remove(&paid).is_some(), "{paid} is settled twice"),
+            Some(paid) => assert!(books.paid.remove(&paid.units()).is_some(), "{paid:?} is settled twice"),
             None => books.first_ends += 1,
         }
+    }
+
+    fn level(&self, _: Instant) -> Level {
+        Level::new(0, None)
     }
 }
 

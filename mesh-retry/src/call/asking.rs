@@ -10,7 +10,7 @@ use super::gate::{AttemptEnd, Shut};
 use super::machine::{CallMachine, Hedging, State};
 use super::terms::Terms;
 use super::{AttemptId, AttemptKind, Decision, GiveUpReason};
-use crate::budget::{After, Answer, Extra, ExtraKind, Paid};
+use crate::budget::{Answer, Extra, Paid};
 
 impl<T: Terms> CallMachine<T> {
     /// Makes an attempt that is no hedge, and sets the time of its hedges.
@@ -83,7 +83,7 @@ impl<T: Terms> CallMachine<T> {
 
     pub(super) fn settle(&self, now: Instant, end: AttemptEnd, paid: Option<Paid>) {
         if let Some(budget) = self.terms.budget() {
-            budget.ended(now, end, paid);
+            budget.ended(now, end.of_budget(), paid);
         }
     }
 
@@ -96,8 +96,7 @@ impl<T: Terms> CallMachine<T> {
 
     /// Sends one more copy of the current attempt, if the budget pays for it and the gates let it pass.
     pub(super) fn hedge(&mut self, now: Instant) {
-        let extra = Extra { kind: ExtraKind::Hedge, after: After::Slow };
-        let paid = match self.withdraw(now, extra) {
+        let paid = match self.withdraw(now, Extra::hedge()) {
             Ok(Answered::Granted(paid)) => Ok(paid),
             Ok(Answered::Later) => Err(None),
             Err(reason) => Err(Some(reason)),

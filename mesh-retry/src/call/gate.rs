@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use mesh_core::time::Instant;
 
+use crate::budget::End;
 use crate::classify::Class;
 
 /// Lets attempts through, or does not, and learns how those ended that it let through.
@@ -80,4 +81,18 @@ pub enum AttemptEnd {
     Cancelled,
     /// It was not made after all: there was no instance, or another gate was shut.
     NotMade,
+}
+
+impl AttemptEnd {
+    /// What a budget is told of it.
+    pub(super) const fn of_budget(self) -> End {
+        match self {
+            Self::Ended(Class::Success) => End::Succeeded,
+            Self::Ended(Class::Permanent) => End::Permanent,
+            Self::Ended(Class::Transient | Class::Unreachable | Class::Throttled { .. }) | Self::TimedOut => {
+                End::Failed
+            }
+            Self::Cancelled | Self::NotMade => End::Cancelled,
+        }
+    }
 }

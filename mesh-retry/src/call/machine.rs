@@ -14,7 +14,7 @@ use super::terms::{Failed, Terms};
 use super::{
     AttemptId, AttemptKind, CallEffect, CallEvent, CallInput, CancelReason, Decision, GiveUpReason, Tally, Unavailable,
 };
-use crate::budget::{After, Extra, ExtraKind, Paid};
+use crate::budget::{After, Extra, Paid};
 use crate::classify::Class;
 use crate::policy::RetryPolicy;
 
@@ -255,7 +255,7 @@ impl<T: Terms> CallMachine<T> {
         if let Some(deadline) = deadline.filter(|deadline| until >= *deadline) {
             return Err(GiveUpReason::DeadlineTooClose { needed, left: deadline.since(now) });
         }
-        let extra = Extra { kind: ExtraKind::Retry, after: After::of(self.last) };
+        let extra = Extra::retry(after(self.last));
         Ok(match self.withdraw(now, extra)? {
             Answered::Granted(paid) => (until, paid, None),
             Answered::Later => (until, None, Some(extra)),
@@ -382,5 +382,14 @@ impl<T: Terms> Drop for CallMachine<T> {
         if let State::Waiting { paid: Some(paid), .. } = self.state {
             self.settle(now, AttemptEnd::NotMade, Some(paid));
         }
+    }
+}
+
+/// What makes a call want another attempt after one that ended with `class`, or was timed out.
+const fn after(class: Option<Class>) -> After {
+    match class {
+        None => After::TimedOut,
+        Some(Class::Throttled { .. }) => After::Throttled,
+        Some(Class::Success | Class::Transient | Class::Unreachable | Class::Permanent) => After::Transient,
     }
 }
