@@ -51,7 +51,7 @@ pub struct Run {
     pub retries: u64,
     /// Copies that were sent before the first had ended.
     pub hedges: u64,
-    /// Retries that a budget refused.
+    /// Retries and hedges that a budget refused, and hedges that a breaker did.
     pub retries_denied: u64,
     /// From the intended arrival to the first success, of requests that succeeded.
     pub latency_ms: Latency,

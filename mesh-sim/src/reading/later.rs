@@ -10,17 +10,18 @@ use super::words::Said;
 use crate::near::{did_you_mean, near};
 
 /// Keys, by their path without numbers.
-const KEYS: &[&str] =
-    &["clients.breaker", "clients.retry.budget", "clients.routes", "clients.tree", "servers.priority", "store"];
+const KEYS: &[&str] = &["clients.breaker", "clients.routes", "clients.tree", "servers.priority", "store"];
 
 /// Names, by the path of the value that gives them, and what they are names of.
 const NAMES: &[(&str, &str, &[&str])] = &[
     ("clients.retry.backoff.exponential.jitter", "jitter", JITTERS),
+    ("clients.retry.budget.scope", "scope", SCOPES),
     ("faults.fault", "fault", FAULTS),
     ("strategies", "strategy", STRATEGIES),
 ];
 
 const JITTERS: &[&str] = &["equal", "decorrelated"];
+const SCOPES: &[&str] = &["fleet"];
 const FAULTS: &[&str] = &["store-outage"];
 const STRATEGIES: &[&str] = &["client-wrr", "prequal"];
 

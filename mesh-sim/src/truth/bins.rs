@@ -9,7 +9,7 @@ use super::formulas::bins;
 use super::queues::choosing;
 use super::row::{Claim, Estimate};
 use super::{Task, replicate};
-use crate::model::engine::run_course;
+use crate::model::engine;
 use crate::model::scenario::{Arrivals, Discipline, Distribution, Scenario, ServerGroup};
 
 /// The fractions of servers with so many requests, and the most that one has.
@@ -51,7 +51,7 @@ fn throw(strategy: &Strategy, seed: u64) -> ([f64; 4], u32) {
     let group = ServerGroup::new("bins", BINS, stay).discipline(Discipline::Delay);
     let second = Duration::from_secs(1);
     let scenario = Scenario::new("bins", second, Arrivals::Uniform { rate: f64::from(BINS) }).servers(group).seed(seed);
-    let run = run_course(&scenario, strategy, &&scenario.clients.policy(), &mut ());
+    let run = engine::run(&scenario, strategy, &mut ());
     let holding = |least: u32| {
         let bins = run.servers.iter().filter(|bin| bin.in_flight_max >= least).count();
         bins as f64 / f64::from(BINS)

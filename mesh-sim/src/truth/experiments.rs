@@ -11,7 +11,7 @@ use super::contention::contend;
 use super::row::{Claim, Estimate};
 use super::{SEEDS_PER_ROW, Task, replicate};
 use crate::model::Run;
-use crate::model::engine::run_course;
+use crate::model::engine;
 use crate::model::scenario::{
     Arrivals, BackoffShape, Clients, Discipline, Distribution, Fault, FaultKind, Network, RateStep, Retry, Scenario,
     ServerGroup, Target,
@@ -78,21 +78,14 @@ fn black_hole(strategy: Strategy) -> Task {
 
 /// "Metastability and distributed systems" (Brooker, 2021, with its simulator): a spike of load after which a server
 /// that slows down with its load may never recover. The share of runs that have collapsed a minute later.
-fn collapse(name: &str, retry: Retry, runs: u64, claim: Claim, listed: f64) -> Task {
+pub(super) fn collapse(name: &str, retry: Retry, runs: u64, claim: Claim, listed: f64) -> Task {
     let claims = vec![(format!("collapse, {name}"), claim, listed)];
     let measure = move |seed| {
         let collapsed = |seed| {
             let steps = [(0, 40.0), (20, 80.0), (25, 40.0)];
             let steps = steps.into_iter().map(|(at, rate)| RateStep { at: Duration::from_secs(at), rate }).collect();
-            let arrivals = Arrivals::Steps { steps };
-            let mut group = ServerGroup::new("one", 1, Distribution::constant(Duration::from_secs(1)));
-            (group.discipline, group.service_time_per_concurrent) = (Discipline::Delay, millis(10));
-            let clients = Clients::new(arrivals.clone()).attempt_timeout(Duration::from_secs(3)).retry(retry.clone());
-            let scenario = Scenario::new("collapse", Duration::from_secs(80), arrivals)
-                .servers(group)
-                .clients(clients)
-                .network(Network::with_latency(Distribution::exponential(millis(100))))
-                .warmup(Duration::from_secs(60));
+            let scenario = collapsing(Arrivals::Steps { steps }, &retry, Duration::from_secs(80));
+            let scenario = scenario.warmup(Duration::from_secs(60));
             let run = run(&scenario.seed(seed), &Strategy::Random);
             run.success_ratio.is_some_and(|ratio| ratio < 0.5)
         };
@@ -101,6 +94,17 @@ fn collapse(name: &str, retry: Retry, runs: u64, claim: Claim, listed: f64) -> T
         vec![Estimate { value: share, standard_error }]
     };
     Task { claims, measure: Box::new(measure) }
+}
+
+/// A server whose answers take 1 s and 10 ms more for every other request it has, and callers who wait for 3 s.
+pub(super) fn collapsing(arrivals: Arrivals, retry: &Retry, duration: Duration) -> Scenario {
+    let mut group = ServerGroup::new("one", 1, Distribution::constant(Duration::from_secs(1)));
+    (group.discipline, group.service_time_per_concurrent) = (Discipline::Delay, millis(10));
+    let clients = Clients::new(arrivals.clone()).attempt_timeout(Duration::from_secs(3)).retry(retry.clone());
+    Scenario::new("collapse", duration, arrivals)
+        .servers(group)
+        .clients(clients)
+        .network(Network::with_latency(Distribution::exponential(millis(100))))
 }
 
 /// The full-jitter column of the table of AWS's simulator: clients, the time and its deviation, the writes and theirs.
@@ -122,12 +126,12 @@ fn jitter((clients, time, time_deviation, writes, writes_deviation): (u32, f64, 
 }
 
 fn run(scenario: &Scenario, strategy: &Strategy) -> Run {
-    run_course(scenario, strategy, &&scenario.clients.policy(), &mut ())
+    engine::run(scenario, strategy, &mut ())
 }
 
-fn retry(base: Duration, cap: Duration) -> Retry {
+pub(super) fn retry(base: Duration, cap: Duration) -> Retry {
     let backoff = BackoffShape::Exponential { base, cap, multiplier_milli: 2000, jitter: Jitter::Full };
-    Retry { attempts_max: workers(3), backoff }
+    Retry { attempts_max: workers(3), backoff, budget: None }
 }
 
 fn workers(count: u32) -> NonZeroU32 {

@@ -7,7 +7,7 @@ use mesh_core::balance::Strategy;
 
 use super::row::Claim;
 use super::{Task, replicate};
-use crate::model::engine::run_course;
+use crate::model::engine;
 use crate::model::scenario::{Arrivals, CancelMode, Clients, Discipline, Distribution, Hedge, Scenario, ServerGroup};
 
 pub(super) fn tasks() -> Vec<Task> {
@@ -35,7 +35,7 @@ fn delayed(Delayed { quantile, delay, extra, mean, p99, p999 }: Delayed) -> Task
             let clients = Clients::new(arrivals.clone()).hedge(hedge);
             let duration = Duration::from_secs_f64(HEDGED_JOBS / REPLICATIONS as f64 / 100.0);
             let scenario = Scenario::new("hedge", duration, arrivals).servers(group).clients(clients).seed(seed);
-            let run = run_course(&scenario, &Strategy::Random, &&scenario.clients.policy(), &mut ());
+            let run = engine::run(&scenario, &Strategy::Random, &mut ());
             let seconds = |millis: Option<f64>| millis.unwrap_or(f64::NAN) / 1e3;
             let latency = &run.latency_ms;
             let extra = run.hedges as f64 / run.requests.measured as f64;
@@ -65,7 +65,7 @@ fn redundant((k, d, rho): (u32, u32, f64)) -> Task {
                 .clients(clients)
                 .warmup(Duration::from_secs_f64(warmup))
                 .seed(seed);
-            let run = run_course(&scenario, &Strategy::Random, &&scenario.clients.policy(), &mut ());
+            let run = engine::run(&scenario, &Strategy::Random, &mut ());
             [run.latency_ms.mean.unwrap_or(f64::NAN) / 1e3]
         })
     };
@@ -96,8 +96,8 @@ struct Delayed {
 
 const EXPONENTIAL: Distribution = Distribution::exponential(Duration::from_secs(1));
 const REPLICATIONS: u64 = 32;
-const HEDGED_JOBS: f64 = 4e6;
-const REDUNDANT_JOBS: f64 = 4e6;
+const HEDGED_JOBS: f64 = 2e6;
+const REDUNDANT_JOBS: f64 = 2e6;
 
 /// Of exponential latencies with mean 1: the delay at a quantile, and the mean and the quantiles with hedges.
 const DELAYS: [Delayed; 4] = [

@@ -12,6 +12,7 @@ mod hashing;
 mod hedging;
 mod queues;
 mod retrial;
+mod retries;
 mod row;
 mod windows;
 
@@ -99,6 +100,7 @@ fn tasks(full: bool) -> Vec<Task> {
     tasks.extend(hashing::tasks());
     tasks.extend(windows::tasks());
     tasks.extend(hedging::tasks());
+    tasks.extend(retries::tasks());
     tasks
 }
 

@@ -13,7 +13,7 @@ use super::retrial::Retrials;
 use super::row::Claim;
 use super::{Task, replicate};
 use crate::model::Run;
-use crate::model::engine::{Course, run_course};
+use crate::model::engine::{self, Course, run_course};
 use crate::model::scenario::{Arrivals, Discipline, Distribution, Scenario, ServerGroup};
 
 /// Queues and choices at every utilisation of the short or the full form.
@@ -148,7 +148,7 @@ fn sojourn(claims: Vec<(String, Claim, f64)>, group: ServerGroup, strategy: Stra
     let measure = move |seed| {
         let one = |seed| {
             let scenario = scenario(&group, rate, warmup, measured, seed);
-            let run = run_course(&scenario, &strategy, &&scenario.clients.policy(), &mut ());
+            let run = engine::run(&scenario, &strategy, &mut ());
             let seconds = |millis: Option<f64>| millis.unwrap_or(f64::NAN) / 1e3;
             [seconds(run.latency_ms.mean), seconds(run.latency_ms.p99)]
         };

@@ -34,7 +34,7 @@ pub(super) struct Retrial {
 impl Course for Retrials {
     type Call = Retrial;
 
-    fn begin(&self, entropy: u64, _: Instant) -> Retrial {
+    fn begin(&self, _: u32, entropy: u64, _: Instant) -> Retrial {
         let mut call = Retrial {
             wait: self.wait,
             rng: Rng::from_seed(entropy),
@@ -50,6 +50,10 @@ impl Course for Retrials {
 
     fn tried(call: &Retrial) -> &Tried {
         &call.tried
+    }
+
+    fn hedges_denied(_: &Retrial) -> u32 {
+        0
     }
 }
 

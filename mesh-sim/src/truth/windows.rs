@@ -7,7 +7,7 @@ use mesh_core::balance::Strategy;
 
 use super::row::Claim;
 use super::{Task, replicate};
-use crate::model::engine::run_course;
+use crate::model::engine;
 use crate::model::scenario::{Arrivals, Distribution, Scenario, ServerGroup, Threads};
 
 /// Ten servers at 80 %, two choices, a second of service. A window of a fiftieth of that costs nothing to speak of, a
@@ -42,7 +42,7 @@ fn mean(threads: u32, window: Duration, seed: u64) -> f64 {
     let mut scenario = scenario.warmup(WARMUP).seed(seed);
     let count = NonZeroU32::MIN.saturating_add(threads.saturating_sub(1));
     scenario.clients.threads = Threads { count, window };
-    let run = run_course(&scenario, &Strategy::default(), &&scenario.clients.policy(), &mut ());
+    let run = engine::run(&scenario, &Strategy::default(), &mut ());
     run.latency_ms.mean.unwrap_or(f64::NAN)
 }
 

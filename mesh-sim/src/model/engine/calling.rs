@@ -85,7 +85,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
 
     fn start(&mut self, coming: Coming) {
         let entropy = self.clients[coming.client as usize].rng.next_u64();
-        let machine = self.course.begin(entropy, self.local(coming.intended));
+        let machine = self.course.begin(coming.client, entropy, self.local(coming.intended));
         let measured = coming.intended >= self.window.0;
         let key = self.calls.insert(Call::new(machine, coming, measured));
         if let Some(deadline) = self.deadline_of(coming.intended) {
@@ -310,14 +310,21 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
         let Some(call) = self.calls.get(key) else { return };
         let Coming { request, client, intended, user } = call.coming;
         let (measured, last) = (call.measured, call.last);
+        let denied = u64::from(C::hedges_denied(&call.machine));
         // Not moved out whole: most of a machine is never looked at again.
         self.calls.remove(key);
         let failing = match event {
             CallEvent::Succeeded { .. } => None,
             CallEvent::GaveUp { reason: GiveUpReason::NoInstance, .. } => Some(Failing::Refused),
+            CallEvent::GaveUp { reason: GiveUpReason::Shut(_), .. } => Some(last.unwrap_or(Failing::Rejected)),
             // A call that ends before its first attempt ends at its deadline.
             CallEvent::GaveUp { .. } | _ => Some(last.unwrap_or(Failing::TimedOut)),
         };
+        if measured {
+            let budget = |reason: &_| matches!(reason, GiveUpReason::Budget(_) | GiveUpReason::BudgetSilent);
+            let retry = matches!(event, CallEvent::GaveUp { reason, .. } if budget(reason));
+            self.metrics.retries_denied += denied + u64::from(retry);
+        }
         let kind = if failing.is_none() { EventKind::Succeeded } else { EventKind::GaveUp };
         self.note(Event { kind, request, attempt: u32::MAX, client, server: NOBODY });
         match failing {

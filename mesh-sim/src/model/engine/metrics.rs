@@ -12,6 +12,7 @@ pub(super) struct Metrics {
     pub(super) attempts: u64,
     pub(super) retries: u64,
     pub(super) hedges: u64,
+    pub(super) retries_denied: u64,
     latency: Durations,
     wait: Durations,
 }
@@ -28,7 +29,7 @@ pub(super) enum Failing {
 impl Metrics {
     pub(super) fn new() -> Self {
         let (latency, wait) = (Durations::new(), Durations::new());
-        Self { requests: Requests::default(), attempts: 0, retries: 0, hedges: 0, latency, wait }
+        Self { requests: Requests::default(), attempts: 0, retries: 0, hedges: 0, retries_denied: 0, latency, wait }
     }
 
     /// A measured request succeeded, so long after it was meant to come.

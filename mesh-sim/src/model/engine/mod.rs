@@ -22,6 +22,7 @@ mod losing;
 mod metrics;
 mod network;
 mod probing;
+mod production;
 mod queue;
 mod random;
 mod registry;
@@ -55,6 +56,7 @@ use digest::Digest;
 use faults::{Edge, Effect};
 use metrics::Metrics;
 use network::Wire;
+pub(crate) use production::Production;
 use random::Streams;
 use registry::Registry;
 use server::{Group, Server};
@@ -64,8 +66,8 @@ type AttemptKey = DefaultKey;
 type ProbeKey = DefaultKey;
 
 /// Runs `strategy` in `scenario`, which must have been found valid.
-pub(super) fn run<O: Observer>(scenario: &Scenario, strategy: &Strategy, observer: &mut O) -> Run {
-    run_course(scenario, strategy, &&scenario.clients.policy(), observer)
+pub(crate) fn run<O: Observer>(scenario: &Scenario, strategy: &Strategy, observer: &mut O) -> Run {
+    run_course(scenario, strategy, &&Production::new(scenario), observer)
 }
 
 /// As [`run`], with calls that `course` decides.

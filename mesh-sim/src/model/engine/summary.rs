@@ -35,7 +35,7 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             requests,
             retries: self.metrics.retries,
             hedges: self.metrics.hedges,
-            retries_denied: 0,
+            retries_denied: self.metrics.retries_denied,
             latency_ms: self.metrics.latency(),
             wait_ms: self.metrics.wait(),
             imbalance: self.imbalance(),

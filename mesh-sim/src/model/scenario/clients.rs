@@ -9,6 +9,7 @@ use mesh_retry::hedge::HedgePolicy;
 use mesh_retry::policy::RetryPolicy;
 use serde::{Deserialize, Serialize};
 
+use super::budget::RetryBudget;
 use super::{Arrivals, HealthChecks};
 
 /// Those who call: each client has a balancer, a health view and retries of its own.
@@ -135,6 +136,9 @@ pub struct Retry {
     pub attempts_max: NonZeroU32,
     /// How long retries wait.
     pub backoff: BackoffShape,
+    /// What retries and hedges are paid from; without one their `attempts_max` alone limits them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<RetryBudget>,
 }
 
 /// How attempts that take long are hedged. The defaults are the library's.
@@ -300,7 +304,7 @@ impl Default for BackoffShape {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts_max: RetryPolicy::default().attempts_max, backoff: BackoffShape::default() }
+        Self { attempts_max: RetryPolicy::default().attempts_max, backoff: BackoffShape::default(), budget: None }
     }
 }
 

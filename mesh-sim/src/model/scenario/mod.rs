@@ -4,6 +4,7 @@
 //! what is impossible about it, and the engine refuses what was not found valid.
 
 mod arrivals;
+mod budget;
 mod checks;
 mod clients;
 mod distribution;
@@ -22,6 +23,7 @@ use mesh_core::balance::Strategy;
 use serde::{Deserialize, Serialize};
 
 pub use arrivals::{Arrivals, RateStep};
+pub use budget::{BudgetScope, RetryBudget};
 pub use checks::HealthChecks;
 pub(crate) use clients::Threads;
 pub use clients::{BackoffShape, CancelMode, ClientZone, Clients, Hedge, Keys, Retry};

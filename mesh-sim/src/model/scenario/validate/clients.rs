@@ -22,6 +22,7 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
         verify_keys(keys, path.key("keys"), found);
     }
     verify_retries(clients, path.key("retry"), found);
+    verify_budget(clients, path.key("retry").key("budget"), found);
     verify_hedges(clients, path.key("hedge"), found);
     if let Some(checks) = &clients.health_check {
         verify_checks(checks, path.key("health_check"), found);
@@ -70,6 +71,19 @@ fn verify_retries(clients: &Clients, path: Path<'_>, found: &mut Findings) {
     match key {
         "" => found.object(backoff.key(shape), message, None),
         key => found.object(backoff.key(shape).key(key), message, None),
+    }
+}
+
+fn verify_budget(clients: &Clients, path: Path<'_>, found: &mut Findings) {
+    let Some(budget) = clients.retry.as_ref().and_then(|retry| retry.budget.as_ref()) else { return };
+    let numbers = [
+        ("ratio", budget.ratio, 0.0, 1_000.0),
+        ("per_second", budget.per_second, 0.0, 500_000.0),
+        ("burst", budget.burst, 1.0, 1_000_000.0),
+    ];
+    for (key, number, least, most) in numbers {
+        let rule = format_args!("must be {least} to {most}").to_string();
+        found.require((least..=most).contains(&number), path.key(key), number, rule);
     }
 }
 
