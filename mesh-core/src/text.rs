@@ -1,9 +1,11 @@
-//! Durations as configurations spell them: "250ms", "1m 30s".
+//! Durations as configurations spell them: "250ms", "1m 30s"; and blocks that can be "off".
 //!
 //! For `#[serde(with = "mesh_core::text::duration")]` and its sisters. Decides only how durations look; what is
 //! allowed is for their owners to say. A bare number is refused, because it does not say its unit.
 
 use core::time::Duration;
+
+pub mod or_off;
 
 /// A duration, which must be given: "250ms".
 pub mod duration {

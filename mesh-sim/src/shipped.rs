@@ -35,6 +35,8 @@ pub const ALL: &[Shipped] = &[
     Shipped { name: "correlated-failure", text: include_str!("../scenarios/correlated-failure.toml") },
     Shipped { name: "flapping", text: include_str!("../scenarios/flapping.toml") },
     Shipped { name: "mass-check-failure", text: include_str!("../scenarios/mass-check-failure.toml") },
+    Shipped { name: "retry-storm", text: include_str!("../scenarios/retry-storm.toml") },
+    Shipped { name: "hedging-long-tail", text: include_str!("../scenarios/hedging-long-tail.toml") },
     Shipped { name: "rolling-restart", text: include_str!("../scenarios/rolling-restart.toml") },
 ];
 

@@ -7,6 +7,7 @@ use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::registration::KeeperConfig;
 use mesh_core::service::ConfigError;
 
+use crate::call::CallsConfig;
 use crate::memory::MemoryConfig;
 use crate::own_health::HealthConfig;
 use crate::probe::ProbeTlsConfig;
@@ -19,6 +20,8 @@ pub struct MeshConfig {
     /// How every service is discovered, checked and balanced, but for those that were given a configuration of
     /// their own.
     pub service: ServiceMachineConfig,
+    /// What bounds the calls to every service, whatever the policy of each.
+    pub calls: CallsConfig,
     /// How registrations are kept.
     pub registration: KeeperConfig,
     /// What is remembered of services for the time when the registry cannot be asked.
@@ -45,6 +48,7 @@ impl MeshConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.registration.validate()?;
         self.service.validate()?;
+        self.calls.validate()?;
         self.memory.validate()?;
         self.health.validate()?;
         self.probe_tls.validate()?;
@@ -59,6 +63,7 @@ impl Default for MeshConfig {
     fn default() -> Self {
         Self {
             service: ServiceMachineConfig::default(),
+            calls: CallsConfig::default(),
             registration: KeeperConfig::default(),
             memory: MemoryConfig::default(),
             health: HealthConfig::default(),

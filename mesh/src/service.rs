@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::call::{CallsConfig, SharedByCalls};
 use crate::service_health::ServiceHealth;
 use mesh_core::balance::{Balancer, EndpointRef};
 use mesh_core::discovery::Freshness;
@@ -21,6 +22,8 @@ pub(crate) struct Followed {
     pub(crate) state: watch::Sender<ServiceState>,
     pub(crate) sweep: Notify,
     pub(crate) commands: mpsc::Sender<Command>,
+    /// What all calls to it share.
+    pub(crate) calls: SharedByCalls,
     ended: AtomicBool,
 }
 
@@ -47,7 +50,11 @@ pub(crate) enum Command {
 }
 
 impl Followed {
-    pub(crate) fn new(name: ServiceName, count_window: Duration) -> (Arc<Self>, mpsc::Receiver<Command>) {
+    pub(crate) fn new(
+        name: ServiceName,
+        count_window: Duration,
+        calls: &CallsConfig,
+    ) -> (Arc<Self>, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let followed = Self {
             name,
@@ -55,6 +62,7 @@ impl Followed {
             state: watch::Sender::new(ServiceState::default()),
             sweep: Notify::new(),
             commands,
+            calls: SharedByCalls::new(calls),
             ended: AtomicBool::new(false),
         };
         (Arc::new(followed), inbox)

@@ -5,20 +5,16 @@
 mod support;
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::mesh_core::port::Clock as _;
 use mesh::mesh_core::route::Selector;
 use mesh::mesh_core::time::Instant;
 use mesh::mesh_retry::call::GiveUpReason;
-use mesh::{
-    CallError, CallPolicy, Class, Instance, Outcome, PickError, RetryPolicy, ServiceError, ServiceMesh, TokioClock,
-};
+use mesh::{CallError, CallPolicy, Class, Instance, Outcome, PickError, RetryPolicy, ServiceError};
 
+use support::world::{FOREVER, Reply, World, policy};
 use support::{Lab, api, every, in_flight, instance_of, ms, number_of, retries, secs, settle};
-
-type Reply = Result<&'static str, &'static str>;
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_succeeds_makes_one_attempt_and_waits_for_nothing() {
@@ -326,58 +322,3 @@ async fn a_call_can_be_spawned_with_captured_and_borrowed_state() {
     });
     assert_eq!(spawned.await.unwrap().unwrap(), 1);
 }
-
-/// A mesh and the attempts that were made through it.
-struct World {
-    mesh: ServiceMesh,
-    clock: TokioClock,
-    attempts: Mutex<Vec<(u16, Instant)>>,
-}
-
-impl World {
-    async fn new(lab: &Lab, instances: u16) -> Self {
-        Self::of(lab, lab.mesh_with(instances).await)
-    }
-
-    fn of(lab: &Lab, mesh: ServiceMesh) -> Self {
-        Self { mesh, clock: lab.clock, attempts: Mutex::default() }
-    }
-
-    /// Calls `api`: `respond` says of an instance and the number of the attempt how long it takes and how it ends.
-    async fn call<C: mesh::mesh_retry::classify::Classify<&'static str, &'static str>>(
-        &self,
-        policy: CallPolicy<C>,
-        respond: impl Fn(u16, usize) -> (Duration, Reply),
-    ) -> Result<&'static str, CallError<&'static str>> {
-        let attempt = |instance: Arc<Instance>| {
-            let number = number_of(&instance);
-            let count = {
-                let mut attempts = self.attempts.lock().unwrap();
-                attempts.push((number, self.clock.now()));
-                attempts.len()
-            };
-            let (takes, reply) = respond(number, count);
-            async move {
-                tokio::time::sleep(takes).await;
-                reply
-            }
-        };
-        self.mesh.call("api", &policy, attempt).await
-    }
-
-    /// The numbers of the instances that were tried, in order.
-    fn instances(&self) -> Vec<u16> {
-        self.attempts.lock().unwrap().iter().map(|(number, _)| *number).collect()
-    }
-
-    /// When each attempt began.
-    fn times(&self) -> Vec<Instant> {
-        self.attempts.lock().unwrap().iter().map(|(_, at)| *at).collect()
-    }
-}
-
-fn policy(retry: RetryPolicy) -> CallPolicy {
-    CallPolicy::new(retry).unwrap()
-}
-
-const FOREVER: Duration = Duration::from_secs(1_000_000);

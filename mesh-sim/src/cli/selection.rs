@@ -18,8 +18,12 @@ pub(super) enum Part {
     HealthCheck,
     /// Outlier detection.
     Outlier,
-    /// Retries.
+    /// Retries, and the budget with them.
     Retry,
+    /// The budget of retries and hedges.
+    Budget,
+    /// Hedges.
+    Hedge,
 }
 
 /// Leaves `part` out.
@@ -29,6 +33,12 @@ pub(super) fn leave_out(scenario: &mut Scenario, part: Part) {
         Part::HealthCheck => clients.health_check = None,
         Part::Outlier => clients.outlier = None,
         Part::Retry => clients.retry = None,
+        Part::Budget => {
+            if let Some(retry) = &mut clients.retry {
+                retry.budget = None;
+            }
+        }
+        Part::Hedge => clients.hedge = None,
     }
 }
 

@@ -1,9 +1,14 @@
 //! A call: the retries of the call machine, carried out on a tokio runtime.
 
+mod config;
+mod copies;
 mod policy;
+mod shared;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use mesh_core::balance::{Outcome, PickContext, PickError, Route, Tried};
@@ -13,9 +18,13 @@ use mesh_core::service::Instance;
 use mesh_core::time::Instant;
 use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine};
 use mesh_retry::classify::{Class, Classify};
-use mesh_retry::policy::RetryPolicy;
 
+pub use config::CallsConfig;
 pub use policy::CallPolicy;
+pub(crate) use shared::SharedByCalls;
+
+use copies::Copies;
+use shared::CallTerms;
 
 use crate::error::{CallError, ServiceError};
 use crate::lease::Lease;
@@ -27,7 +36,7 @@ pub(crate) struct Call<'a, C> {
     inner: &'a Inner,
     followed: &'a Arc<Followed>,
     policy: &'a CallPolicy<C>,
-    machine: CallMachine<&'a RetryPolicy>,
+    machine: CallMachine<CallTerms<'a>>,
     started: Instant,
     refused: Option<PickError>,
 }
@@ -41,12 +50,27 @@ impl<'a, C> Call<'a, C> {
         started: Instant,
     ) -> Self {
         let entropy = inner.random(followed);
-        let machine = CallMachine::new(&policy.retry, entropy, started);
+        let terms = CallTerms { policy: &policy.retry, idempotency: policy.idempotency, shared: &followed.calls };
+        let machine = CallMachine::new(terms, entropy, started);
         Self { inner, followed, policy, machine, started, refused: None }
     }
 
     /// Makes attempts until the machine says that the call is over.
-    pub(crate) async fn run<T, E, F, Fut>(mut self, mut attempt: F) -> Result<T, CallError<E>>
+    pub(crate) async fn run<T, E, F, Fut>(self, attempt: F) -> Result<T, CallError<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Arc<Instance>) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        // A call whose attempts follow one another needs no place but its own for them.
+        if self.policy.retry.hedge.is_none() {
+            self.one_by_one(attempt).await
+        } else {
+            self.side_by_side(attempt).await
+        }
+    }
+
+    async fn one_by_one<T, E, F, Fut>(mut self, mut attempt: F) -> Result<T, CallError<E>>
     where
         C: Classify<T, E>,
         F: FnMut(Arc<Instance>) -> Fut,
@@ -69,6 +93,82 @@ impl<'a, C> Call<'a, C> {
                 },
             }
         }
+    }
+
+    /// Makes the attempts of a call that hedges.
+    async fn side_by_side<T, E, F, Fut>(mut self, mut attempt: F) -> Result<T, CallError<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Arc<Instance>) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let (mut copies, mut last) = (Copies::default(), None);
+        loop {
+            match self.machine.poll_effect() {
+                Some(CallEffect::Attempt { attempt: id, timeout, .. }) => {
+                    if let Some(lease) = self.place(id) {
+                        let until = timeout.map(|timeout| lease.started().after(timeout));
+                        let future = attempt(Arc::clone(lease.instance()));
+                        copies.start(id, lease, until, future);
+                    }
+                }
+                Some(CallEffect::Cancel { attempt, why }) => {
+                    if let Some(running) = copies.take(attempt) {
+                        self.end(running.lease, why.outcome());
+                    }
+                }
+                None => match self.machine.poll_event() {
+                    Some(event) => return self.conclude(event, last),
+                    None => self.watch(&mut copies, &mut last).await,
+                },
+            }
+        }
+    }
+
+    /// Goes on with the copies until one ends, or a time comes that the machine or one of them waits for.
+    async fn watch<T, E, Fut>(&mut self, copies: &mut Copies<Fut>, last: &mut Option<Result<T, E>>)
+    where
+        C: Classify<T, E>,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let due = [self.machine.poll_timeout(), copies.due()].into_iter().flatten().min();
+        let sleep = async {
+            match due {
+                Some(due) => self.inner.sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut sleep = pin!(sleep);
+        let ended = poll_fn(|context| {
+            if let Poll::Ready(ended) = copies.poll_any(context) {
+                return Poll::Ready(Some(ended));
+            }
+            sleep.as_mut().poll(context).map(|()| None)
+        })
+        .await;
+        if let Some((running, result)) = ended {
+            let class = self.policy.classifier.classify(&result);
+            *last = Some(result);
+            let now = self.end(running.lease, class.outcome());
+            self.machine.handle_input(now, CallInput::Ended { attempt: running.id, class });
+            return;
+        }
+        while let Some(running) = copies.take_late(self.inner.now()) {
+            *last = None;
+            let now = self.end(running.lease, Outcome::TimedOut);
+            self.machine.handle_input(now, CallInput::TimedOut { attempt: running.id });
+        }
+        self.machine.handle_timeout(self.inner.now());
+    }
+
+    /// Ends an attempt, and says when.
+    fn end(&self, lease: Lease, outcome: Outcome) -> Instant {
+        let now = self.inner.now();
+        let latency = now.since(lease.started());
+        let service = &self.followed.name;
+        self.inner.record(&Measurement::AttemptEnded { service, outcome: outcome.name(), latency });
+        lease.end(now, outcome);
+        now
     }
 
     /// Finds an instance for an attempt, or tells the machine that there is none.
@@ -109,15 +209,8 @@ impl<'a, C> Call<'a, C> {
             Some(timeout) => tokio::time::timeout(timeout, future).await.ok(),
             None => Some(future.await),
         };
-        let now = self.inner.now();
         let class = result.as_ref().map(|result| self.policy.classifier.classify(result));
-        let outcome = class.map_or(Outcome::TimedOut, Class::outcome);
-        self.inner.record(&Measurement::AttemptEnded {
-            service: &self.followed.name,
-            outcome: outcome.name(),
-            latency: now.since(lease.started()),
-        });
-        lease.end(now, outcome);
+        let now = self.end(lease, class.map_or(Outcome::TimedOut, Class::outcome));
         let input = match class {
             Some(class) => CallInput::Ended { attempt: id, class },
             None => CallInput::TimedOut { attempt: id },

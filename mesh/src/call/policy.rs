@@ -1,7 +1,7 @@
 //! How a call is made: its retries, what its results mean, and where it may go.
 
 use mesh_core::route::RouteId;
-use mesh_retry::classify::ErrorsAreTransient;
+use mesh_retry::classify::{ErrorsAreTransient, Idempotency};
 use mesh_retry::policy::{PolicyError, RetryPolicy};
 
 /// How a call is made. One value serves any number of calls.
@@ -15,6 +15,7 @@ pub struct CallPolicy<C = ErrorsAreTransient> {
     pub(super) classifier: C,
     pub(super) route: Option<RouteId>,
     pub(super) hash_key: Option<u64>,
+    pub(super) idempotency: Idempotency,
 }
 
 impl CallPolicy {
@@ -24,13 +25,25 @@ impl CallPolicy {
     /// Names the number of `retry` that breaks its rule.
     pub fn new(retry: RetryPolicy) -> Result<Self, PolicyError> {
         retry.validate()?;
-        Ok(Self { retry, classifier: ErrorsAreTransient, route: None, hash_key: None })
+        Ok(Self {
+            retry,
+            classifier: ErrorsAreTransient,
+            route: None,
+            hash_key: None,
+            idempotency: Idempotency::Idempotent,
+        })
     }
 }
 
 impl Default for CallPolicy {
     fn default() -> Self {
-        Self { retry: RetryPolicy::default(), classifier: ErrorsAreTransient, route: None, hash_key: None }
+        Self {
+            retry: RetryPolicy::default(),
+            classifier: ErrorsAreTransient,
+            route: None,
+            hash_key: None,
+            idempotency: Idempotency::Idempotent,
+        }
     }
 }
 
@@ -47,7 +60,8 @@ impl<C> CallPolicy<C> {
     /// that is [`Classify`](mesh_retry::classify::Classify).
     #[must_use]
     pub fn classify<D>(self, classifier: D) -> CallPolicy<D> {
-        CallPolicy { retry: self.retry, classifier, route: self.route, hash_key: self.hash_key }
+        let Self { retry, route, hash_key, idempotency, .. } = self;
+        CallPolicy { retry, classifier, route, hash_key, idempotency }
     }
 
     /// Picks only among the instances of a route registered with
@@ -62,6 +76,14 @@ impl<C> CallPolicy<C> {
     #[must_use]
     pub fn hash_key(mut self, key: u64) -> Self {
         self.hash_key = Some(key);
+        self
+    }
+
+    /// Says whether the operation may be carried out more than once. One that may not is never hedged, and retried
+    /// only where it is certain that it was not carried out.
+    #[must_use]
+    pub fn idempotency(mut self, idempotency: Idempotency) -> Self {
+        self.idempotency = idempotency;
         self
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod dial;
 pub(crate) mod logs;
 pub(crate) mod recorder;
 pub(crate) mod registry;
+pub(crate) mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -194,6 +195,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The defaults, but for outlier detection: what tests let fail is to stay.
 pub(crate) fn plain() -> MeshConfig {
     let mut config = MeshConfig::default();
+    config.calls.budget = None;
     config.service.outlier = mesh::mesh_core::health::outlier::OutlierConfig::off();
     config
 }

@@ -33,26 +33,26 @@ pub struct OutlierConfig {
     /// that keeps away from who fails would hide him otherwise. Default 12; Envoy and gRPC 0, the last interval alone.
     pub gathers_max: u32,
     /// Failures in a row. Default 5.
-    #[cfg_attr(feature = "serde", serde(with = "super::or_off"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub failures_in_row: Option<InRow>,
     /// Failures of a gateway in a row (502, 503, 504). Default off; Envoy 5, enforced for 0 %.
-    #[cfg_attr(feature = "serde", serde(with = "super::or_off"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub gateway_in_row: Option<InRow>,
     /// Failures of local origin in a row. Default 5. Envoy has it only where the origins are split: 5.
-    #[cfg_attr(feature = "serde", serde(with = "super::or_off"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub local_in_row: Option<InRow>,
     /// Success rate far below the fleet's.
-    #[cfg_attr(feature = "serde", serde(with = "super::or_off"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub success_rate: Option<SuccessRate>,
     /// Failures beyond a share. Default off: where a common dependency fails, it would take out half of the fleet for
     /// nothing, and where a part of the fleet fails, `correlated` finds it.
-    #[cfg_attr(feature = "serde", serde(with = "super::or_off"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub failure_percentage: Option<FailurePercentage>,
     /// Latency far above the fleet's. Envoy and gRPC have none.
-    #[cfg_attr(feature = "serde", serde(with = "super::or_off"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub latency: Option<LatencyOutlier>,
     /// A part of the fleet that fails unlike the rest. Envoy and gRPC have none.
-    #[cfg_attr(feature = "serde", serde(with = "super::or_off"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub correlated: Option<CorrelatedFailure>,
     /// What becomes of an outlier.
     pub ejection: Ejection,

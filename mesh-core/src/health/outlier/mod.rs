@@ -33,8 +33,6 @@ mod detectors;
 mod event;
 mod fleet;
 mod host;
-#[cfg(feature = "serde")]
-mod or_off;
 mod rates;
 mod reading;
 mod verdict;

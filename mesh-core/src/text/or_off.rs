@@ -7,14 +7,22 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-pub(super) fn serialize<T: Serialize, S: Serializer>(block: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+/// Writes the block, or "off" where there is none.
+///
+/// # Errors
+/// Those of `serializer`.
+pub fn serialize<T: Serialize, S: Serializer>(block: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     match block {
         Some(block) => block.serialize(serializer),
         None => serializer.serialize_str(OFF),
     }
 }
 
-pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+/// Reads a block, or "off".
+///
+/// # Errors
+/// Those of `from`, and any other text.
+pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
     from.deserialize_any(OrOff(PhantomData))
 }
 
