@@ -9,6 +9,7 @@ use mesh_core::rng::Rng;
 use mesh_core::time::{Instant, Monotonic};
 
 use super::{AttemptId, CallEffect, CallEvent, CallInput, GiveUpReason, Unavailable};
+use crate::backoff::{Cause, Waits};
 use crate::classify::Class;
 use crate::policy::RetryPolicy;
 
@@ -28,6 +29,7 @@ pub struct CallMachine<P = RetryPolicy> {
     asked: u64,
     /// Attempts that took place or are under way.
     attempts: u32,
+    waits: Waits,
     tried: Tried,
     effect: Option<CallEffect>,
     ignored: u64,
@@ -61,6 +63,7 @@ impl<P: Borrow<RetryPolicy>> CallMachine<P> {
             state: State::Over(None),
             asked: 0,
             attempts: 0,
+            waits: Waits::new(),
             tried: Tried::new(),
             effect: None,
             ignored: 0,
@@ -124,14 +127,15 @@ impl<P: Borrow<RetryPolicy>> CallMachine<P> {
     fn ended(&mut self, now: Instant, class: Class) {
         match class {
             Class::Success => self.end(CallEvent::Succeeded { attempts: self.attempts }),
-            Class::Transient | Class::Unreachable => self.retry(now, Duration::ZERO),
-            Class::Throttled { retry_after } => self.retry(now, retry_after.unwrap_or_default()),
+            Class::Transient | Class::Unreachable => self.retry(now, Cause::Failed, None),
+            Class::Throttled { retry_after } => self.retry(now, Cause::Throttled, retry_after),
             Class::Permanent => self.give_up(GiveUpReason::Permanent),
+            Class::Final { by, .. } => self.give_up(GiveUpReason::Final { by }),
         }
     }
 
-    /// Waits for `announced` and a draw of the backoff before the next attempt, or gives up.
-    fn retry(&mut self, now: Instant, announced: Duration) {
+    /// Waits before the next attempt as the policy says, or gives up.
+    fn retry(&mut self, now: Instant, cause: Cause, announced: Option<Duration>) {
         // First, so that a driver whose timer is late gets the same reason as one whose timer is not.
         if let Some(reason) = self.overdue(now) {
             self.give_up(reason);
@@ -141,13 +145,17 @@ impl<P: Borrow<RetryPolicy>> CallMachine<P> {
             self.give_up(GiveUpReason::AttemptsExhausted { attempts_max: self.policy().attempts_max });
             return;
         }
-        if announced > self.policy().retry_after_max {
-            self.give_up(GiveUpReason::RetryAfterTooLong { announced, max: self.policy().retry_after_max });
-            return;
-        }
         // Most calls never wait, so a generator is made for each wait and not for each call.
         let mut rng = Rng::from_seed(self.entropy.wrapping_add(u64::from(self.attempts)));
-        let needed = announced.saturating_add(self.policy().backoff.delay(self.attempts, &mut rng));
+        let mut waits = self.waits;
+        let needed = match self.policy().wait(&mut waits, cause, announced, &mut rng) {
+            Ok(needed) => needed,
+            Err(too_long) => {
+                self.give_up(too_long.into());
+                return;
+            }
+        };
+        self.waits = waits;
         let until = now.after(needed);
         match self.deadline() {
             Some(deadline) if until >= deadline => {
@@ -190,7 +198,7 @@ impl<P: Borrow<RetryPolicy>> Machine for CallMachine<P> {
             CallInput::Picked { endpoint, .. } => self.tried.insert(endpoint),
             CallInput::Unavailable { reason, .. } => self.unavailable(now, reason),
             CallInput::Ended { class, .. } => self.ended(now, class),
-            CallInput::TimedOut { .. } => self.retry(now, Duration::ZERO),
+            CallInput::TimedOut { .. } => self.retry(now, Cause::Failed, None),
         }
     }
 

@@ -14,9 +14,10 @@
 //!
 //! # How it decides
 //!
-//! A retry follows a transient or throttled end and an attempt timeout, never a permanent end, the call's
+//! A retry follows a transient or throttled end and an attempt timeout, never a permanent or final end, the call's
 //! deadline or an empty choice of instances. It waits for a draw of the backoff, on top of the wait that the
-//! callee announced, if any: callers who were all told the same wait do not come back all at once. A retry
+//! callee announced, if any: callers who were all told the same wait do not come back all at once. A policy may have
+//! another rule for announced waits ([`RetryAfter`](crate::policy::RetryAfter)). A retry
 //! whose wait cannot end before the deadline is not waited for: the call gives up at once.
 
 mod machine;

@@ -5,6 +5,9 @@ use core::time::Duration;
 
 use thiserror::Error;
 
+use crate::classify::FinalBy;
+use crate::policy::RetryAfterTooLong;
+
 /// Why a call makes no further attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -12,6 +15,12 @@ pub enum GiveUpReason {
     /// Every attempt would fail as the last one did.
     #[error("the failure is permanent")]
     Permanent,
+    /// The attempt failed in a way that another one might mend, but none may be made.
+    #[error("no attempt may follow: {by}")]
+    Final {
+        /// Who rules it out.
+        by: FinalBy,
+    },
     /// The policy allows no more attempts.
     #[error("all attempts that the policy allows have failed: {attempts_max}")]
     AttemptsExhausted {
@@ -51,6 +60,7 @@ impl GiveUpReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Permanent => "permanent",
+            Self::Final { by } => by.name(),
             Self::AttemptsExhausted { .. } => "attempts-exhausted",
             Self::DeadlineExceeded { .. } => "deadline-exceeded",
             Self::DeadlineTooClose { .. } => "deadline-too-close",
@@ -64,11 +74,18 @@ impl GiveUpReason {
     pub const fn is_transient(self) -> bool {
         match self {
             Self::Permanent => false,
-            Self::AttemptsExhausted { .. }
+            Self::Final { .. }
+            | Self::AttemptsExhausted { .. }
             | Self::DeadlineExceeded { .. }
             | Self::DeadlineTooClose { .. }
             | Self::RetryAfterTooLong { .. }
             | Self::NoInstance => true,
         }
+    }
+}
+
+impl From<RetryAfterTooLong> for GiveUpReason {
+    fn from(RetryAfterTooLong { announced, max }: RetryAfterTooLong) -> Self {
+        Self::RetryAfterTooLong { announced, max }
     }
 }

@@ -3,12 +3,17 @@
 //! A policy is plain data. It holds no generator and no counter, so one value serves any number of calls, and
 //! a copy of it behaves like the original.
 
+mod announced;
+mod presets;
+
 use core::num::NonZeroU32;
 use core::time::Duration;
 
 use thiserror::Error;
 
 use crate::backoff::{Backoff, BackoffError};
+
+pub use announced::{RetryAfter, RetryAfterTooLong};
 
 /// How a call retries.
 ///
@@ -35,8 +40,10 @@ pub struct RetryPolicy {
         serde(with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")
     )]
     pub attempt_timeout: Option<Duration>,
-    /// The longest wait announced by a callee (`Retry-After`) that is waited for. The call gives up on a longer
-    /// one: to come back earlier than told would add to an overload.
+    /// What becomes of a wait that the callee announced. Default: it is waited for, and a draw of the backoff on top.
+    pub retry_after: RetryAfter,
+    /// The longest wait announced by a callee that is waited for. By default the call gives up on a longer one: to come
+    /// back earlier than told would add to an overload.
     #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
     pub retry_after_max: Duration,
 }
@@ -57,25 +64,6 @@ pub enum PolicyError {
 }
 
 impl RetryPolicy {
-    /// For callers to whom latency matters more than the callee's load: 5 attempts, 50 ms to 5 s, growing by
-    /// half.
-    #[must_use]
-    pub const fn aggressive() -> Self {
-        Self::preset(5, Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5), 1500))
-    }
-
-    /// For callees that suffer from retries: 2 attempts, 500 ms to 15 s, doubling.
-    #[must_use]
-    pub const fn conservative() -> Self {
-        Self::preset(2, Backoff::exponential(Duration::from_millis(500), Duration::from_secs(15), 2000))
-    }
-
-    /// For operations that must not be repeated: 1 attempt.
-    #[must_use]
-    pub const fn never() -> Self {
-        Self::preset(1, Backoff::STANDARD)
-    }
-
     /// Checks the configuration.
     ///
     /// # Errors
@@ -89,23 +77,5 @@ impl RetryPolicy {
             return Err(PolicyError::AttemptTimeoutZero);
         }
         Ok(())
-    }
-
-    /// A preset honours announced waits as long as its own longest wait.
-    const fn preset(attempts_max: u32, backoff: Backoff) -> Self {
-        Self {
-            attempts_max: NonZeroU32::MIN.saturating_add(attempts_max.saturating_sub(1)),
-            backoff,
-            deadline: None,
-            attempt_timeout: None,
-            retry_after_max: backoff.cap,
-        }
-    }
-}
-
-impl Default for RetryPolicy {
-    /// For most callers: 3 attempts, 100 ms to 10 s, doubling.
-    fn default() -> Self {
-        Self::preset(3, Backoff::STANDARD)
     }
 }
