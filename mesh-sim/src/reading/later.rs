@@ -21,13 +21,8 @@ const KEYS: &[&str] = &[
 ];
 
 /// Names, by the path of the value that gives them, and what they are names of.
-const NAMES: &[(&str, &str, &[&str])] = &[
-    ("clients.retry.backoff.exponential.jitter", "jitter", JITTERS),
-    ("faults.fault", "fault", FAULTS),
-    ("strategies", "strategy", STRATEGIES),
-];
+const NAMES: &[(&str, &str, &[&str])] = &[("faults.fault", "fault", FAULTS), ("strategies", "strategy", STRATEGIES)];
 
-const JITTERS: &[&str] = &["equal", "decorrelated"];
 const FAULTS: &[&str] = &["store-outage"];
 const STRATEGIES: &[&str] = &["client-wrr", "prequal"];
 
