@@ -77,7 +77,7 @@ fn call(
             let sent = now;
             now += Duration::from_millis(20);
             let (status, retry_after) = answer(instance, sent);
-            let class = class_of_status(status).with_retry_after(parse_retry_after(retry_after));
+            let class = class_of_status(status).with_retry_after(parse_retry_after(retry_after, None));
             println!("  {:>5} ms  attempt {number} at instance {instance}: {status} {class:?}", millis(sent));
             call.handle_input(now, CallInput::Ended { attempt, class });
         }

@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod budget;
 pub mod call;
 pub mod classify;
+pub mod deadline;
 pub mod hedge;
 pub mod policy;
 mod sync;

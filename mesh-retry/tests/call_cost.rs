@@ -28,10 +28,10 @@ fn a_call_that_retries_allocates_nothing_either() {
 }
 
 #[test]
-fn a_call_machine_fits_into_twelve_cache_lines() {
-    assert!(size_of::<CallMachine>() <= 800, "{} bytes", size_of::<CallMachine>());
+fn a_call_machine_fits_into_fourteen_cache_lines() {
+    assert!(size_of::<CallMachine>() <= 896, "{} bytes", size_of::<CallMachine>());
     let borrowing = size_of::<CallMachine<&RetryPolicy>>();
-    assert!(borrowing <= 704, "{borrowing} bytes");
+    assert!(borrowing <= 768, "{borrowing} bytes");
 }
 
 /// Runs a call whose attempt number `succeeds` is the first to succeed.

@@ -8,7 +8,7 @@ use mesh_retry::Machine as _;
 use mesh_retry::call::{
     AttemptKind, CallEffect, CallEvent, CallInput, CancelReason, Decision, GiveUpReason, Terms, Unavailable,
 };
-use mesh_retry::classify::{Class, Idempotency};
+use mesh_retry::classify::{Class, FinalBy};
 use mesh_retry::hedge::{HedgeDelay, HedgeError, HedgePolicy};
 use mesh_retry::policy::RetryPolicy;
 use support::{Call, millis, plain};
@@ -191,10 +191,13 @@ fn what_a_cancelled_copy_still_says_is_counted_and_ignored() {
 }
 
 #[test]
-fn what_may_not_be_repeated_is_not_hedged() {
+fn what_may_not_be_repeated_is_neither_hedged_nor_retried_after_a_timeout() {
     let mut call = Call::new(Unsafe(hedged(2)));
-    call.attempt(1, None);
+    let attempt = call.attempt(1, None);
     assert_eq!(call.machine.poll_timeout(), None);
+    call.put(CallInput::TimedOut { attempt });
+    let reason = GiveUpReason::Final { by: FinalBy::Idempotency };
+    assert_eq!(call.over(), CallEvent::GaveUp { reason, attempts: 1 });
 }
 
 #[test]
@@ -238,8 +241,8 @@ impl Terms for Unsafe {
         &self.0
     }
 
-    fn idempotency(&self) -> Idempotency {
-        Idempotency::NotIdempotent
+    fn may_repeat(&self) -> bool {
+        false
     }
 }
 

@@ -4,11 +4,11 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use mesh_core::machine::laws::{World, assert_hold};
-use mesh_retry::backoff::Jitter;
+use mesh_retry::backoff::{Cause, Jitter};
 use mesh_retry::call::{
     AttemptId, CallEffect, CallEvent, CallInput, CallMachine, CancelReason, GiveUpReason, Unavailable,
 };
-use mesh_retry::classify::Class;
+use mesh_retry::classify::{Class, FinalBy};
 use mesh_retry::hedge::HedgePolicy;
 use mesh_retry::policy::RetryPolicy;
 use mesh_retry::{EndpointId, Instant, Machine as _, Rng};
@@ -190,7 +190,7 @@ impl Run {
             Some(End::Class(Class::Throttled { retry_after })) => retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        (announced, announced + self.policy.backoff.ceiling(self.attempts))
+        (announced, announced + self.policy.backoff.ceiling(self.attempts, Cause::Failed))
     }
 
     fn ends(&mut self) -> Result<bool, TestCaseError> {
@@ -209,7 +209,7 @@ impl Run {
     fn judge(&self) -> Result<(), TestCaseError> {
         prop_assert_eq!(self.call.ignored(), self.stale);
         let retries = self.policy.attempts_max.get() - 1;
-        let ceilings: Duration = (1..=retries).map(|retry| self.policy.backoff.ceiling(retry)).sum();
+        let ceilings: Duration = (1..=retries).map(|retry| self.policy.backoff.ceiling(retry, Cause::Failed)).sum();
         prop_assert!(self.waited <= ceilings + self.policy.retry_after_max * retries);
         let overdue = self.policy.deadline.is_some_and(|deadline| self.now >= self.start + deadline);
         match self.over {
@@ -236,6 +236,9 @@ impl Run {
         };
         match reason {
             GiveUpReason::Permanent => matches!(self.last, Some(End::Class(Class::Permanent))),
+            GiveUpReason::Final { by } => {
+                matches!(self.last, Some(End::Class(Class::Final { by: told, .. })) if told == by)
+            }
             GiveUpReason::AttemptsExhausted { attempts_max } => {
                 retryable && attempts_max == self.policy.attempts_max && self.attempts == attempts_max.get()
             }
@@ -250,8 +253,7 @@ impl Run {
             }
             GiveUpReason::NoInstance => matches!(self.last, Some(End::Unavailable(_))),
             // A policy alone has neither budget nor gates, and its operations may be repeated.
-            GiveUpReason::NotRepeatable
-            | GiveUpReason::Budget(_)
+            GiveUpReason::Budget(_)
             | GiveUpReason::BudgetSilent
             | GiveUpReason::Shut(_)
             | GiveUpReason::Refused { .. }
@@ -281,14 +283,14 @@ fn answer(effect: &CallEffect, rng: &mut Rng) -> Option<(Duration, CallInput)> {
 
 fn any_policy() -> impl Strategy<Value = RetryPolicy> {
     let limit = || proptest::option::of(1..5_000_u64);
-    (1..8_u32, 0..2_000_u64, 0..3_000_u64, 1000..4_000_u32, any::<bool>(), limit(), limit(), 0..3_000_u64).prop_map(
-        |(attempts_max, base, cap, multiplier_milli, full, deadline, attempt_timeout, retry_after_max)| {
+    (1..8_u32, 0..2_000_u64, 0..3_000_u64, 1000..4_000_u32, any_jitter(), limit(), limit(), 0..3_000_u64).prop_map(
+        |(attempts_max, base, cap, multiplier_milli, jitter, deadline, attempt_timeout, retry_after_max)| {
             let mut policy = RetryPolicy::default();
             policy.attempts_max = NonZeroU32::MIN.saturating_add(attempts_max - 1);
             policy.backoff.base = Duration::from_millis(base);
             policy.backoff.cap = Duration::from_millis(cap);
             policy.backoff.multiplier_milli = multiplier_milli;
-            policy.backoff.jitter = if full { Jitter::Full } else { Jitter::None };
+            policy.backoff.jitter = jitter;
             policy.deadline = deadline.map(Duration::from_millis);
             policy.attempt_timeout = attempt_timeout.map(Duration::from_millis);
             policy.retry_after_max = Duration::from_millis(retry_after_max);
@@ -307,6 +309,11 @@ fn any_hedged_policy() -> impl Strategy<Value = RetryPolicy> {
         policy.hedge = hedge;
         policy
     })
+}
+
+fn any_jitter() -> impl Strategy<Value = Jitter> {
+    let drawn = [Jitter::Full, Jitter::Equal, Jitter::Proportional, Jitter::Decorrelated];
+    prop_oneof![Just(Jitter::None), prop::sample::select(drawn.to_vec())]
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -333,6 +340,7 @@ fn any_class() -> impl Strategy<Value = Class> {
         3 => proptest::option::of(0..4_000_u64)
             .prop_map(|wait| Class::Throttled { retry_after: wait.map(Duration::from_millis) }),
         1 => Just(Class::Permanent),
+        1 => Just(Class::Transient.final_by(FinalBy::Idempotency)),
     ]
 }
 

@@ -1,8 +1,13 @@
 //! What results, statuses and announced waits mean.
 
 use core::time::Duration;
+use std::io::ErrorKind;
 
-use mesh_retry::classify::{Class, Classify, ErrorsAreTransient, class_of_status, parse_retry_after};
+use mesh_core::balance::Outcome;
+use mesh_retry::classify::{
+    Class, Classify, Done, ErrorsAreTransient, Failure, FinalBy, class_of_io, class_of_reset, class_of_status,
+    done_by_io, done_by_reset, done_by_status,
+};
 
 #[test]
 fn by_default_every_error_is_transient() {
@@ -72,27 +77,90 @@ fn only_a_throttled_class_takes_an_announced_wait() {
 }
 
 #[test]
-fn retry_after_is_read_as_whole_seconds_and_nothing_else() {
+fn a_final_class_is_not_retryable_and_tells_the_balancer_of_the_failure() {
+    let wait = Some(Duration::from_secs(2));
     let cases = [
-        ("0", Some(0)),
-        ("120", Some(120)),
-        (" 3\t", Some(3)),
-        ("007", Some(7)),
-        ("18446744073709551615", Some(u64::MAX)),
-        ("18446744073709551616", Some(u64::MAX)),
-        ("", None),
-        (" ", None),
-        ("-1", None),
-        ("+1", None),
-        ("1.5", None),
-        ("1 2", None),
-        ("1s", None),
-        ("٣", None),
-        ("1\n", None),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", None),
+        (Class::Transient, Failure::Transient, Outcome::Failure),
+        (Class::Unreachable, Failure::Unreachable, Outcome::Unreachable),
+        (
+            Class::Throttled { retry_after: wait },
+            Failure::Throttled { retry_after: wait },
+            Outcome::Overloaded { retry_after: wait },
+        ),
     ];
-    for (value, seconds) in cases {
-        assert_eq!(parse_retry_after(value), seconds.map(Duration::from_secs), "{value:?}");
+    for (class, failure, outcome) in cases {
+        let last = class.final_by(FinalBy::Idempotency);
+        assert_eq!(last, Class::Final { failure, by: FinalBy::Idempotency });
+        assert_eq!((class.failure(), failure.class()), (Some(failure), class));
+        assert_eq!((class.outcome(), last.outcome()), (outcome, outcome));
+        assert_eq!((class.is_retryable(), last.is_retryable(), last.failure()), (true, false, None));
+        assert_eq!(last.final_by(FinalBy::Callee), last, "who was first to rule it out is named");
+        assert_eq!(last.with_retry_after(wait), last);
+    }
+    for class in [Class::Success, Class::Permanent] {
+        assert_eq!((class.final_by(FinalBy::Callee), class.failure()), (class, None));
+    }
+}
+
+#[test]
+fn only_421_and_425_promise_that_nothing_was_done_and_429_and_503_say_so() {
+    for status in 0..=u16::MAX {
+        let expected = match status {
+            421 | 425 => Done::Nothing,
+            429 | 503 => Done::Shed,
+            _ => Done::Perhaps,
+        };
+        assert_eq!(done_by_status(status), expected, "{status}");
+    }
+}
+
+#[test]
+fn errors_of_connections_are_unreachable_those_of_the_own_system_permanent_and_the_rest_transient() {
+    use ErrorKind as Kind;
+    let unreachable = [
+        Kind::ConnectionRefused,
+        Kind::ConnectionReset,
+        Kind::ConnectionAborted,
+        Kind::NotConnected,
+        Kind::BrokenPipe,
+        Kind::UnexpectedEof,
+        Kind::HostUnreachable,
+        Kind::NetworkUnreachable,
+        Kind::NetworkDown,
+        Kind::AddrNotAvailable,
+        Kind::TimedOut,
+        Kind::NotFound,
+    ];
+    let permanent = [
+        Kind::PermissionDenied,
+        Kind::InvalidInput,
+        Kind::Unsupported,
+        Kind::AddrInUse,
+        Kind::OutOfMemory,
+        Kind::StorageFull,
+        Kind::QuotaExceeded,
+    ];
+    let transient = [Kind::WouldBlock, Kind::Interrupted, Kind::InvalidData, Kind::Other, Kind::ResourceBusy];
+    assert!(unreachable.into_iter().all(|kind| class_of_io(kind) == Class::Unreachable));
+    assert!(permanent.into_iter().all(|kind| class_of_io(kind) == Class::Permanent));
+    assert!(transient.into_iter().all(|kind| class_of_io(kind) == Class::Transient));
+    let untouched = [Kind::ConnectionRefused, Kind::AddrNotAvailable];
+    for kind in unreachable.into_iter().chain(permanent).chain(transient) {
+        let expected = if untouched.contains(&kind) { Done::Nothing } else { Done::Perhaps };
+        assert_eq!(done_by_io(kind), expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_refused_stream_was_not_touched_and_a_callee_that_wants_calm_throttles() {
+    for code in 0..0x200 {
+        let class = match code {
+            0xB | 0x107 => Class::Throttled { retry_after: None },
+            0xC | 0xD | 0x110 => Class::Permanent,
+            _ => Class::Transient,
+        };
+        let done = if matches!(code, 0x7 | 0x10B) { Done::Nothing } else { Done::Perhaps };
+        assert_eq!((class_of_reset(code), done_by_reset(code)), (class, done), "{code:#x}");
     }
 }
 

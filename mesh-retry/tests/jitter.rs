@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use mesh_retry::backoff::{Backoff, Cause, Jitter};
 use mesh_retry::call::{CallEffect, CallInput, CallMachine};
 use mesh_retry::classify::Class;
 use mesh_retry::policy::RetryPolicy;
@@ -18,7 +19,7 @@ fn calls_with_a_copy_of_one_policy_wait_for_different_times() {
 #[test]
 fn the_first_waits_of_many_calls_are_spread_over_the_whole_ceiling() {
     let policy = RetryPolicy::default();
-    let ceiling = policy.backoff.ceiling(1).as_nanos() as f64;
+    let ceiling = policy.backoff.ceiling(1, Cause::Failed).as_nanos() as f64;
     let calls = 100_000;
     let waits = (0..calls).map(|entropy| first_wait(&policy, entropy).as_nanos() as f64);
     let mean = waits.sum::<f64>() / calls as f64;
@@ -33,6 +34,17 @@ fn the_draws_of_one_call_differ_from_retry_to_retry() {
     let waits = waits(&policy, 7);
     assert_eq!(waits.len(), 102);
     assert_eq!(waits.iter().collect::<BTreeSet<_>>().len(), 102);
+}
+
+#[test]
+fn calls_share_no_wait_whatever_their_jitter() {
+    for jitter in [Jitter::Full, Jitter::Equal, Jitter::Proportional, Jitter::Decorrelated] {
+        let mut policy = RetryPolicy::default();
+        policy.backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60));
+        policy.backoff.jitter = jitter;
+        let waits: Vec<_> = (0..1000).flat_map(|call| waits(&policy, call << 32)).collect();
+        assert_eq!((waits.len(), waits.iter().collect::<BTreeSet<_>>().len()), (2000, 2000), "{jitter:?}");
+    }
 }
 
 #[test]

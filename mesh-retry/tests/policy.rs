@@ -3,8 +3,8 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use mesh_retry::backoff::{BackoffError, Jitter};
-use mesh_retry::policy::{PolicyError, RetryPolicy};
+use mesh_retry::backoff::{Backoff, BackoffError, Jitter, Shape};
+use mesh_retry::policy::{PolicyError, RetryAfter, RetryPolicy};
 
 #[test]
 fn the_presets_have_the_numbers_that_their_users_know() {
@@ -20,7 +20,8 @@ fn the_presets_have_the_numbers_that_their_users_know() {
         assert_eq!(policy.backoff.cap, Duration::from_millis(cap));
         assert_eq!(policy.backoff.multiplier_milli, multiplier_milli);
         assert_eq!(policy.backoff.jitter, Jitter::Full);
-        assert_eq!(policy.retry_after_max, policy.backoff.cap);
+        assert_eq!((policy.retry_after, policy.retry_after_max), (RetryAfter::OnTop, policy.backoff.cap));
+        assert_eq!((policy.backoff.shape, policy.backoff.throttled_base), (Shape::Exponential, None));
         assert_eq!((policy.deadline, policy.attempt_timeout), (None, None));
         assert_eq!(policy.validate(), Ok(()));
     }
@@ -52,9 +53,60 @@ fn a_policy_is_written_as_text_and_read_back() {
     let text = serde_json::to_string(&policy).unwrap();
     assert_eq!(
         text,
-        r#"{"attempts_max":5,"backoff":{"base":"50ms","cap":"5s","multiplier_milli":1500,"jitter":"none"},"deadline":"1s 500ms","retry_after_max":"5s"}"#
+        r#"{"attempts_max":5,"backoff":{"shape":"exponential","base":"50ms","cap":"5s","multiplier_milli":1500,"jitter":"none"},"deadline":"1s 500ms","retry_after":"on-top","retry_after_max":"5s"}"#
     );
     assert_eq!(serde_json::from_str::<RetryPolicy>(&text).unwrap(), policy);
+}
+
+#[test]
+fn every_preset_is_written_as_text_and_read_back() {
+    let presets = [
+        RetryPolicy::default(),
+        RetryPolicy::aggressive(),
+        RetryPolicy::conservative(),
+        RetryPolicy::never(),
+        RetryPolicy::aws_2024(),
+        RetryPolicy::aws_2026(),
+        RetryPolicy::grpc(),
+        RetryPolicy::envoy(),
+        RetryPolicy::finagle(),
+    ];
+    for policy in presets {
+        let text = serde_json::to_string(&policy).unwrap();
+        assert_eq!(serde_json::from_str::<RetryPolicy>(&text).unwrap(), policy, "{text}");
+    }
+}
+
+#[test]
+fn shapes_jitters_and_rules_have_their_names() {
+    for (name, shape) in [
+        ("constant", Shape::Constant),
+        ("linear", Shape::Linear),
+        ("exponential", Shape::Exponential),
+        ("exponential-sum", Shape::ExponentialSum),
+    ] {
+        assert_eq!(serde_json::from_str::<Shape>(&format!("{name:?}")).unwrap(), shape);
+    }
+    for (name, jitter) in [
+        ("none", Jitter::None),
+        ("full", Jitter::Full),
+        ("equal", Jitter::Equal),
+        ("proportional", Jitter::Proportional),
+        ("decorrelated", Jitter::Decorrelated),
+    ] {
+        assert_eq!(serde_json::from_str::<Jitter>(&format!("{name:?}")).unwrap(), jitter);
+    }
+    for (name, rule) in [
+        ("on-top", RetryAfter::OnTop),
+        ("instead", RetryAfter::Instead),
+        ("instead-at-most", RetryAfter::InsteadAtMost),
+        ("clamped", RetryAfter::Clamped),
+        ("ignored", RetryAfter::Ignored),
+    ] {
+        assert_eq!(serde_json::from_str::<RetryAfter>(&format!("{name:?}")).unwrap(), rule);
+    }
+    let backoff: Backoff = serde_json::from_str(r#"{"base":"50ms","throttled_base":"1s","cap":"20s"}"#).unwrap();
+    assert_eq!(backoff, Backoff::aws_2026());
 }
 
 #[test]
@@ -77,6 +129,9 @@ fn a_text_with_an_unknown_key_or_a_bad_value_is_refused() {
         r#"{"deadline":5}"#,
         r#"{"deadline":"-1s"}"#,
         r#"{"backoff":{"jitter":"Full"}}"#,
+        r#"{"backoff":{"shape":"quadratic"}}"#,
+        r#"{"backoff":{"throttled_base":"soon"}}"#,
+        r#"{"retry_after":"never"}"#,
     ] {
         assert!(serde_json::from_str::<RetryPolicy>(text).is_err(), "{text}");
     }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use exact::{Trace, aimed, at, backend, backends, constant, fault, ms, retry, scenario, server, with_clients};
 use mesh_core::balance::Strategy;
+use mesh_core::time::Instant;
+use mesh_retry::backoff::Jitter;
 use mesh_sim::model::EventKind::{Failed, GaveUp, Picked, Succeeded, TimedOut};
-use mesh_sim::model::scenario::{Fault, FaultKind, Scenario, ServerGroup, Target};
+use mesh_sim::model::scenario::{BackoffShape, Fault, FaultKind, Scenario, ServerGroup, Target};
 
 #[test]
 fn the_deadline_counts_from_the_intended_arrival_and_ends_the_call() {
@@ -74,13 +76,8 @@ fn retries_wait_for_their_backoff_and_end_with_the_most_attempts() {
 fn with_full_jitter_waits_are_uniform_below_the_ceiling() {
     let errors = fault(FaultKind::Errors { rate: 1.0, latency: Duration::ZERO }, 0, 1000);
     let mut twice = retry(2);
-    let jitter = mesh_retry::backoff::Jitter::Full;
-    twice.backoff = mesh_sim::model::scenario::BackoffShape::Exponential {
-        base: ms(100),
-        cap: ms(1000),
-        multiplier_milli: 2000,
-        jitter,
-    };
+    let jitter = Jitter::Full;
+    twice.backoff = BackoffShape::Exponential { base: ms(100), cap: ms(1000), multiplier_milli: 2000, jitter };
     let scenario = scenario(at(&[0; 2000]), backend()).fault(errors);
     let trace = Trace::of(&with_clients(scenario, |clients| clients.retry(twice)));
     let waits: Vec<_> = trace.select(&[Picked]).filter(|(_, event)| event.attempt == 2).collect();
@@ -89,6 +86,34 @@ fn with_full_jitter_waits_are_uniform_below_the_ceiling() {
     // The mean of 2,000 has a standard error of 100 / sqrt(12 × 2,000) = 0.65 ms.
     assert!((mean - 50.0).abs() < 3.0 && waits.iter().all(|wait| *wait <= 100.0), "{mean}");
     assert!(waits.iter().filter(|wait| **wait < 10.0).count() > 120);
+}
+
+#[test]
+fn each_jitter_draws_its_waits_from_its_own_range() {
+    // Of waits with a base of 100 ms and a cap of 150 ms: the ranges of the first and of the second.
+    for (jitter, first, second) in [
+        (Jitter::Equal, ms(50)..=ms(100), ms(75)..=ms(150)),
+        (Jitter::Proportional, ms(80)..=ms(120), ms(120)..=ms(150)),
+        (Jitter::Decorrelated, ms(100)..=ms(150), ms(100)..=ms(150)),
+    ] {
+        let errors = fault(FaultKind::Errors { rate: 1.0, latency: Duration::ZERO }, 0, 1000);
+        let mut thrice = retry(3);
+        thrice.backoff = BackoffShape::Exponential { base: ms(100), cap: ms(150), multiplier_milli: 2000, jitter };
+        let scenario = scenario(at(&[0; 500]), backend()).fault(errors);
+        let trace = Trace::of(&with_clients(scenario, |clients| clients.retry(thrice)));
+        let picked = |attempt: u32| {
+            let picks = trace.select(&[Picked]).filter(move |(_, event)| event.attempt == attempt);
+            let mut picks: Vec<_> = picks.map(|(at, event)| (event.request, *at)).collect();
+            picks.sort_by_key(|(request, _)| *request);
+            picks.into_iter().map(|(_, at)| at).collect::<Vec<_>>()
+        };
+        let (twos, threes) = (picked(2), picked(3));
+        assert_eq!((twos.len(), threes.len()), (500, 500));
+        let waits = twos.iter().zip(&threes).map(|(two, three)| (two.since(Instant::ZERO), three.since(*two)));
+        for (one, other) in waits {
+            assert!(first.contains(&one) && second.contains(&other), "{jitter:?}: {one:?} and {other:?}");
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use mesh_retry::backoff::Jitter;
 use mesh_sim::model::scenario::{CancelMode, Discipline, Distribution, FaultKind, Scenario, Target};
 use mesh_sim::reading::read;
 
@@ -35,6 +36,17 @@ fn the_example_without_those_tables_reads() {
     assert_eq!(faults[0].fault, FaultKind::ServiceTime(Distribution::constant(seconds(2))));
 }
 
+#[test]
+fn every_jitter_of_the_format_reads_and_is_production_s() {
+    for (name, jitter) in JITTERS {
+        let text = supported().replace("jitter = \"full\"", &format!("jitter = \"{name}\""));
+        let read = read("jitter.toml", &text).unwrap();
+        let backoff = read.scenario.clients.policy().backoff;
+        assert_eq!((backoff.jitter, backoff.base.as_millis(), backoff.cap.as_millis()), (jitter, 50, 2000), "{name}");
+        assert!(toml::to_string(&read.scenario).unwrap().contains(&format!("jitter = \"{name}\"")));
+    }
+}
+
 #[cfg(feature = "schema")]
 #[test]
 fn the_schema_takes_the_example_without_those_tables() {
@@ -44,14 +56,15 @@ fn the_schema_takes_the_example_without_those_tables() {
         schema.iter_errors(&file).map(|error| error.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(errors(&supported()), [""; 0]);
+    for (name, _) in JITTERS {
+        assert_eq!(errors(&supported().replace("\"full\"", &format!("\"{name}\""))), [""; 0], "{name}");
+    }
     assert!(!errors(EXAMPLE).is_empty());
 }
 
 #[test]
 fn everything_that_comes_later_is_refused_by_its_name_at_its_place() {
     for (before, after, place, what) in [
-        ("\"full\"", "\"equal\"", (34, 65), "jitter `equal`"),
-        ("\"full\"", "\"decorrelated\"", (34, 65), "jitter `decorrelated`"),
         ("weight = 1 ", "priority = 1", (13, 1), "servers.priority"),
         (
             "fault = { service-time = { constant = { value = \"2s\" } } }",
@@ -72,6 +85,14 @@ fn everything_that_comes_later_is_refused_by_its_name_at_its_place() {
         assert_eq!((problem.line(), problem.column()), (line, column), "{error}");
     }
 }
+
+const JITTERS: [(&str, Jitter); 5] = [
+    ("none", Jitter::None),
+    ("full", Jitter::Full),
+    ("equal", Jitter::Equal),
+    ("proportional", Jitter::Proportional),
+    ("decorrelated", Jitter::Decorrelated),
+];
 
 /// The example without what is not supported yet.
 fn supported() -> String {

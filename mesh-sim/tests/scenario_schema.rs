@@ -84,7 +84,7 @@ fn a_good_file_is_valid_and_a_misspelt_or_impossible_one_is_not() {
         ("at_least = 0.9", "at_least = 0.9\nat_most = 1"),
         ("group = \"backend\", index = 0", "clients = \"some\""),
         ("index = 0", "zone = \"a\""),
-        ("timeout = \"1s\"", "retry.backoff.exponential.jitter = \"equal\""),
+        ("timeout = \"1s\"", "retry.backoff.exponential.jitter = \"Equal\""),
     ] {
         let text = changed(before, after);
         assert!(!errors(&text).is_empty(), "{after} is valid");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mesh::mesh_core::time::Instant;
 use mesh::mesh_retry::call::GiveUpReason;
-use mesh::mesh_retry::classify::Idempotency;
+use mesh::mesh_retry::classify::{FinalBy, Idempotency};
 use mesh::mesh_retry::hedge::HedgePolicy;
 use mesh::{CallPolicy, RetryPolicy};
 use support::world::{FOREVER, World, policy};
@@ -96,7 +96,10 @@ async fn what_may_not_be_repeated_is_sent_once() {
     let error = world.call(policy, |_, _| (ms(200), Err("no"))).await.unwrap_err();
     assert_eq!(world.times(), [Instant::ZERO]);
     assert!(
-        matches!(error, mesh::CallError::GaveUp { reason: GiveUpReason::NotRepeatable, attempts: 1, .. }),
+        matches!(
+            error,
+            mesh::CallError::GaveUp { reason: GiveUpReason::Final { by: FinalBy::Idempotency }, attempts: 1, .. }
+        ),
         "{error}"
     );
 }

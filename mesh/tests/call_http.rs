@@ -105,7 +105,8 @@ async fn call(mesh: &ServiceMesh, retry: RetryPolicy) -> Result<reqwest::Respons
 fn class_of(reply: &Reply) -> Class {
     let Ok(response) = reply else { return Class::Transient };
     let announced = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-    class_of_status(response.status().as_u16()).with_retry_after(announced.and_then(parse_retry_after))
+    class_of_status(response.status().as_u16())
+        .with_retry_after(announced.and_then(|value| parse_retry_after(value, None)))
 }
 
 /// A mesh and backends that are registered and found, whose checks come too seldom to interfere.

@@ -16,13 +16,13 @@ impl<T: Terms> CallMachine<T> {
     /// Makes an attempt that is no hedge, and sets the time of its hedges.
     pub(super) fn begin(&mut self, now: Instant, kind: AttemptKind, paid: Option<Paid>) {
         self.state = State::Attempting;
-        self.announced = Duration::ZERO;
+        self.announced = None;
         self.hedging = Hedging::default();
         if let Err(reason) = self.ask(now, kind, paid) {
             self.give_up(reason);
             return;
         }
-        if let Some(hedge) = self.terms.policy().hedge.filter(|_| self.terms.idempotency().allows_hedges()) {
+        if let Some(hedge) = self.terms.policy().hedge.filter(|_| self.terms.may_repeat()) {
             let delay = hedge.delay.given(|milli| self.terms.quantile(milli));
             self.hedging = Hedging { next: Some(now.after(delay)), left: hedge.attempts_max.get().saturating_sub(1) };
             self.hedge_while_due(now);

@@ -89,9 +89,8 @@ impl AttemptEnd {
         match self {
             Self::Ended(Class::Success) => End::Succeeded,
             Self::Ended(Class::Permanent) => End::Permanent,
-            Self::Ended(Class::Transient | Class::Unreachable | Class::Throttled { .. }) | Self::TimedOut => {
-                End::Failed
-            }
+            Self::Ended(Class::Transient | Class::Unreachable | Class::Throttled { .. } | Class::Final { .. })
+            | Self::TimedOut => End::Failed,
             Self::Cancelled | Self::NotMade => End::Cancelled,
         }
     }

@@ -14,8 +14,9 @@ use super::terms::{Failed, Terms};
 use super::{
     AttemptId, AttemptKind, CallEffect, CallEvent, CallInput, CancelReason, Decision, GiveUpReason, Tally, Unavailable,
 };
+use crate::backoff::Waits;
 use crate::budget::{After, Extra, Paid};
-use crate::classify::Class;
+use crate::classify::{Class, FinalBy};
 use crate::policy::RetryPolicy;
 
 /// One call: see [the module](super) for what it is told, asks for and reports.
@@ -36,10 +37,11 @@ pub struct CallMachine<T: Terms = RetryPolicy> {
     /// How the last attempt failed.
     last: Option<Class>,
     /// The worst that the copies of the current attempt have told so far.
-    pub(super) announced: Duration,
+    pub(super) announced: Option<Duration>,
     /// Effects asked for; also the number of the last attempt's id.
     pub(super) asked: u64,
     pub(super) tally: Tally,
+    waits: Waits,
     pub(super) tried: Tried,
     pub(super) decided: Option<Decision>,
     ignored: u64,
@@ -84,9 +86,10 @@ impl<T: Terms> CallMachine<T> {
             copies: Copies::default(),
             hedging: Hedging::default(),
             last: None,
-            announced: Duration::ZERO,
+            announced: None,
             asked: 0,
             tally: Tally::default(),
+            waits: Waits::new(),
             tried: Tried::new(),
             decided: None,
             ignored: 0,
@@ -181,6 +184,10 @@ impl<T: Terms> CallMachine<T> {
                 self.abandon_all(now, AttemptEnd::Cancelled);
                 self.give_up(GiveUpReason::Permanent);
             }
+            Some(Class::Final { by, .. }) => {
+                self.abandon_all(now, AttemptEnd::Cancelled);
+                self.give_up(GiveUpReason::Final { by });
+            }
             Some(Class::Transient | Class::Unreachable | Class::Throttled { .. }) | None => self.failed(now, class),
         }
     }
@@ -193,15 +200,14 @@ impl<T: Terms> CallMachine<T> {
             return;
         }
         self.last = class;
-        let announced = class.and_then(Class::retry_after);
-        self.announced = self.announced.max(announced.unwrap_or_default());
+        self.announced = self.announced.max(class.and_then(Class::retry_after));
         let is_last = self.copies.count_live() == 0;
         let may_retry = self.tally.retries.saturating_add(1) < self.terms.policy().attempts_max.get();
         if self.hedging.next.is_some() && !(is_last && may_retry) {
             // What a failed copy leaves to the next one need not wait for its time, unless the callee asks for time.
             match class {
                 Some(Class::Throttled { .. }) => {
-                    self.hedging.next = self.hedging.next.max(Some(now.after(self.announced)));
+                    self.hedging.next = self.hedging.next.max(Some(now.after(self.announced.unwrap_or_default())));
                 }
                 Some(_) | None => self.hedge(now),
             }
@@ -242,15 +248,20 @@ impl<T: Terms> CallMachine<T> {
             class: self.last,
             attempts: self.tally.attempts,
             retries: self.tally.retries,
-            announced: self.announced.max(shut.map_or(Duration::ZERO, wait_of)),
+            announced: self.announced,
             left: deadline.map(|deadline| deadline.since(now)),
         };
-        if !self.terms.idempotency().allows_retry(self.last) {
-            return Err(GiveUpReason::NotRepeatable);
+        // What was answered its classifier has judged; of what was not answered nobody knows whether it was done.
+        if self.last.is_none() && !self.terms.may_repeat() {
+            return Err(GiveUpReason::Final { by: FinalBy::Idempotency });
         }
         // Most calls never wait, so a generator is made for each wait and not for each call.
         let mut rng = Rng::from_seed(self.entropy.wrapping_add(u64::from(self.tally.attempts)));
-        let needed = self.terms.retry(&failed, &mut rng)?;
+        let mut waits = self.waits;
+        let drawn = self.terms.retry(&failed, &mut waits, &mut rng)?;
+        self.waits = waits;
+        // Callers who were all shut out until one moment do not come back all at once.
+        let needed = drawn.saturating_add(shut.map_or(Duration::ZERO, wait_of));
         let until = now.after(needed);
         if let Some(deadline) = deadline.filter(|deadline| until >= *deadline) {
             return Err(GiveUpReason::DeadlineTooClose { needed, left: deadline.since(now) });
@@ -390,6 +401,8 @@ const fn after(class: Option<Class>) -> After {
     match class {
         None => After::TimedOut,
         Some(Class::Throttled { .. }) => After::Throttled,
-        Some(Class::Success | Class::Transient | Class::Unreachable | Class::Permanent) => After::Transient,
+        Some(Class::Success | Class::Transient | Class::Unreachable | Class::Permanent | Class::Final { .. }) => {
+            After::Transient
+        }
     }
 }

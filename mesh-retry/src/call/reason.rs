@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use super::gate::Shut;
 use crate::budget::Denial;
+use crate::classify::FinalBy;
+use crate::policy::RetryAfterTooLong;
 
 /// Why a call makes no further attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -15,6 +17,12 @@ pub enum GiveUpReason {
     /// Every attempt would fail as the last one did.
     #[error("the failure is permanent")]
     Permanent,
+    /// The attempt failed in a way that another one might mend, but none may be made.
+    #[error("no attempt may follow: {by}")]
+    Final {
+        /// Who rules it out.
+        by: FinalBy,
+    },
     /// The policy allows no more attempts.
     #[error("all attempts that the policy allows have failed: {attempts_max}")]
     AttemptsExhausted {
@@ -43,9 +51,6 @@ pub enum GiveUpReason {
         /// The policy's limit.
         max: Duration,
     },
-    /// The operation may not be carried out twice, and the failed attempt may have carried it out.
-    #[error("the operation may not be repeated, and it is not certain that it was not carried out")]
-    NotRepeatable,
     /// The budget for retries has nothing left.
     #[error(transparent)]
     Budget(Denial),
@@ -72,11 +77,11 @@ impl GiveUpReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Permanent => "permanent",
+            Self::Final { by } => by.name(),
             Self::AttemptsExhausted { .. } => "attempts-exhausted",
             Self::DeadlineExceeded { .. } => "deadline-exceeded",
             Self::DeadlineTooClose { .. } => "deadline-too-close",
             Self::RetryAfterTooLong { .. } => "retry-after-too-long",
-            Self::NotRepeatable => "not-repeatable",
             Self::Budget(_) => "budget",
             Self::BudgetSilent => "budget-silent",
             Self::Shut(shut) => shut.gate,
@@ -89,8 +94,9 @@ impl GiveUpReason {
     #[must_use]
     pub const fn is_transient(self) -> bool {
         match self {
-            Self::Permanent | Self::NotRepeatable => false,
-            Self::AttemptsExhausted { .. }
+            Self::Permanent => false,
+            Self::Final { .. }
+            | Self::AttemptsExhausted { .. }
             | Self::DeadlineExceeded { .. }
             | Self::DeadlineTooClose { .. }
             | Self::RetryAfterTooLong { .. }
@@ -100,5 +106,11 @@ impl GiveUpReason {
             | Self::Refused { .. }
             | Self::NoInstance => true,
         }
+    }
+}
+
+impl From<RetryAfterTooLong> for GiveUpReason {
+    fn from(RetryAfterTooLong { announced, max }: RetryAfterTooLong) -> Self {
+        Self::RetryAfterTooLong { announced, max }
     }
 }

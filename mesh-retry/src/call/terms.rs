@@ -9,8 +9,11 @@ use mesh_core::time::Instant;
 
 use super::GiveUpReason;
 use super::gate::Gate;
+use crate::backoff::Waits;
 use crate::budget::Budget;
-use crate::classify::{Class, Idempotency};
+use crate::classify::Class;
+#[cfg(doc)]
+use crate::classify::Idempotency;
 use crate::policy::RetryPolicy;
 
 /// How many gates a call may go by.
@@ -34,9 +37,10 @@ pub trait Terms {
         [None; GATES_MAX]
     }
 
-    /// Whether the operation may be carried out more than once.
-    fn idempotency(&self) -> Idempotency {
-        Idempotency::Idempotent
+    /// Whether the operation may be carried out more than once. One that may not is never hedged, and not retried after a
+    /// timeout; of an answer its classifier says whether it may be ([`Idempotency::judge`]).
+    fn may_repeat(&self) -> bool {
+        true
     }
 
     /// How long `milli` thousandths of the attempts to this service take at most, where enough have been seen.
@@ -45,12 +49,13 @@ pub trait Terms {
         None
     }
 
-    /// How long to wait before another attempt, or why there is none. Budget and gates are asked afterwards.
+    /// How long to wait before another attempt, or why there is none. Budget and gates are asked afterwards. `waits` is
+    /// what the call has waited for so far.
     ///
     /// # Errors
     /// The reason for which the call is given up.
-    fn retry(&self, failed: &Failed, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
-        self.policy().retry(failed, rng)
+    fn retry(&self, failed: &Failed, waits: &mut Waits, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
+        self.policy().retry(failed, waits, rng)
     }
 }
 
@@ -72,8 +77,8 @@ pub struct Failed {
     pub attempts: u32,
     /// How many retries came before.
     pub retries: u32,
-    /// How long the callee or a gate wants to be left alone.
-    pub announced: Duration,
+    /// How long the callee wants to be left alone, where it said so.
+    pub announced: Option<Duration>,
     /// How much time the call has left, where it has a deadline.
     pub left: Option<Duration>,
 }

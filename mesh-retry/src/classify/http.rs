@@ -1,9 +1,7 @@
-//! Decides what an HTTP status and its `Retry-After` mean. Never looks at method or body: whether the request
-//! may be repeated is the caller's knowledge.
+//! Decides what an HTTP status means. Never looks at method or body: whether the request may be repeated is for
+//! [`Idempotency`](super::Idempotency) to say.
 
-use core::time::Duration;
-
-use super::Class;
+use super::{Class, Done};
 
 /// The class of an HTTP status code.
 ///
@@ -17,8 +15,8 @@ use super::Class;
 /// | other 500 to 599 | transient | RFC 9110 15.6; 15 has unknown codes treated as 500 |
 /// | any other number | transient | RFC 9110 15: to be treated as a server error |
 ///
-/// The wait that a throttled answer may announce is in its `Retry-After`: see [`parse_retry_after`] and
-/// [`Class::with_retry_after`].
+/// The wait that a throttled answer may announce is in its `Retry-After`: see
+/// [`parse_retry_after`](super::parse_retry_after) and [`Class::with_retry_after`].
 #[must_use]
 pub const fn class_of_status(status: u16) -> Class {
     match status {
@@ -30,16 +28,19 @@ pub const fn class_of_status(status: u16) -> Class {
     }
 }
 
-/// The wait that the value of a `Retry-After` header announces, where it is a number of seconds.
+/// What a callee that gave an HTTP status has done of the request.
 ///
-/// RFC 9110 10.2.3 allows a date as well. A date needs a wall clock, which no decision here has, so it gives
-/// `None`, as does everything malformed. A number beyond `u64` counts as the longest wait there is.
+/// | status | done | why |
+/// |---|---|---|
+/// | 421 | nothing | RFC 9110 15.5.20: it is not the one to ask, and any method may be sent again elsewhere |
+/// | 425 | nothing | RFC 8470 5.2: it will not risk to process a request that may be a replay |
+/// | 429, 503 | shed | it says that it has too much to do; a gateway may say so of a service that did its part |
+/// | any other | perhaps | nothing in the status tells |
 #[must_use]
-pub fn parse_retry_after(value: &str) -> Option<Duration> {
-    let digits = value.trim_matches([' ', '\t']);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+pub const fn done_by_status(status: u16) -> Done {
+    match status {
+        421 | 425 => Done::Nothing,
+        429 | 503 => Done::Shed,
+        _ => Done::Perhaps,
     }
-    // All are digits, so the one way to fail is to be too large.
-    Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
 }

@@ -14,13 +14,11 @@ const KEYS: &[&str] = &["clients.breaker", "clients.routes", "clients.tree", "se
 
 /// Names, by the path of the value that gives them, and what they are names of.
 const NAMES: &[(&str, &str, &[&str])] = &[
-    ("clients.retry.backoff.exponential.jitter", "jitter", JITTERS),
     ("clients.retry.budget.scope", "scope", SCOPES),
     ("faults.fault", "fault", FAULTS),
     ("strategies", "strategy", STRATEGIES),
 ];
 
-const JITTERS: &[&str] = &["equal", "decorrelated"];
 const SCOPES: &[&str] = &["fleet"];
 const FAULTS: &[&str] = &["store-outage"];
 const STRATEGIES: &[&str] = &["client-wrr", "prequal"];

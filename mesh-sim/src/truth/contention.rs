@@ -9,7 +9,7 @@ use core::cmp::Reverse;
 
 use mesh_core::rng::Rng;
 use mesh_core::time::saturating_nanos;
-use mesh_retry::backoff::Backoff;
+use mesh_retry::backoff::{Backoff, Cause, Waits};
 
 /// How one contention ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +42,7 @@ pub(super) fn contend(clients: u32, backoff: &Backoff, rng: &mut Rng) -> Content
         let at = delay(rng);
         post(&mut steps, at, client, Step::Read);
     }
-    let mut refusals = vec![0_u32; clients as usize];
+    let mut refused = vec![Waits::new(); clients as usize];
     let (mut version, mut writes, mut last) = (0, 0, 0);
     while let Some(Reverse((now, _, client, step))) = steps.pop() {
         let at = now + delay(rng);
@@ -57,8 +57,7 @@ pub(super) fn contend(clients: u32, backoff: &Backoff, rng: &mut Rng) -> Content
             }
             Step::Committed => last = last.max(now),
             Step::Refused => {
-                refusals[client as usize] += 1;
-                let wait = saturating_nanos(backoff.delay(refusals[client as usize], rng));
+                let wait = saturating_nanos(backoff.delay(&mut refused[client as usize], Cause::Failed, rng));
                 post(&mut steps, at + wait, client, Step::Read);
             }
         }

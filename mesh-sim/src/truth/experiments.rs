@@ -34,7 +34,9 @@ pub(super) fn tasks() -> Vec<Task> {
     ));
     let patient = retry(Duration::from_secs(20), Duration::from_secs(80));
     tasks.push(collapse("backoff and jitter", patient, 100, Claim::AtMost(0.01), 0.0));
-    tasks.extend(JITTER.into_iter().map(jitter));
+    for (name, law, cells) in JITTER {
+        tasks.extend(cells.into_iter().map(|cell| jitter(name, law, cell)));
+    }
     tasks
 }
 
@@ -107,16 +109,19 @@ pub(super) fn collapsing(arrivals: Arrivals, retry: &Retry, duration: Duration) 
         .network(Network::with_latency(Distribution::exponential(millis(100))))
 }
 
-/// The full-jitter column of the table of AWS's simulator: clients, the time and its deviation, the writes and theirs.
-fn jitter((clients, time, time_deviation, writes, writes_deviation): (u32, f64, f64, f64, f64)) -> Task {
+/// A cell of the table of AWS's simulator.
+fn jitter(name: &str, law: Jitter, (clients, time, time_deviation, writes, writes_deviation): Cell) -> Task {
     let claims = vec![
-        (format!("AWS full jitter N={clients} ms"), Claim::Is(time), 0.57 * time_deviation),
-        (format!("AWS full jitter N={clients} writes"), Claim::Is(writes), 0.57 * writes_deviation),
+        (format!("AWS {name} jitter N={clients} ms"), Claim::Is(time), 0.57 * time_deviation),
+        (format!("AWS {name} jitter N={clients} writes"), Claim::Is(writes), 0.57 * writes_deviation),
     ];
     let measure = move |seed| {
-        let mut backoff = Backoff::default();
-        // The exponent of the published simulator starts at 1: the first ceiling is twice its base of 5 ms.
-        (backoff.base, backoff.cap, backoff.jitter) = (millis(10), Duration::from_secs(2), Jitter::Full);
+        let mut backoff = Backoff::exponential(millis(5), Duration::from_secs(2));
+        backoff.jitter = law;
+        if law != Jitter::Decorrelated {
+            // The exponent of the published simulator starts at 1: the first ceiling is twice its base.
+            backoff.base = millis(10);
+        }
         replicate(seed, 100, |seed| {
             let ended = contend(clients, &backoff, &mut Rng::from_seed(seed));
             [ended.millis, f64::from(ended.writes)]
@@ -142,9 +147,38 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-const JITTER: [(u32, f64, f64, f64, f64); 4] = [
-    (10, 488.0, 109.0, 39.3, 2.3),
-    (50, 2977.0, 609.0, 332.0, 5.0),
-    (100, 4791.0, 560.0, 794.0, 6.0),
-    (190, 7378.0, 500.0, 1774.0, 10.0),
+/// Clients, the time in milliseconds and its deviation, the writes and theirs.
+type Cell = (u32, f64, f64, f64, f64);
+
+const JITTER: [(&str, Jitter, [Cell; 4]); 3] = [
+    (
+        "full",
+        Jitter::Full,
+        [
+            (10, 488.0, 109.0, 39.3, 2.3),
+            (50, 2977.0, 609.0, 332.0, 5.0),
+            (100, 4791.0, 560.0, 794.0, 6.0),
+            (190, 7378.0, 500.0, 1774.0, 10.0),
+        ],
+    ),
+    (
+        "equal",
+        Jitter::Equal,
+        [
+            (10, 769.0, 178.0, 43.3, 2.4),
+            (50, 4297.0, 626.0, 346.0, 6.0),
+            (100, 6663.0, 666.0, 812.0, 8.0),
+            (190, 9426.0, 641.0, 1758.0, 12.0),
+        ],
+    ),
+    (
+        "decorrelated",
+        Jitter::Decorrelated,
+        [
+            (10, 425.0, 72.0, 37.5, 2.1),
+            (50, 2184.0, 456.0, 376.0, 14.0),
+            (100, 4513.0, 695.0, 1004.0, 26.0),
+            (190, 7825.0, 887.0, 2444.0, 51.0),
+        ],
+    ),
 ];

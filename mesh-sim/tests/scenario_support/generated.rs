@@ -129,7 +129,8 @@ fn keys() -> impl Strategy<Value = Keys> {
 }
 
 fn retries() -> impl Strategy<Value = Retry> {
-    let jitters = prop::sample::select(&[Jitter::None, Jitter::Full][..]);
+    let drawn = [Jitter::Full, Jitter::Equal, Jitter::Proportional, Jitter::Decorrelated];
+    let jitters = prop_oneof![Just(Jitter::None), prop::sample::select(drawn.to_vec())];
     (1_u32..9, times(), times(), 1_000_u32..9_000, jitters).prop_map(|(most, a, b, multiplier_milli, jitter)| {
         let mut retry = Retry::default();
         retry.attempts_max = NonZeroU32::new(most).unwrap();

@@ -17,7 +17,7 @@ use mesh_core::recorder::Measurement;
 use mesh_core::service::Instance;
 use mesh_core::time::Instant;
 use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine};
-use mesh_retry::classify::{Class, Classify};
+use mesh_retry::classify::{Class, Classify, UnsafeRules};
 
 pub use config::CallsConfig;
 pub use policy::CallPolicy;
@@ -147,7 +147,7 @@ impl<'a, C> Call<'a, C> {
         })
         .await;
         if let Some((running, result)) = ended {
-            let class = self.policy.classifier.classify(&result);
+            let class = self.judge(&result);
             *last = Some(result);
             let now = self.end(running.lease, class.outcome());
             self.machine.handle_input(now, CallInput::Ended { attempt: running.id, class });
@@ -159,6 +159,15 @@ impl<'a, C> Call<'a, C> {
             self.machine.handle_input(now, CallInput::TimedOut { attempt: running.id });
         }
         self.machine.handle_timeout(self.inner.now());
+    }
+
+    /// What a result means for the call, whose operation may be one that must not be repeated.
+    fn judge<T, E>(&self, result: &Result<T, E>) -> Class
+    where
+        C: Classify<T, E>,
+    {
+        let classifier = &self.policy.classifier;
+        self.policy.idempotency.judge(classifier.classify(result), classifier.done(result), UnsafeRules::default())
     }
 
     /// Ends an attempt, and says when.
@@ -209,7 +218,7 @@ impl<'a, C> Call<'a, C> {
             Some(timeout) => tokio::time::timeout(timeout, future).await.ok(),
             None => Some(future.await),
         };
-        let class = result.as_ref().map(|result| self.policy.classifier.classify(result));
+        let class = result.as_ref().map(|result| self.judge(result));
         let now = self.end(lease, class.map_or(Outcome::TimedOut, Class::outcome));
         let input = match class {
             Some(class) => CallInput::Ended { attempt: id, class },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mesh_retry::budget::Budget;
 use mesh_retry::call::Terms;
-use mesh_retry::classify::Idempotency;
+use mesh_retry::classify::{Idempotency, UnsafeRules};
 use mesh_retry::policy::RetryPolicy;
 
 use super::config::CallsConfig;
@@ -38,7 +38,7 @@ impl Terms for CallTerms<'_> {
         self.shared.budget.as_deref()
     }
 
-    fn idempotency(&self) -> Idempotency {
-        self.idempotency
+    fn may_repeat(&self) -> bool {
+        self.idempotency.may_repeat(UnsafeRules::default())
     }
 }

@@ -176,7 +176,7 @@ pub enum BackoffShape {
         #[serde(default = "backoff_multiplier")]
         #[cfg_attr(feature = "schema", schemars(range(min = 1000)))]
         multiplier_milli: u32,
-        /// How the wait is drawn below its ceiling: `full` or `none`.
+        /// How the wait is drawn from its ceiling: `none`, `full`, `equal` or `proportional`; or, without one, `decorrelated`.
         #[serde(default)]
         #[cfg_attr(feature = "schema", schemars(with = "super::schema::JitterName"))]
         jitter: Jitter,

@@ -24,7 +24,7 @@ impl JsonSchema for Span {
     }
 }
 
-/// How a wait is drawn below its ceiling.
+/// How a wait is drawn from its ceiling.
 #[derive(Debug)]
 pub(super) struct JitterName;
 
@@ -38,6 +38,9 @@ impl JsonSchema for JitterName {
             "oneOf": [
                 { "const": "none", "description": "The ceiling itself." },
                 { "const": "full", "description": "Anything up to the ceiling alike." },
+                { "const": "equal", "description": "Half of the ceiling, and anything up to the other half alike." },
+                { "const": "proportional", "description": "The ceiling within a fifth, at most the cap." },
+                { "const": "decorrelated", "description": "Anything from the base to three times the wait before alike, at most the cap." },
             ],
         })
     }

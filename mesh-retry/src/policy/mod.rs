@@ -3,15 +3,21 @@
 //! A policy is plain data. It holds no generator and no counter, so one value serves any number of calls, and
 //! a copy of it behaves like the original.
 
+mod announced;
+mod presets;
+
 use core::num::NonZeroU32;
 use core::time::Duration;
 
 use mesh_core::rng::Rng;
 use thiserror::Error;
 
-use crate::backoff::{Backoff, BackoffError};
+use crate::backoff::{Backoff, BackoffError, Cause, Waits};
 use crate::call::{Failed, GiveUpReason};
+use crate::classify::Class;
 use crate::hedge::{HedgeError, HedgePolicy};
+
+pub use announced::{RetryAfter, RetryAfterTooLong};
 
 /// How a call retries.
 ///
@@ -38,8 +44,10 @@ pub struct RetryPolicy {
         serde(with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")
     )]
     pub attempt_timeout: Option<Duration>,
-    /// The longest wait announced by a callee (`Retry-After`) that is waited for. The call gives up on a longer
-    /// one: to come back earlier than told would add to an overload.
+    /// What becomes of a wait that the callee announced. Default: it is waited for, and a draw of the backoff on top.
+    pub retry_after: RetryAfter,
+    /// The longest wait announced by a callee that is waited for. By default the call gives up on a longer one: to come
+    /// back earlier than told would add to an overload.
     #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
     pub retry_after_max: Duration,
     /// Copies of an attempt that takes long; `None` for none.
@@ -66,25 +74,6 @@ pub enum PolicyError {
 }
 
 impl RetryPolicy {
-    /// For callers to whom latency matters more than the callee's load: 5 attempts, 50 ms to 5 s, growing by
-    /// half.
-    #[must_use]
-    pub const fn aggressive() -> Self {
-        Self::preset(5, Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5), 1500))
-    }
-
-    /// For callees that suffer from retries: 2 attempts, 500 ms to 15 s, doubling.
-    #[must_use]
-    pub const fn conservative() -> Self {
-        Self::preset(2, Backoff::exponential(Duration::from_millis(500), Duration::from_secs(15), 2000))
-    }
-
-    /// For operations that must not be repeated: 1 attempt.
-    #[must_use]
-    pub const fn never() -> Self {
-        Self::preset(1, Backoff::STANDARD)
-    }
-
     /// Checks the configuration.
     ///
     /// # Errors
@@ -102,38 +91,19 @@ impl RetryPolicy {
 
     /// How long to wait before another attempt, or why there is none, as [`Terms::retry`](crate::call::Terms::retry) asks.
     ///
-    /// The wait is what was announced and a draw of the backoff after it: callers who were all told the same wait do
-    /// not come back all at once.
+    /// The wait is that of [`RetryPolicy::wait`].
     ///
     /// # Errors
     /// No attempts are left, or what was announced is longer than `retry_after_max`.
-    pub fn retry(&self, failed: &Failed, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
-        let retry = failed.retries.saturating_add(1);
-        if retry >= self.attempts_max.get() {
+    pub fn retry(&self, failed: &Failed, waits: &mut Waits, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
+        if failed.retries.saturating_add(1) >= self.attempts_max.get() {
             return Err(GiveUpReason::AttemptsExhausted { attempts_max: self.attempts_max });
         }
-        if failed.announced > self.retry_after_max {
-            return Err(GiveUpReason::RetryAfterTooLong { announced: failed.announced, max: self.retry_after_max });
-        }
-        Ok(failed.announced.saturating_add(self.backoff.delay(retry, rng)))
-    }
-
-    /// A preset honours announced waits as long as its own longest wait.
-    const fn preset(attempts_max: u32, backoff: Backoff) -> Self {
-        Self {
-            attempts_max: NonZeroU32::MIN.saturating_add(attempts_max.saturating_sub(1)),
-            backoff,
-            deadline: None,
-            attempt_timeout: None,
-            retry_after_max: backoff.cap,
-            hedge: None,
-        }
-    }
-}
-
-impl Default for RetryPolicy {
-    /// For most callers: 3 attempts, 100 ms to 10 s, doubling.
-    fn default() -> Self {
-        Self::preset(3, Backoff::STANDARD)
+        let cause = match failed.class {
+            Some(Class::Throttled { .. }) => Cause::Throttled,
+            Some(Class::Success | Class::Transient | Class::Unreachable | Class::Permanent | Class::Final { .. })
+            | None => Cause::Failed,
+        };
+        self.wait(waits, cause, failed.announced, rng).map_err(GiveUpReason::from)
     }
 }
