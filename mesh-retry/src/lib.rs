@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backoff;
+pub mod breaker;
 pub mod call;
 pub mod classify;
 pub mod policy;
+mod sync;
 
 pub use mesh_core::balance::{EndpointId, Tried};
 pub use mesh_core::machine::Machine;
