@@ -166,7 +166,7 @@ pub enum BreakerError {
     },
     /// No threshold is looked at.
     #[error(
-        "failures_in_row, failure_rate_milli, slow_rate_milli: 0 is not allowed for all three: it would never open"
+        "failures_in_row, failure_rate_milli, slow_rate_milli: 0 for all of them is not allowed: it would never open"
     )]
     NeverOpens,
     /// The probes are to be judged by rates, and there is none.

@@ -193,3 +193,59 @@ const FORCED_OPEN: u64 = 2;
 const CLOSED: u64 = 3;
 const DISABLED: u64 = 4;
 const METRICS_ONLY: u64 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_share_no_bit_and_leave_none_out() {
+        let fields = [GENERATION, TURN, STATE, LEVEL, GIVEN, DONE, FAILED, SLOW];
+        let union = fields.iter().fold(0, |union, field| union | field.mask());
+        let bits: u32 = fields.iter().map(|field| field.bits).sum();
+        assert_eq!((union, bits), (u64::MAX, u64::BITS));
+    }
+
+    #[test]
+    fn a_place_given_back_leaves_a_word_that_was_not_there_before() {
+        let mut word = Word::CLOSED.opened().half_opened();
+        let mut seen = vec![word];
+        for _ in 0..TURN.max() {
+            word = word.given_back().granted();
+            assert!(!seen.contains(&word));
+            assert_eq!((word.given(), word.state(), word.generation()), (1, State::HalfOpen, 2));
+            seen.push(word);
+        }
+        assert_eq!(word.given_back().granted(), seen[0], "the turn goes round, and touches nothing else");
+        let none_out = word.probe_ended(true, true);
+        assert_eq!(none_out.given_back(), none_out);
+    }
+
+    #[test]
+    fn the_level_stays_at_its_most_and_the_generation_goes_round() {
+        let mut word = Word(GENERATION.at(GENERATION.max()) | STATE.at(CLOSED)).opened();
+        assert_eq!((word.generation(), word.state(), word.level()), (0, State::Open, 0));
+        for failed in 1..100 {
+            word = word.half_opened().probe_ended(true, false).opened();
+            assert_eq!(word.level(), failed.min(31));
+            assert_eq!((word.given(), word.probes().calls, word.probes().failed), (0, 1, 1));
+        }
+        let last = Word(GENERATION.at(GENERATION.max())).closed();
+        assert_eq!((last.generation(), last.state(), last.level()), (0, State::Closed, 0));
+    }
+
+    #[test]
+    fn counting_anew_is_another_epoch_and_to_open_is_not() {
+        let open = Word::CLOSED.opened();
+        assert_eq!(open.tag(), Word::CLOSED.tag());
+        assert_eq!(open.half_opened().closed().tag(), 1);
+        assert_eq!(Word::CLOSED.forced(State::Disabled).tag(), 1);
+        for word in [open, open.half_opened(), open.half_opened().reclaimed()] {
+            assert!(!word.admits_all());
+        }
+        for state in [State::Closed, State::Disabled, State::MetricsOnly] {
+            assert!(open.forced(state).admits_all());
+        }
+        assert!(!open.forced(State::ForcedOpen).admits_all());
+    }
+}

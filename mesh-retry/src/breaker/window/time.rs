@@ -49,7 +49,7 @@ impl TimeWindow {
     /// more.
     #[inline]
     pub(super) fn record(&self, tag: u64, now: u64, call: Call, current: &impl Current) -> Option<Counts> {
-        self.keep_up(now);
+        self.keep_up(now, current);
         // The base is a sum of earlier. Acquiring it first makes sure that the sum is not older.
         let base = Sum(self.base.load(Ordering::Acquire));
         let mut word = self.sum.load(Ordering::Acquire);
@@ -80,16 +80,18 @@ impl TimeWindow {
     /// What the window holds of the epoch with `tag`, at `now` where time is to pass.
     pub(super) fn counts(&self, tag: u64, now: Option<u64>) -> Counts {
         if let Some(now) = now {
-            self.keep_up(now);
+            self.keep_up(now, &|| true);
         }
         let base = Sum(self.base.load(Ordering::Acquire));
         Sum(self.sum.load(Ordering::Acquire)).of_epoch(tag).since(base)
     }
 
+    /// Turns the window where the bucket has ended. A call that does not count any more leaves it as it was when the
+    /// breaker opened.
     #[inline]
-    fn keep_up(&self, now: u64) {
+    fn keep_up(&self, now: u64, current: &impl Current) {
         let ends_at = self.ends_at.load(Ordering::Acquire);
-        if now >= ends_at {
+        if now >= ends_at && current() {
             self.turn(now, ends_at);
         }
     }
@@ -113,7 +115,8 @@ impl TimeWindow {
         self.ends_at.store(ends_at.min(TURNING - 1), Ordering::Release);
     }
 
-    /// Leaves out the oldest bucket, or what the present one holds where it is that: a word counts so many calls only.
+    /// Leaves out the oldest bucket that holds any call, or what the present one holds where it is that: a word counts so
+    /// many calls only.
     #[cold]
     #[inline(never)]
     fn forget_oldest(&self) {
@@ -122,7 +125,11 @@ impl TimeWindow {
             return;
         }
         let present = (ends_at - 1) / self.width;
-        let oldest = self.oldest.load(Ordering::Relaxed) + 1;
+        let base = self.base.load(Ordering::Relaxed);
+        let mut oldest = self.oldest.load(Ordering::Relaxed) + 1;
+        while oldest <= present && self.mark(oldest).load(Ordering::Relaxed) == base {
+            oldest += 1;
+        }
         if oldest > present {
             self.mark(present).store(self.sum.load(Ordering::Acquire), Ordering::Relaxed);
         }
@@ -190,3 +197,45 @@ const NUMBERS: u64 = (1 << NUMBERS_BITS) - 1;
 const CALLS_MAX: u32 = 1 << 17;
 /// So many it never holds.
 const CALLS_BOUND: u32 = CALLS.max() as u32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW_FAILURE: Call = Call { failed: true, slow: true };
+
+    fn window() -> TimeWindow {
+        TimeWindow::new(NonZeroU32::MIN.saturating_add(1), Duration::from_secs(1))
+    }
+
+    fn record(window: &TimeWindow, now: u64) -> Counts {
+        window.record(1, now, SLOW_FAILURE, &|| true).unwrap()
+    }
+
+    #[test]
+    fn what_finds_no_room_while_somebody_turns_the_window_changes_no_number() {
+        let window = window();
+        record(&window, 0);
+        assert!(window.claim(1_000_000_000));
+        let mut last = Counts::default();
+        for _ in 0..300_000 {
+            last = record(&window, 5_000_000_000);
+            assert!(last.calls == last.failed && last.calls == last.slow);
+        }
+        assert_eq!(last.calls, CALLS_BOUND);
+        assert_eq!(window.sum.load(Ordering::Relaxed) >> NUMBERS_BITS, 1);
+    }
+
+    #[test]
+    fn numbers_that_go_round_differ_by_what_came_since() {
+        let base = Sum(1 << NUMBERS_BITS | NUMBERS);
+        let mut sum = base;
+        for count in 1..10 {
+            sum = sum.with(SLOW_FAILURE);
+            let counts = sum.since(base);
+            assert_eq!((counts.calls, counts.failed, counts.slow), (count, count, count));
+        }
+        assert_eq!(sum.0 >> NUMBERS_BITS, 1, "the tag stays");
+        assert_eq!(Sum(2 << NUMBERS_BITS).with(SLOW_FAILURE).since(base).calls, 1, "another epoch's base is none");
+    }
+}
