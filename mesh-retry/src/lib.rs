@@ -2,6 +2,7 @@
 
 pub mod adaptive;
 pub mod backoff;
+pub mod breaker;
 pub mod budget;
 pub mod call;
 pub mod classify;
