@@ -3,7 +3,9 @@
 pub mod backoff;
 pub mod call;
 pub mod classify;
+pub mod limit;
 pub mod policy;
+mod sync;
 
 pub use mesh_core::balance::{EndpointId, Tried};
 pub use mesh_core::machine::Machine;
