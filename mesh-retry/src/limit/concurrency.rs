@@ -17,6 +17,7 @@ use crate::sync::{AtomicU32, Ordering};
 ///
 /// See [the module](super) for what it costs and how threads share it.
 #[derive(Debug)]
+#[repr(C, align(128))] // What each request writes stands together.
 pub struct ConcurrencyLimit {
     occupancy: Occupancy,
     /// None where the limit stays.
@@ -28,7 +29,7 @@ pub struct ConcurrencyLimit {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a permit that is lost counts as in flight for ever"]
 pub struct Permit {
-    generation: u16,
+    pub(super) generation: u16,
     in_flight: u32,
 }
 
@@ -61,14 +62,15 @@ pub enum Limited {
 }
 
 #[derive(Debug)]
+#[repr(C)]
 struct Following {
-    algorithm: Box<dyn Algorithm>,
-    window: SampleWindow,
     samples: Samples,
     /// The end of the window, and how many samples it has to have.
     ends: Due,
     samples_min: AtomicU32,
     claim: Claim,
+    algorithm: Box<dyn Algorithm>,
+    window: SampleWindow,
 }
 
 impl ConcurrencyLimit {

@@ -208,7 +208,9 @@ pub(super) mod limits {
     pub(in crate::limit) const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
     pub(in crate::limit) const TEN: NonZeroU32 = NonZeroU32::new(10).unwrap();
     pub(in crate::limit) const TWENTY: NonZeroU32 = NonZeroU32::new(20).unwrap();
+    pub(in crate::limit) const TWENTY_FIVE: NonZeroU32 = NonZeroU32::new(25).unwrap();
     pub(in crate::limit) const FIFTY: NonZeroU32 = NonZeroU32::new(50).unwrap();
     pub(in crate::limit) const TWO_HUNDRED: NonZeroU32 = NonZeroU32::new(200).unwrap();
     pub(in crate::limit) const THOUSAND: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+    pub(in crate::limit) const ENVOY: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
 }

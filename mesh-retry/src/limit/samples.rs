@@ -14,7 +14,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// A sample is one addition to one word, in which the count (24 bits) and the sum of the round trips (40 bits, in units
 /// of 64 ns) stand side by side, so that whoever takes them takes a count and the sum of just that many.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C)]
 pub(super) struct Samples {
     sums: AtomicU64,
     /// The most in flight at any admission, and in the highest bit whether any was dropped.

@@ -106,7 +106,7 @@ impl AdaptiveThrottle {
     }
 
     fn odds(&self, tally: Tally) -> Odds {
-        // One may be ignored within the window that began before it.
+        // One that was asked for before the window may be ignored within it.
         let requests = tally.requests.saturating_sub(tally.ignored);
         let of = 1_000 * (u64::from(requests) + 1);
         let accepted = u64::from(tally.accepts).saturating_mul(u64::from(self.config.multiplier_milli));
