@@ -19,11 +19,8 @@ pub struct BulkheadConfig {
     pub concurrent_max: NonZeroU32,
     /// How many may wait: at most 1,000,000; 0 lets nobody wait. Default 25.
     pub waiting_max: u32,
-    /// Who has waited that long is shed: longer than zero, or left out where the deadlines are to decide. Default 1 s.
-    #[cfg_attr(
-        feature = "serde",
-        serde(with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")
-    )]
+    /// Who has waited that long is shed: longer than zero, or "never" where the deadlines are to decide. Default 1 s.
+    #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration_or_never"))]
     pub wait_max: Option<Duration>,
     /// Who is admitted next. Default first come, first served.
     pub order: Order,
@@ -31,11 +28,8 @@ pub struct BulkheadConfig {
     /// Default 100 ms, Facebook's (see [`BulkheadConfig::fail_at_scale`]).
     #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
     pub overload_after: Duration,
-    /// Who has waited that long in an overload is shed: longer than zero, or left out. Default left out.
-    #[cfg_attr(
-        feature = "serde",
-        serde(with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")
-    )]
+    /// Who has waited that long in an overload is shed: longer than zero, or "never". Default never.
+    #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration_or_never"))]
     pub overload_wait_max: Option<Duration>,
 }
 
@@ -114,7 +108,7 @@ impl BulkheadConfig {
         check(is_short, "overload_after", format_args!("{after:?}"), "must be at most 1h")?;
         for (field, wait) in [("wait_max", self.wait_max), ("overload_wait_max", self.overload_wait_max)] {
             let waits = wait.is_none_or(|wait| !wait.is_zero());
-            check(waits, field, "0s", "must be longer than zero, or left out")?;
+            check(waits, field, "0s", "must be longer than zero, or never")?;
         }
         Ok(())
     }
