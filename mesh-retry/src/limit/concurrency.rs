@@ -29,7 +29,7 @@ pub struct ConcurrencyLimit {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a permit that is lost counts as in flight for ever"]
 pub struct Permit {
-    pub(super) generation: u16,
+    generation: u16,
     in_flight: u32,
 }
 
@@ -115,7 +115,8 @@ impl ConcurrencyLimit {
     /// Takes a request out of flight that ended at `now`, `rtt` after it was sent.
     pub fn release(&self, now: Instant, permit: Permit, end: End, rtt: Duration) {
         let seen = self.occupancy.leave();
-        // A thread that is stopped right here may add its sample to the first window of the next generation.
+        // A thread that is stopped right here may add its sample to the first window of the next generation, which
+        // fifty others outvote.
         let Some(following) = &self.following else { return };
         if permit.generation != seen.generation() {
             return;
@@ -201,8 +202,6 @@ impl Following {
             Some(samples) => {
                 self.samples_min.store(samples.get(), Ordering::Relaxed);
                 self.ends.set(now, Duration::ZERO);
-                self.samples.clear();
-                // From here on requests are let in whose samples count.
                 occupancy.set_afresh(step.limit);
             }
         }

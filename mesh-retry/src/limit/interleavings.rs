@@ -98,45 +98,38 @@ fn an_algorithm_is_asked_by_one_thread_at_a_time_and_told_of_each_sample_once() 
     });
 }
 
-/// Begins to measure afresh with its first sample.
+/// Is never asked of fewer samples than it wants.
 #[derive(Debug)]
-struct Afresh(Arc<AtomicU32>);
+struct OfTwo;
 
-impl Algorithm for Afresh {
+impl Algorithm for OfTwo {
     fn first(&self) -> Step {
         Step::to(5)
     }
 
     fn next(&self, _now: Instant, sample: &Sample) -> Step {
-        if sample.rtt == MS {
-            return Step::afresh(5, NonZeroU32::MIN);
-        }
-        self.0.store(sample.count, Ordering::Relaxed);
+        assert!(sample.count >= 2, "{sample:?}");
         Step::to(5)
     }
 }
 
 #[test]
-fn who_was_let_in_after_a_measurement_began_is_part_of_it() {
-    loom::model(|| {
-        let told = Arc::new(AtomicU32::new(0));
-        let algorithm = Box::new(Afresh(Arc::clone(&told)));
-        let limit = Arc::new(ConcurrencyLimit::with_algorithm(algorithm, SampleWindow::EACH));
-        let begins = {
-            let (limit, permit) = (Arc::clone(&limit), limit.acquire(at(0)).unwrap());
-            thread::spawn(move || limit.release(at(0), permit, End::Success, MS))
+fn a_window_that_one_thread_has_ended_is_not_ended_again_by_another() {
+    let mut window = SampleWindow::EACH;
+    window.samples_min = NonZeroU32::MIN.saturating_add(1);
+    loom::model(move || {
+        let limit = Arc::new(ConcurrencyLimit::with_algorithm(Box::new(OfTwo), window));
+        let caller = |limit: Arc<ConcurrencyLimit>| {
+            move || {
+                let permit = limit.acquire(at(0)).unwrap();
+                limit.release(at(0), permit, End::Success, MS);
+            }
         };
-        let permit = limit.acquire(at(0)).unwrap();
-        let is_part = permit.generation == 1;
-        limit.release(at(0), permit, End::Success, 9 * MS);
-        begins.join().unwrap();
-        if is_part {
-            // The claim may have been taken when it ended: the next of its kind brings it along.
-            let permit = limit.acquire(at(0)).unwrap();
-            limit.release(at(0), permit, End::Success, 9 * MS);
-            let told = told.load(Ordering::Relaxed);
-            assert!((1..=2).contains(&told), "{told}");
-        }
+        caller(Arc::clone(&limit))();
+        let other = thread::spawn(caller(Arc::clone(&limit)));
+        (0..2).for_each(|_| caller(Arc::clone(&limit))());
+        other.join().unwrap();
+        assert_eq!(limit.in_flight(), 0);
     });
 }
 
@@ -151,8 +144,7 @@ fn who_takes_a_sample_takes_its_place_in_the_histogram_too() {
         let first = samples.take();
         other.join().unwrap();
         let second = samples.take();
-        let all = [first, second].into_iter().flatten().filter(|sample| sample.count > 0);
-        let all: Vec<Sample> = all.collect();
+        let all: Vec<Sample> = first.into_iter().chain(second).collect();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].rtt, Duration::from_nanos(64 * 7));
     });

@@ -34,9 +34,9 @@ impl Occupancy {
             if seen.in_flight() >= seen.limit() {
                 return Err(seen);
             }
-            // Acquires what was made ready for this generation; see `set_afresh`.
+            // The word is all that is shared: nothing is handed over with it.
             let one_more = seen.0 + ONE;
-            match self.0.compare_exchange_weak(seen.0, one_more, Ordering::Acquire, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(seen.0, one_more, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Ok(Seen(one_more)),
                 Err(other) => seen = Seen(other),
             }
@@ -65,8 +65,8 @@ impl Occupancy {
 
     fn change(&self, change: impl Fn(Seen) -> Seen) {
         let changed = |word: u64| Some(change(Seen(word)).0);
-        // Releases what was made ready for the new generation. The closure always answers with a word.
-        let _ = self.0.fetch_update(Ordering::Release, Ordering::Relaxed, changed);
+        // The closure always answers with a word, so the update cannot fail.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
     }
 }
 
