@@ -8,6 +8,7 @@ pub mod call;
 pub mod classify;
 pub mod deadline;
 pub mod hedge;
+pub mod limit;
 pub mod policy;
 mod sync;
 
