@@ -9,6 +9,8 @@
 //! cargo run --release -p mesh-retry --example policies -- grpc
 //! ```
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example prints what it shows")]
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;

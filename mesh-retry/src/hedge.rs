@@ -10,6 +10,8 @@ use core::time::Duration;
 
 use thiserror::Error;
 
+use crate::deadline::{QuantileError, QuantileRule};
+
 /// How a call hedges. The default sends one copy after 50 ms.
 ///
 /// Hedges repeat a request while its first attempt may still be carried out, so they are never sent for
@@ -33,17 +35,8 @@ pub struct HedgePolicy {
 pub enum HedgeDelay {
     /// That long; zero sends all copies at once.
     After(#[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))] Duration),
-    /// As long as that share of the attempts takes, within bounds. While too few have been seen, `max`.
-    Quantile {
-        /// The share in thousandths, below 1000: 950 hedges what is slower than 95 %.
-        milli: u32,
-        /// The shortest delay.
-        #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
-        min: Duration,
-        /// The longest delay; at least `min`.
-        #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
-        max: Duration,
-    },
+    /// As long as a share of the attempts takes, within bounds. Where nobody measures that, the rule's `max`.
+    Quantile(QuantileRule),
 }
 
 /// The most copies of one attempt. gRPC's service config allows as many (proposal A6).
@@ -59,20 +52,9 @@ pub enum HedgeError {
         /// The configured number.
         attempts_max: u32,
     },
-    /// No share of attempts is slower than all of them.
-    #[error("delay.quantile.milli: {milli} is not allowed: must be 1 to 999")]
-    Quantile {
-        /// The configured share in thousandths.
-        milli: u32,
-    },
-    /// The bounds leave nothing between them.
-    #[error("delay.quantile.max: {max:?} is not allowed: must be at least min, which is {min:?}")]
-    MaxBelowMin {
-        /// The configured shortest delay.
-        min: Duration,
-        /// The configured longest delay.
-        max: Duration,
-    },
+    /// The rule that the delay follows breaks a rule of its own.
+    #[error("delay.quantile.{0}")]
+    Quantile(QuantileError),
 }
 
 impl HedgePolicy {
@@ -82,28 +64,25 @@ impl HedgePolicy {
         Self { delay: HedgeDelay::After(delay), attempts_max: NonZeroU32::MIN.saturating_add(1) }
     }
 
-    /// Sends a second copy when the first is slower than `milli` thousandths of the attempts, between `min` and `max`.
+    /// Sends a second copy when the first takes longer than `rule` says: [`QuantileRule::hedge_delay`] hedges what is
+    /// slower than 95 % of the attempts.
     #[must_use]
-    pub const fn quantile(milli: u32, min: Duration, max: Duration) -> Self {
-        Self { delay: HedgeDelay::Quantile { milli, min, max }, attempts_max: NonZeroU32::MIN.saturating_add(1) }
+    pub const fn quantile(rule: QuantileRule) -> Self {
+        Self { delay: HedgeDelay::Quantile(rule), attempts_max: NonZeroU32::MIN.saturating_add(1) }
     }
 
     /// Checks the configuration.
     ///
     /// # Errors
     /// The first field that breaks its rule, with its value.
-    pub const fn validate(&self) -> Result<(), HedgeError> {
+    pub fn validate(&self) -> Result<(), HedgeError> {
         let attempts_max = self.attempts_max.get();
-        if attempts_max < 2 || attempts_max > COPIES_MAX {
+        if !(2..=COPIES_MAX).contains(&attempts_max) {
             return Err(HedgeError::AttemptsMax { attempts_max });
         }
         match self.delay {
             HedgeDelay::After(_) => Ok(()),
-            HedgeDelay::Quantile { milli: milli @ (0 | 1000..), .. } => Err(HedgeError::Quantile { milli }),
-            HedgeDelay::Quantile { min, max, .. } if max.as_nanos() < min.as_nanos() => {
-                Err(HedgeError::MaxBelowMin { min, max })
-            }
-            HedgeDelay::Quantile { .. } => Ok(()),
+            HedgeDelay::Quantile(rule) => rule.validate().map_err(HedgeError::Quantile),
         }
     }
 }
@@ -115,11 +94,11 @@ impl Default for HedgePolicy {
 }
 
 impl HedgeDelay {
-    /// The delay, where `quantile` tells how long a share of the attempts takes (in thousandths).
-    pub(crate) fn given(&self, quantile: impl FnOnce(u32) -> Option<Duration>) -> Duration {
-        match *self {
-            Self::After(delay) => delay,
-            Self::Quantile { milli, min, max } => quantile(milli).map_or(max, |delay| delay.max(min).min(max)),
+    /// The delay, where `time` tells what a rule says.
+    pub(crate) fn given(&self, time: impl FnOnce(&QuantileRule) -> Option<Duration>) -> Duration {
+        match self {
+            Self::After(delay) => *delay,
+            Self::Quantile(rule) => time(rule).unwrap_or(rule.max),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Calls that send copies of what takes long, scene by scene.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use mesh_retry::Machine as _;
+use mesh_retry::deadline::{Latencies, QuantileError, QuantileRule};
+use mesh_retry::{Instant, Machine as _};
 use mesh_retry::call::{
     AttemptKind, CallEffect, CallEvent, CallInput, CancelReason, Decision, GiveUpReason, Terms, Unavailable,
 };
@@ -201,14 +202,35 @@ fn what_may_not_be_repeated_is_neither_hedged_nor_retried_after_a_timeout() {
 }
 
 #[test]
-fn the_delay_of_a_quantile_stays_within_its_bounds() {
+fn the_delay_follows_the_latencies_of_the_service_within_its_bounds() {
     for (seen, expected) in [(None, 90), (Some(5), 20), (Some(33), 33), (Some(500), 90)] {
+        let latencies = Latencies::new(Duration::from_secs(60)).unwrap();
+        for _ in 0..1_000 {
+            seen.into_iter().for_each(|seen| latencies.record(Instant::from_millis(5_000), millis(seen)));
+        }
         let mut policy = hedged(2);
-        policy.hedge = Some(HedgePolicy::quantile(950, millis(20), millis(90)));
-        let mut call = Call::new(Measured(policy, seen.map(millis)));
+        policy.hedge = Some(HedgePolicy::quantile(rule()));
+        let mut call = Call::new(Measured(policy, latencies));
         call.attempt(1, None);
-        assert_eq!(call.wait(), millis(expected), "{seen:?}");
+        // A quantile is known to one part in sixteen.
+        let (waited, expected) = (call.wait(), millis(expected));
+        assert!((expected..=expected + expected / 16 + millis(1)).contains(&waited), "{seen:?}: {waited:?}");
     }
+}
+
+#[test]
+fn an_attempt_may_take_as_long_as_the_latencies_of_the_service_say() {
+    let latencies = Latencies::new(Duration::from_secs(60)).unwrap();
+    for _ in 0..1_000 {
+        latencies.record(Instant::from_millis(5_000), millis(32));
+    }
+    let mut policy = plain();
+    (policy.attempt_timeout, policy.attempt_timeout_rule) = (Some(millis(400)), Some(rule()));
+    let mut call = Call::new(Measured(policy, latencies));
+    let Some(CallEffect::Attempt { timeout: Some(timeout), .. }) = call.machine.poll_effect() else { panic!() };
+    assert!((millis(32)..=millis(35)).contains(&timeout), "{timeout:?}");
+    let mut call = Call::new(policy);
+    call.attempt(1, Some(millis(400)));
 }
 
 #[test]
@@ -225,11 +247,11 @@ fn a_policy_names_what_is_wrong_with_its_hedges() {
         said(&|hedge| hedge.attempts_max = NonZeroU32::MIN).unwrap_err(),
         "hedge.attempts_max: 1 is not allowed: must be 2 to 5"
     );
-    assert_eq!(HedgePolicy::quantile(1000, millis(1), millis(2)).validate(), Err(HedgeError::Quantile { milli: 1000 }));
-    assert_eq!(
-        HedgePolicy::quantile(999, millis(3), millis(2)).validate(),
-        Err(HedgeError::MaxBelowMin { min: millis(3), max: millis(2) })
-    );
+    let mut wrong = rule();
+    wrong.quantile_milli = 1001;
+    let error = HedgePolicy::quantile(wrong).validate().unwrap_err();
+    assert!(matches!(error, HedgeError::Quantile(QuantileError::Quantile { quantile_milli: 1001 })), "{error}");
+    assert!(said(&|hedge| hedge.delay = HedgeDelay::Quantile(wrong)).unwrap_err().starts_with("hedge.delay.quantile."));
 }
 
 /// Terms of an operation that may not be repeated.
@@ -246,19 +268,26 @@ impl Terms for Unsafe {
     }
 }
 
-/// Terms with a latency that was measured.
+/// Terms with latencies that were measured.
 #[derive(Debug)]
-struct Measured(RetryPolicy, Option<Duration>);
+struct Measured(RetryPolicy, Latencies);
 
 impl Terms for Measured {
     fn policy(&self) -> &RetryPolicy {
         &self.0
     }
 
-    fn quantile(&self, milli: u32) -> Option<Duration> {
-        assert_eq!(milli, 950);
-        self.1
+    fn time(&self, now: Instant, rule: &QuantileRule) -> Option<Duration> {
+        Some(rule.time(now, &self.1))
     }
+}
+
+/// The median, between 20 and 90 ms.
+fn rule() -> QuantileRule {
+    let mut rule = QuantileRule::hedge_delay();
+    (rule.quantile_milli, rule.factor_milli) = (500, 1_000);
+    (rule.min, rule.max, rule.samples_min) = (millis(20), millis(90), 100);
+    rule
 }
 
 fn hedged(copies: u32) -> RetryPolicy {

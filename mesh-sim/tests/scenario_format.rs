@@ -102,7 +102,7 @@ fn supported() -> String {
         if line.starts_with('[') {
             table = line.split([' ', '#']).next().unwrap();
         }
-        let later = ["[clients.breaker]", "[clients.tree]", "[clients.routes]", "[store]"];
+        let later = ["[clients.tree]", "[clients.routes]", "[store]"];
         if !later.contains(&table) {
             kept.push(line);
         }

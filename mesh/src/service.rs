@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::call::{CallsConfig, SharedByCalls};
+use crate::call::SharedByCalls;
 use crate::service_health::ServiceHealth;
 use mesh_core::balance::{Balancer, EndpointRef};
 use mesh_core::discovery::Freshness;
@@ -62,7 +62,7 @@ impl Followed {
             state: watch::Sender::new(ServiceState::default()),
             sweep: Notify::new(),
             commands,
-            calls: SharedByCalls::new(calls),
+            calls,
             ended: AtomicBool::new(false),
         };
         (Arc::new(followed), inbox)

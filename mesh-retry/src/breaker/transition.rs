@@ -172,6 +172,26 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// The permit as a number, for whoever keeps those of several gates alike.
+    pub(crate) const fn into_bits(self) -> u64 {
+        let role = match self.role {
+            Role::Call => 0,
+            Role::Probe => 1,
+            Role::FirstProbe => 2,
+        };
+        (self.generation as u64) << 2 | role
+    }
+
+    /// The permit that [`Permit::into_bits`] has told.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        let role = match bits & 3 {
+            0 => Role::Call,
+            1 => Role::Probe,
+            _ => Role::FirstProbe,
+        };
+        Self { generation: (bits >> 2) as u32, role }
+    }
+
     /// Whether the call is a probe, on which it depends whether the breaker closes.
     #[must_use]
     pub const fn is_probe(&self) -> bool {

@@ -23,7 +23,7 @@ impl<T: Terms> CallMachine<T> {
             return;
         }
         if let Some(hedge) = self.terms.policy().hedge.filter(|_| self.terms.may_repeat()) {
-            let delay = hedge.delay.given(|milli| self.terms.quantile(milli));
+            let delay = hedge.delay.given(|rule| self.terms.time(now, rule));
             self.hedging = Hedging { next: Some(now.after(delay)), left: hedge.attempts_max.get().saturating_sub(1) };
             self.hedge_while_due(now);
         }
@@ -106,7 +106,7 @@ impl<T: Terms> CallMachine<T> {
                 self.decided = Some(Decision::Hedge { at: now });
                 self.hedging.left = self.hedging.left.saturating_sub(1);
                 let delay =
-                    self.terms.policy().hedge.map(|hedge| hedge.delay.given(|milli| self.terms.quantile(milli)));
+                    self.terms.policy().hedge.map(|hedge| hedge.delay.given(|rule| self.terms.time(now, rule)));
                 self.hedging.next = delay.filter(|_| self.hedging.left > 0).map(|delay| now.after(delay));
             }
             Err(reason) => {

@@ -153,6 +153,14 @@ impl<T: Terms> CallMachine<T> {
         (now >= self.started.after(deadline)).then_some(GiveUpReason::DeadlineExceeded { deadline })
     }
 
+    /// How long an attempt that begins `now` may take.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let policy = self.terms.policy();
+        let left = self.deadline().map(|deadline| deadline.since(now));
+        let measured = policy.attempt_timeout_rule.and_then(|rule| self.terms.time(now, &rule));
+        [left, measured, policy.attempt_timeout].into_iter().flatten().min()
+    }
+
     /// Ends the call at its deadline.
     fn expire(&mut self, now: Instant, reason: GiveUpReason) {
         self.abandon_all(now, AttemptEnd::TimedOut);
@@ -360,11 +368,8 @@ impl<T: Terms> Machine for CallMachine<T> {
             };
             return Some(CallEffect::Cancel { attempt: copy.id, why });
         }
-        let left = self.deadline().map(|deadline| deadline.since(self.clock.latest()));
-        let timeout = match (self.terms.policy().attempt_timeout, left) {
-            (Some(timeout), Some(left)) => Some(timeout.min(left)),
-            (timeout, left) => timeout.or(left),
-        };
+        self.copies.first(|copy| copy.stage == Stage::Asked)?;
+        let timeout = self.timeout(self.clock.latest());
         let copy = self.copies.first(|copy| copy.stage == Stage::Asked)?;
         copy.stage = Stage::UnderWay;
         Some(CallEffect::Attempt { attempt: copy.id, number: copy.number, kind: copy.kind, timeout })

@@ -41,6 +41,7 @@
 mod asking;
 mod copies;
 mod gate;
+mod gates;
 mod machine;
 mod message;
 mod reason;

@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::classify::Class;
 #[cfg(doc)]
 use crate::classify::Idempotency;
+use crate::deadline::QuantileRule;
 use crate::policy::RetryPolicy;
 
 /// How many gates a call may go by.
@@ -43,9 +44,9 @@ pub trait Terms {
         true
     }
 
-    /// How long `milli` thousandths of the attempts to this service take at most, where enough have been seen.
-    fn quantile(&self, milli: u32) -> Option<Duration> {
-        let _ = milli;
+    /// What `rule` says now of the latencies of this service, where somebody measures them.
+    fn time(&self, now: Instant, rule: &QuantileRule) -> Option<Duration> {
+        let _ = (now, rule);
         None
     }
 

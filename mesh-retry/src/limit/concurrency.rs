@@ -33,6 +33,18 @@ pub struct Permit {
     in_flight: u32,
 }
 
+impl Permit {
+    /// The permit as a number, for whoever keeps those of several gates alike.
+    pub(crate) const fn into_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.in_flight as u64
+    }
+
+    /// The permit that [`Permit::into_bits`] has told.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { generation: (bits >> 32) as u16, in_flight: bits as u32 }
+    }
+}
+
 /// How a request ended, as far as a limit is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::backoff::{Backoff, BackoffError, Cause, Waits};
 use crate::call::{Failed, GiveUpReason};
 use crate::classify::Class;
+use crate::deadline::{QuantileError, QuantileRule};
 use crate::hedge::{HedgeError, HedgePolicy};
 
 pub use announced::{RetryAfter, RetryAfterTooLong};
@@ -44,6 +45,10 @@ pub struct RetryPolicy {
         serde(with = "mesh_core::text::maybe_duration", skip_serializing_if = "Option::is_none")
     )]
     pub attempt_timeout: Option<Duration>,
+    /// How long one attempt may take by how long attempts take as a rule, where somebody measures that; the shorter of
+    /// this and `attempt_timeout` counts. `None` for no such limit.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub attempt_timeout_rule: Option<QuantileRule>,
     /// What becomes of a wait that the callee announced. Default: it is waited for, and a draw of the backoff on top.
     pub retry_after: RetryAfter,
     /// The longest wait announced by a callee that is waited for. By default the call gives up on a longer one: to come
@@ -62,6 +67,9 @@ pub enum PolicyError {
     /// The backoff breaks a rule of its own.
     #[error("backoff.{0}")]
     Backoff(BackoffError),
+    /// The rule of the attempt timeout breaks a rule of its own.
+    #[error("attempt_timeout_rule.{0}")]
+    AttemptTimeoutRule(QuantileError),
     /// The hedges break a rule of their own.
     #[error("hedge.{0}")]
     Hedge(HedgeError),
@@ -85,6 +93,9 @@ impl RetryPolicy {
         }
         if self.attempt_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(PolicyError::AttemptTimeoutZero);
+        }
+        if let Some(Err(error)) = self.attempt_timeout_rule.map(|rule| rule.validate()) {
+            return Err(PolicyError::AttemptTimeoutRule(error));
         }
         self.hedge.map_or(Ok(()), |hedge| hedge.validate().map_err(PolicyError::Hedge))
     }

@@ -73,6 +73,7 @@ impl RetryPolicy {
             attempt_timeout: None,
             retry_after: RetryAfter::OnTop,
             retry_after_max: backoff.cap,
+            attempt_timeout_rule: None,
             hedge: None,
         }
     }

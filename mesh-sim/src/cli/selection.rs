@@ -24,6 +24,8 @@ pub(super) enum Part {
     Budget,
     /// Hedges.
     Hedge,
+    /// The circuit breaker.
+    Breaker,
 }
 
 /// Leaves `part` out.
@@ -39,6 +41,7 @@ pub(super) fn leave_out(scenario: &mut Scenario, part: Part) {
             }
         }
         Part::Hedge => clients.hedge = None,
+        Part::Breaker => clients.breaker = None,
     }
 }
 

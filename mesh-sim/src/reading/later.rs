@@ -10,7 +10,7 @@ use super::words::Said;
 use crate::near::{did_you_mean, near};
 
 /// Keys, by their path without numbers.
-const KEYS: &[&str] = &["clients.breaker", "clients.routes", "clients.tree", "servers.priority", "store"];
+const KEYS: &[&str] = &["clients.routes", "clients.tree", "servers.priority", "store"];
 
 /// Names, by the path of the value that gives them, and what they are names of.
 const NAMES: &[(&str, &str, &[&str])] = &[

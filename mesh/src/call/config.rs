@@ -1,9 +1,14 @@
 //! What bounds the calls to a service, whatever the policy of each.
 
-use mesh_core::service::ConfigError;
-use mesh_retry::budget::BudgetConfig;
+use std::time::Duration;
 
-/// What bounds the calls to a service. All calls to one service share it.
+use mesh_core::service::ConfigError;
+use mesh_retry::breaker::BreakerConfig;
+use mesh_retry::budget::BudgetConfig;
+use mesh_retry::deadline::Latencies;
+use mesh_retry::limit::{LimitConfig, ThrottleConfig};
+
+/// What bounds the calls to a service. All calls of this mesh to one service share it.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -12,6 +17,20 @@ pub struct CallsConfig {
     /// ten at once. `"off"` in a file, or `None`, leaves the policies alone to limit them.
     #[serde(with = "mesh_core::text::or_off")]
     pub budget: Option<BudgetConfig>,
+    /// A circuit breaker for the service as a whole. Default off: an instance that fails is left out by outlier detection
+    /// without one.
+    #[serde(with = "mesh_core::text::or_off")]
+    pub breaker: Option<BreakerConfig>,
+    /// How many attempts may be in flight at once. Default off.
+    #[serde(with = "mesh_core::text::or_off")]
+    pub concurrency: Option<LimitConfig>,
+    /// Whether attempts are kept back while the service accepts few. Default off.
+    #[serde(with = "mesh_core::text::or_off")]
+    pub throttle: Option<ThrottleConfig>,
+    /// How soon half of what is known of latencies is forgotten, which hedges and attempt timeouts may follow: 10 ms to
+    /// 1 h. Default 30 s.
+    #[serde(with = "mesh_core::text::duration")]
+    pub latency_half_life: Duration,
 }
 
 impl CallsConfig {
@@ -20,15 +39,30 @@ impl CallsConfig {
     /// # Errors
     /// The first field that breaks its rule, with its value.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        match self.budget.map(|budget| budget.validate()) {
-            None | Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(ConfigError::new("calls.budget", error.to_string(), "must keep its own rules")),
+        let refuse = |field: &str, error: String| ConfigError::new(field, error, "must keep its own rules");
+        if let Some(Err(error)) = self.budget.map(|budget| budget.validate()) {
+            return Err(refuse("calls.budget", error.to_string()));
+        }
+        if let Some(Err(error)) = self.breaker.map(|breaker| breaker.validate()) {
+            return Err(refuse("calls.breaker", error.to_string()));
+        }
+        self.concurrency.as_ref().map_or(Ok(()), LimitConfig::validate)?;
+        self.throttle.as_ref().map_or(Ok(()), ThrottleConfig::validate)?;
+        match Latencies::new(self.latency_half_life) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refuse("calls.latency_half_life", error.to_string())),
         }
     }
 }
 
 impl Default for CallsConfig {
     fn default() -> Self {
-        Self { budget: Some(BudgetConfig::default()) }
+        Self {
+            budget: Some(BudgetConfig::default()),
+            breaker: None,
+            concurrency: None,
+            throttle: None,
+            latency_half_life: Duration::from_secs(30),
+        }
     }
 }

@@ -176,6 +176,11 @@ impl<'a, C> Call<'a, C> {
         let latency = now.since(lease.started());
         let service = &self.followed.name;
         self.inner.record(&Measurement::AttemptEnded { service, outcome: outcome.name(), latency });
+        match outcome {
+            Outcome::Success | Outcome::Failure => self.followed.calls.answered(now, latency),
+            // A refusal is quicker than an answer would be, and an abandoned attempt would have taken longer.
+            Outcome::Overloaded { .. } | Outcome::Unreachable | Outcome::TimedOut | Outcome::Cancelled => {}
+        }
         lease.end(now, outcome);
         now
     }

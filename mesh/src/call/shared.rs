@@ -1,23 +1,46 @@
 //! What the calls to one service share, and what each of them goes by.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use mesh_core::time::Instant;
+use mesh_retry::breaker::Breaker;
 use mesh_retry::budget::Budget;
-use mesh_retry::call::Terms;
+use mesh_retry::call::{GATES_MAX, Gate, Terms};
 use mesh_retry::classify::{Idempotency, UnsafeRules};
+use mesh_retry::deadline::{Latencies, QuantileRule};
+use mesh_retry::limit::{AdaptiveThrottle, ConcurrencyLimit};
 use mesh_retry::policy::RetryPolicy;
 
 use super::config::CallsConfig;
 
 /// What the calls to one service share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SharedByCalls {
     budget: Option<Arc<dyn Budget>>,
+    breaker: Option<Breaker>,
+    concurrency: Option<ConcurrencyLimit>,
+    throttle: Option<AdaptiveThrottle>,
+    latencies: Option<Latencies>,
 }
 
 impl SharedByCalls {
-    pub(crate) fn new(config: &CallsConfig) -> Self {
-        Self { budget: config.budget.map(|budget| budget.build()) }
+    /// What `config` says, which has been found valid. `entropy` differs from process to process.
+    pub(crate) fn new(config: &CallsConfig, entropy: u64) -> Self {
+        Self {
+            budget: config.budget.map(|budget| budget.build()),
+            breaker: config.breaker.and_then(|breaker| Breaker::new(&breaker, entropy).ok()),
+            concurrency: config.concurrency.as_ref().map(|limit| ConcurrencyLimit::new(limit, entropy)),
+            throttle: config.throttle.map(AdaptiveThrottle::new),
+            latencies: Latencies::new(config.latency_half_life).ok(),
+        }
+    }
+
+    /// Takes note of how long an attempt took that was answered.
+    pub(super) fn answered(&self, now: Instant, latency: Duration) {
+        if let Some(latencies) = &self.latencies {
+            latencies.record(now, latency);
+        }
     }
 }
 
@@ -38,7 +61,21 @@ impl Terms for CallTerms<'_> {
         self.shared.budget.as_deref()
     }
 
+    /// What is cheapest to be refused by comes first, and what counts a refusal comes last.
+    fn gates(&self) -> [Option<&dyn Gate>; GATES_MAX] {
+        let SharedByCalls { breaker, concurrency, throttle, .. } = self.shared;
+        [
+            breaker.as_ref().map(|gate| -> &dyn Gate { gate }),
+            concurrency.as_ref().map(|gate| -> &dyn Gate { gate }),
+            throttle.as_ref().map(|gate| -> &dyn Gate { gate }),
+        ]
+    }
+
     fn may_repeat(&self) -> bool {
         self.idempotency.may_repeat(UnsafeRules::default())
+    }
+
+    fn time(&self, now: Instant, rule: &QuantileRule) -> Option<Duration> {
+        self.shared.latencies.as_ref().map(|latencies| rule.time(now, latencies))
     }
 }

@@ -2,11 +2,13 @@
 
 use mesh_core::balance::Tried;
 use mesh_core::time::Instant;
+use mesh_retry::breaker::Breaker;
 use mesh_retry::budget::{Budget, TokenBucket};
-use mesh_retry::call::{CallMachine, Terms};
+use mesh_retry::call::{CallMachine, GATES_MAX, Gate, Terms};
 use mesh_retry::policy::RetryPolicy;
 
 use super::Course;
+use super::random::Streams;
 use crate::model::scenario::Scenario;
 
 /// What the calls of all clients go by.
@@ -15,6 +17,7 @@ pub(crate) struct Production {
     policy: RetryPolicy,
     /// One a client, where there are any.
     budgets: Vec<Box<dyn Budget>>,
+    breakers: Vec<Breaker>,
 }
 
 impl Production {
@@ -30,7 +33,13 @@ impl Production {
 
     /// With other budgets than the scenario's, one a client.
     pub(crate) fn with_budgets(scenario: &Scenario, budgets: Vec<Box<dyn Budget>>) -> Self {
-        Self { policy: scenario.clients.policy(), budgets }
+        let clients = &scenario.clients;
+        let seeds = Streams::new(scenario.seed, "breaker");
+        let breaker = |config, client| Breaker::new(config, seeds.seed(u64::from(client))).ok();
+        let breakers = clients.breaker.as_ref().map_or_else(Vec::new, |config| {
+            (0..clients.count.get()).filter_map(|client| breaker(config, client)).collect()
+        });
+        Self { policy: clients.policy(), budgets, breakers }
     }
 }
 
@@ -39,6 +48,7 @@ impl Production {
 pub(crate) struct ClientTerms<'p> {
     policy: &'p RetryPolicy,
     budget: Option<&'p dyn Budget>,
+    breaker: Option<&'p Breaker>,
 }
 
 impl Terms for ClientTerms<'_> {
@@ -48,6 +58,10 @@ impl Terms for ClientTerms<'_> {
 
     fn budget(&self) -> Option<&dyn Budget> {
         self.budget
+    }
+
+    fn gates(&self) -> [Option<&dyn Gate>; GATES_MAX] {
+        [self.breaker.map(|breaker| -> &dyn Gate { breaker }), None, None]
     }
 }
 

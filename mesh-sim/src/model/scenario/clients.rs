@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use mesh_core::health::outlier::OutlierConfig;
 use mesh_retry::backoff::{Backoff, Jitter};
+use mesh_retry::breaker::BreakerConfig;
 use mesh_retry::hedge::HedgePolicy;
 use mesh_retry::policy::RetryPolicy;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub struct Clients {
     /// How calls are retried; without it they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// A circuit breaker of each client for the service; off where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Breaker>"))]
+    pub breaker: Option<BreakerConfig>,
     /// Copies of attempts that take long; off where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Hedge>,
@@ -196,6 +201,7 @@ impl Clients {
             cancel: CancelMode::None,
             keys: None,
             retry: None,
+            breaker: None,
             hedge: None,
             health_check: None,
             outlier: None,
@@ -242,6 +248,13 @@ impl Clients {
     #[must_use]
     pub fn outlier(mut self, outlier: OutlierConfig) -> Self {
         self.outlier = Some(outlier);
+        self
+    }
+
+    /// With a circuit breaker.
+    #[must_use]
+    pub const fn breaker(mut self, breaker: BreakerConfig) -> Self {
+        self.breaker = Some(breaker);
         self
     }
 

@@ -92,6 +92,39 @@ const DETECTORS: [(&str, &str); 7] = [
     ("correlated", "A part of the fleet that fails unlike the rest."),
 ];
 
+/// When a breaker opens and closes.
+#[derive(Debug)]
+pub(super) struct Breaker;
+
+impl JsonSchema for Breaker {
+    fn schema_name() -> Cow<'static, str> {
+        "Breaker".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let number = |about: &str, most: u32| {
+            json!({ "description": about, "type": "integer", "minimum": 0, "maximum": most })
+        };
+        let span = |about: &str| json!({ "description": about, "type": "string", "pattern": DURATION });
+        let block = |about: &str| json!({ "description": about, "type": "object" });
+        json_schema!({
+            "description": "The library's block.",
+            "type": "object",
+            "properties": {
+                "failures_in_row": number("After how many failures in a row it opens; 0 for never.", u32::MAX),
+                "window": block("Which calls the rates are of: count, or time."),
+                "calls_min": number("How many calls a rate is of at least.", 100_000),
+                "failure_rate_milli": number("The share of failures at which it opens; 0 for never.", 1_000),
+                "slow_rate_milli": number("The share of slow calls at which it opens; 0 for never.", 1_000),
+                "slow_after": span("A call is slow that takes longer."),
+                "open": block("For how long it is open."),
+                "half_open": block("How it closes."),
+            },
+            "additionalProperties": false,
+        })
+    }
+}
+
 /// The list of strategies: each a name, or a table of one name and its parameters.
 pub(super) fn strategies(generator: &mut SchemaGenerator) -> Schema {
     let span = generator.subschema_for::<Span>().to_value();

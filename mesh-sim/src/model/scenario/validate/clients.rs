@@ -24,6 +24,9 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
     verify_retries(clients, path.key("retry"), found);
     verify_budget(clients, path.key("retry").key("budget"), found);
     verify_hedges(clients, path.key("hedge"), found);
+    if let Some(Err(error)) = clients.breaker.as_ref().map(|breaker| breaker.validate()) {
+        found.object(path.key("breaker"), &error.to_string(), None);
+    }
     if let Some(checks) = &clients.health_check {
         verify_checks(checks, path.key("health_check"), found);
     }

@@ -1,0 +1,103 @@
+//! The crate's own breakers, limits and throttles as gates of calls. Decides what an attempt's end means to each.
+
+use core::time::Duration;
+
+use mesh_core::time::Instant;
+
+use super::gate::{AttemptEnd, Gate, Pass, Shut};
+use crate::breaker::{Breaker, Permit, Refused, State, Verdict};
+use crate::classify::{Class, Failure};
+use crate::limit::{self, AdaptiveThrottle, ConcurrencyLimit, Limited, Throttled};
+
+/// A failure of the callee counts, an overload as well; a failure of the request does not, nor does a call that nobody
+/// waits for.
+impl Gate for Breaker {
+    fn admit(&self, now: Instant, _: u64) -> Result<Pass, Shut> {
+        self.permit(now).map(|permit| Pass(permit.into_bits())).map_err(|refused| shut_breaker(&refused))
+    }
+
+    fn ended(&self, now: Instant, Pass(pass): Pass, end: AttemptEnd, took: Duration) {
+        let verdict = match end {
+            AttemptEnd::Ended(Class::Success | Class::Permanent) => Verdict::Succeeded(took),
+            AttemptEnd::Ended(
+                Class::Transient | Class::Unreachable | Class::Throttled { .. } | Class::Final { .. },
+            )
+            | AttemptEnd::TimedOut => Verdict::Failed(took),
+            AttemptEnd::Cancelled | AttemptEnd::NotMade => Verdict::Ignored,
+        };
+        self.record(now, Permit::from_bits(pass), verdict);
+    }
+
+    fn shut(&self, now: Instant) -> Option<Shut> {
+        let state = self.state(now);
+        match state {
+            State::Open | State::ForcedOpen => {
+                let counts = self.counts(now);
+                let shut = Shut::new(BREAKER, state.name(), u64::from(counts.failed), u64::from(counts.calls));
+                Some(shut.opening_at(self.next_transition_at().filter(|at| now < *at)))
+            }
+            State::Closed | State::HalfOpen | _ => None,
+        }
+    }
+}
+
+fn shut_breaker(refused: &Refused) -> Shut {
+    let Refused { state, counts, retry_at, .. } = refused;
+    Shut::new(BREAKER, state.name(), u64::from(counts.failed), u64::from(counts.calls)).opening_at(*retry_at)
+}
+
+/// An answer is a sample of the round trip whatever it says, but for an overload: that is a drop, as a timeout is.
+impl Gate for ConcurrencyLimit {
+    fn admit(&self, now: Instant, _: u64) -> Result<Pass, Shut> {
+        match self.acquire(now) {
+            Ok(permit) => Ok(Pass(permit.into_bits())),
+            Err(Limited::AtLimit { limit, in_flight, retry_at }) => {
+                Err(Shut::new("concurrency-limit", "full", u64::from(in_flight), u64::from(limit)).opening_at(retry_at))
+            }
+        }
+    }
+
+    fn ended(&self, now: Instant, Pass(pass): Pass, end: AttemptEnd, took: Duration) {
+        self.release(now, limit::Permit::from_bits(pass), end_of(end), took);
+    }
+
+    fn shut(&self, _: Instant) -> Option<Shut> {
+        None
+    }
+}
+
+impl Gate for AdaptiveThrottle {
+    fn admit(&self, now: Instant, entropy: u64) -> Result<Pass, Shut> {
+        match AdaptiveThrottle::admit(self, now, entropy) {
+            Ok(()) => Ok(Pass::default()),
+            Err(Throttled::FewAccepted { level, .. }) => {
+                Err(Shut::new("throttle", "throttled", u64::from(level.accepts), u64::from(level.requests)))
+            }
+        }
+    }
+
+    fn ended(&self, now: Instant, _: Pass, end: AttemptEnd, _: Duration) {
+        AdaptiveThrottle::ended(self, now, end_of(end));
+    }
+
+    fn shut(&self, _: Instant) -> Option<Shut> {
+        None
+    }
+}
+
+/// What the end of an attempt says of the room that its callee has.
+const fn end_of(end: AttemptEnd) -> limit::End {
+    match end {
+        AttemptEnd::Ended(
+            Class::Throttled { .. } | Class::Final { failure: Failure::Throttled { .. }, .. },
+        )
+        | AttemptEnd::TimedOut => limit::End::Dropped,
+        AttemptEnd::Ended(Class::Success | Class::Permanent | Class::Transient | Class::Final { .. }) => {
+            limit::End::Success
+        }
+        // Nobody answered: how long that took says nothing of how busy anybody is.
+        AttemptEnd::Ended(Class::Unreachable) | AttemptEnd::Cancelled | AttemptEnd::NotMade => limit::End::Ignored,
+    }
+}
+
+const BREAKER: &str = "breaker";
