@@ -60,6 +60,30 @@ pub enum Measurement<'a> {
         /// From the pick to the end of the attempt.
         latency: Duration,
     },
+    /// A call wanted one more attempt than it had made, and may make it or not.
+    ExtraAttempt {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// `retry` or `hedge`.
+        kind: &'static str,
+        /// `granted`, or why not: see `GiveUpReason::name`.
+        result: &'static str,
+        /// How long it waits first; zero where it is not made.
+        wait: Duration,
+        /// What the budget has left, in thousandths of an attempt; none without a budget.
+        budget_milli: Option<u32>,
+    },
+    /// The circuit breaker of a service opened, closed, or lets a few calls find out.
+    BreakerChanged {
+        /// The service that it is for.
+        service: &'a ServiceName,
+        /// What it was: see `breaker::State::name`.
+        from: &'static str,
+        /// What it is.
+        to: &'static str,
+        /// Why: see `breaker::Reason::name`.
+        reason: &'static str,
+    },
     /// The balancer had no instance to offer.
     PickRefused {
         /// The service that was asked for.
@@ -161,6 +185,8 @@ impl<'a> Measurement<'a> {
         match self {
             Self::CallEnded { .. } => "mesh.client.call.duration",
             Self::AttemptEnded { .. } => "mesh.client.attempt.duration",
+            Self::ExtraAttempt { .. } => "mesh.client.extra_attempts",
+            Self::BreakerChanged { .. } => "mesh.client.breaker.transitions",
             Self::PickRefused { .. } => "mesh.lb.refusals",
             Self::Endpoints { .. } => "mesh.lb.endpoints",
             Self::DiscoveryUpdated { .. } => "mesh.discovery.updates",
@@ -180,6 +206,8 @@ impl<'a> Measurement<'a> {
         match self {
             Self::CallEnded { service, .. }
             | Self::AttemptEnded { service, .. }
+            | Self::ExtraAttempt { service, .. }
+            | Self::BreakerChanged { service, .. }
             | Self::PickRefused { service, .. }
             | Self::Endpoints { service, .. }
             | Self::DiscoveryUpdated { service, .. }

@@ -29,6 +29,10 @@ impl Recorder for TracingRecorder {
             Measurement::AttemptEnded { outcome, latency, .. } => {
                 event!(measurement, outcome, seconds = latency.as_secs_f64());
             }
+            Measurement::ExtraAttempt { kind, result, wait, budget_milli, .. } => {
+                event!(measurement, kind, result, seconds = wait.as_secs_f64(), budget_milli);
+            }
+            Measurement::BreakerChanged { from, to, reason, .. } => event!(measurement, from, to, reason),
             Measurement::PickRefused { reason, .. } => event!(measurement, reason),
             Measurement::Endpoints { eligible, unhealthy, ejected, probing, drained, registered, .. } => {
                 event!(measurement, eligible, unhealthy, ejected, probing, drained, registered);

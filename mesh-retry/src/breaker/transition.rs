@@ -172,8 +172,9 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The permit as a number, for whoever keeps those of several gates alike.
-    pub(crate) const fn into_bits(self) -> u64 {
+    /// The permit as a number, for a gate that keeps it in a [`Pass`](crate::call::Pass).
+    #[must_use = "a permit that is dropped keeps a probe's place until it is taken for lost"]
+    pub const fn into_bits(self) -> u64 {
         let role = match self.role {
             Role::Call => 0,
             Role::Probe => 1,
@@ -182,8 +183,9 @@ impl Permit {
         (self.generation as u64) << 2 | role
     }
 
-    /// The permit that [`Permit::into_bits`] has told.
-    pub(crate) const fn from_bits(bits: u64) -> Self {
+    /// The permit that [`Permit::into_bits`] has told. A number that it has not told is the permit of a time that is over or
+    /// to come, and counts for nothing.
+    pub const fn from_bits(bits: u64) -> Self {
         let role = match bits & 3 {
             0 => Role::Call,
             1 => Role::Probe,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use mesh_core::time::Instant;
 
 use super::gate::{AttemptEnd, Gate, Pass, Shut};
-use crate::breaker::{Breaker, Permit, Refused, State, Verdict};
+use crate::breaker::{Breaker, Counts, Permit, Refused, State, Verdict};
 use crate::classify::{Class, Failure};
 use crate::limit::{self, AdaptiveThrottle, ConcurrencyLimit, Limited, Throttled};
 
@@ -13,37 +13,48 @@ use crate::limit::{self, AdaptiveThrottle, ConcurrencyLimit, Limited, Throttled}
 /// waits for.
 impl Gate for Breaker {
     fn admit(&self, now: Instant, _: u64) -> Result<Pass, Shut> {
-        self.permit(now).map(|permit| Pass(permit.into_bits())).map_err(|refused| shut_breaker(&refused))
+        self.permit(now).map(|permit| Pass(permit.into_bits())).map_err(|refused| Shut::from(&refused))
     }
 
     fn ended(&self, now: Instant, Pass(pass): Pass, end: AttemptEnd, took: Duration) {
-        let verdict = match end {
-            AttemptEnd::Ended(Class::Success | Class::Permanent) => Verdict::Succeeded(took),
-            AttemptEnd::Ended(
-                Class::Transient | Class::Unreachable | Class::Throttled { .. } | Class::Final { .. },
-            )
-            | AttemptEnd::TimedOut => Verdict::Failed(took),
-            AttemptEnd::Cancelled | AttemptEnd::NotMade => Verdict::Ignored,
-        };
-        self.record(now, Permit::from_bits(pass), verdict);
+        self.record(now, Permit::from_bits(pass), Verdict::of(end, took));
     }
 
     fn shut(&self, now: Instant) -> Option<Shut> {
         let state = self.state(now);
         match state {
             State::Open | State::ForcedOpen => {
-                let counts = self.counts(now);
-                let shut = Shut::new(BREAKER, state.name(), u64::from(counts.failed), u64::from(counts.calls));
-                Some(shut.opening_at(self.next_transition_at().filter(|at| now < *at)))
+                let opens_at = self.next_transition_at().filter(|at| now < *at);
+                Some(shut_breaker(state, &self.counts(now), opens_at))
             }
             State::Closed | State::HalfOpen | _ => None,
         }
     }
 }
 
-fn shut_breaker(refused: &Refused) -> Shut {
-    let Refused { state, counts, retry_at, .. } = refused;
-    Shut::new(BREAKER, state.name(), u64::from(counts.failed), u64::from(counts.calls)).opening_at(*retry_at)
+impl Verdict {
+    /// What the end of an attempt that took so long says of its callee. A failure of the request is none of the callee's.
+    #[must_use]
+    pub const fn of(end: AttemptEnd, took: Duration) -> Self {
+        match end {
+            AttemptEnd::Ended(Class::Success | Class::Permanent) => Self::Succeeded(took),
+            AttemptEnd::Ended(
+                Class::Transient | Class::Unreachable | Class::Throttled { .. } | Class::Final { .. },
+            )
+            | AttemptEnd::TimedOut => Self::Failed(took),
+            AttemptEnd::Cancelled | AttemptEnd::NotMade => Self::Ignored,
+        }
+    }
+}
+
+impl From<&Refused> for Shut {
+    fn from(refused: &Refused) -> Self {
+        shut_breaker(refused.state, &refused.counts, refused.retry_at)
+    }
+}
+
+fn shut_breaker(state: State, counts: &Counts, opens_at: Option<Instant>) -> Shut {
+    Shut::new("breaker", state.name(), u64::from(counts.failed), u64::from(counts.calls)).opening_at(opens_at)
 }
 
 /// An answer is a sample of the round trip whatever it says, but for an overload: that is a drop, as a timeout is.
@@ -99,5 +110,3 @@ const fn end_of(end: AttemptEnd) -> limit::End {
         AttemptEnd::Ended(Class::Unreachable) | AttemptEnd::Cancelled | AttemptEnd::NotMade => limit::End::Ignored,
     }
 }
-
-const BREAKER: &str = "breaker";

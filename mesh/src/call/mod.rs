@@ -1,5 +1,6 @@
 //! A call: the retries of the call machine, carried out on a tokio runtime.
 
+mod breaker;
 mod config;
 mod copies;
 mod policy;
@@ -16,7 +17,7 @@ use mesh_core::machine::Machine as _;
 use mesh_core::recorder::Measurement;
 use mesh_core::service::Instance;
 use mesh_core::time::Instant;
-use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine};
+use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason};
 use mesh_retry::classify::{Class, Classify, UnsafeRules};
 
 pub use config::CallsConfig;
@@ -151,6 +152,7 @@ impl<'a, C> Call<'a, C> {
             *last = Some(result);
             let now = self.end(running.lease, class.outcome());
             self.machine.handle_input(now, CallInput::Ended { attempt: running.id, class });
+            self.explain(now);
             return;
         }
         while let Some(running) = copies.take_late(self.inner.now()) {
@@ -158,7 +160,9 @@ impl<'a, C> Call<'a, C> {
             let now = self.end(running.lease, Outcome::TimedOut);
             self.machine.handle_input(now, CallInput::TimedOut { attempt: running.id });
         }
-        self.machine.handle_timeout(self.inner.now());
+        let now = self.inner.now();
+        self.machine.handle_timeout(now);
+        self.explain(now);
     }
 
     /// What a result means for the call, whose operation may be one that must not be repeated.
@@ -168,6 +172,21 @@ impl<'a, C> Call<'a, C> {
     {
         let classifier = &self.policy.classifier;
         self.policy.idempotency.judge(classifier.classify(result), classifier.done(result), UnsafeRules::default())
+    }
+
+    /// Takes note of what was decided about one more attempt.
+    fn explain(&mut self, now: Instant) {
+        match self.machine.take_decision() {
+            Some(Decision::Retry { at }) => self.record_extra(now, "retry", "granted", at.since(now)),
+            Some(Decision::Hedge { .. }) => self.record_extra(now, "hedge", "granted", Duration::ZERO),
+            Some(Decision::NoHedge(reason)) => self.record_extra(now, "hedge", reason.name(), Duration::ZERO),
+            None => {}
+        }
+    }
+
+    fn record_extra(&self, now: Instant, kind: &'static str, result: &'static str, wait: Duration) {
+        let (service, budget_milli) = (&self.followed.name, self.followed.calls.budget_milli(now));
+        self.inner.record(&Measurement::ExtraAttempt { service, kind, result, wait, budget_milli });
     }
 
     /// Ends an attempt, and says when.
@@ -230,6 +249,7 @@ impl<'a, C> Call<'a, C> {
             None => CallInput::TimedOut { attempt: id },
         };
         self.machine.handle_input(now, input);
+        self.explain(now);
         result
     }
 
@@ -248,20 +268,42 @@ impl<'a, C> Call<'a, C> {
             // An event that this version does not know ends the call all the same, with what the last attempt gave.
             _ => (self.machine.attempts(), None),
         };
-        let elapsed = self.inner.now().since(self.started);
-        let result = reason.map_or("ok", mesh_retry::call::GiveUpReason::name);
+        let now = self.inner.now();
+        if let Some(reason) = reason.filter(|reason| attempts > 0 && denies_a_retry(reason)) {
+            self.record_extra(now, "retry", reason.name(), Duration::ZERO);
+        }
+        let elapsed = now.since(self.started);
+        let result = reason.map_or("ok", GiveUpReason::name);
         self.inner.record(&Measurement::CallEnded { service: &self.followed.name, attempts, elapsed, result });
         let (error, reason) = match (last, reason) {
             // A reply that was classed as a failure is still the service's own word: the caller gets it.
             (Some(Ok(reply)), _) => return Ok(reply),
-            (last, reason) => (last.and_then(Result::err), reason.unwrap_or(mesh_retry::call::GiveUpReason::Permanent)),
+            (last, reason) => (last.and_then(Result::err), reason.unwrap_or(GiveUpReason::Permanent)),
         };
         Err(match self.refused {
-            Some(source) if reason == mesh_retry::call::GiveUpReason::NoInstance => {
+            Some(source) if reason == GiveUpReason::NoInstance => {
                 let reason = ServiceError::Pick { service: self.followed.name.clone(), source };
                 CallError::NoInstance { reason, attempts, last: error }
             }
             _ => CallError::GaveUp { reason, attempts, last: error },
         })
+    }
+}
+
+/// Whether a call that gave up for `reason` would otherwise have been tried again.
+const fn denies_a_retry(reason: &GiveUpReason) -> bool {
+    match reason {
+        GiveUpReason::Budget(_)
+        | GiveUpReason::BudgetSilent
+        | GiveUpReason::Shut(_)
+        | GiveUpReason::Refused { .. }
+        | GiveUpReason::AttemptsExhausted { .. }
+        | GiveUpReason::DeadlineTooClose { .. }
+        | GiveUpReason::RetryAfterTooLong { .. } => true,
+        GiveUpReason::Permanent
+        | GiveUpReason::Final { .. }
+        | GiveUpReason::DeadlineExceeded { .. }
+        | GiveUpReason::NoInstance
+        | _ => false,
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_core::recorder::Recorder;
+use mesh_core::service::ServiceName;
 use mesh_core::time::Instant;
 use mesh_retry::breaker::Breaker;
 use mesh_retry::budget::Budget;
@@ -12,28 +14,36 @@ use mesh_retry::deadline::{Latencies, QuantileRule};
 use mesh_retry::limit::{AdaptiveThrottle, ConcurrencyLimit};
 use mesh_retry::policy::RetryPolicy;
 
+use super::breaker::WatchedBreaker;
 use super::config::CallsConfig;
 
 /// What the calls to one service share.
 #[derive(Debug)]
 pub(crate) struct SharedByCalls {
     budget: Option<Arc<dyn Budget>>,
-    breaker: Option<Breaker>,
+    breaker: Option<WatchedBreaker>,
     concurrency: Option<ConcurrencyLimit>,
     throttle: Option<AdaptiveThrottle>,
     latencies: Option<Latencies>,
 }
 
 impl SharedByCalls {
-    /// What `config` says, which has been found valid. `entropy` differs from process to process.
-    pub(crate) fn new(config: &CallsConfig, entropy: u64) -> Self {
+    /// What `config` says, which has been found valid, for the service called `name`. `entropy` differs from process to
+    /// process.
+    pub(crate) fn new(config: &CallsConfig, entropy: u64, name: &ServiceName, recorder: &Arc<dyn Recorder>) -> Self {
+        let watched = |breaker| WatchedBreaker::new(breaker, name.clone(), Arc::clone(recorder));
         Self {
             budget: config.budget.map(|budget| budget.build()),
-            breaker: config.breaker.and_then(|breaker| Breaker::new(&breaker, entropy).ok()),
+            breaker: config.breaker.and_then(|breaker| Breaker::new(&breaker, entropy).ok()).map(watched),
             concurrency: config.concurrency.as_ref().map(|limit| ConcurrencyLimit::new(limit, entropy)),
             throttle: config.throttle.map(AdaptiveThrottle::new),
             latencies: Latencies::new(config.latency_half_life).ok(),
         }
+    }
+
+    /// What the budget has, in thousandths of an attempt.
+    pub(super) fn budget_milli(&self, now: Instant) -> Option<u32> {
+        self.budget.as_ref().map(|budget| budget.level(now).has_milli)
     }
 
     /// Takes note of how long an attempt took that was answered.

@@ -218,7 +218,7 @@ impl Inner {
             return Err(ServiceError::TooManyServices { service: name, services_max });
         }
         let config = self.configs.get(&name).unwrap_or(&self.config.service).clone();
-        let calls = SharedByCalls::new(&self.config.calls, self.environment.entropy.next_u64());
+        let calls = SharedByCalls::new(&self.config.calls, self.environment.entropy.next_u64(), &name, &self.recorder);
         let (followed, inbox) = Followed::new(name.clone(), config.count_window, calls);
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =

@@ -31,6 +31,8 @@ impl Recorder for Notes {
         let word = match measurement {
             Measurement::CallEnded { attempts, result, .. } => format!("{result} after {attempts}"),
             Measurement::AttemptEnded { outcome, .. } => (*outcome).to_owned(),
+            Measurement::ExtraAttempt { kind, result, .. } => format!("{kind}: {result}"),
+            Measurement::BreakerChanged { from, to, reason, .. } => format!("{from} to {to} by {reason}"),
             Measurement::PickRefused { reason, .. } => (*reason).to_owned(),
             Measurement::Endpoints { eligible, unhealthy, drained, registered, .. } => {
                 format!("{eligible} of {registered}, {unhealthy} unhealthy, {drained} drained")
