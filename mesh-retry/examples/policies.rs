@@ -26,7 +26,8 @@ use mesh_retry::{EndpointId, Instant, Machine as _};
 fn main() {
     let wanted = std::env::args().nth(1);
     let presets = presets();
-    let chosen: Vec<_> = presets.iter().filter(|preset| wanted.as_ref().is_none_or(|name| preset.name == name)).collect();
+    let chosen: Vec<_> =
+        presets.iter().filter(|preset| wanted.as_ref().is_none_or(|name| preset.name == name)).collect();
     if chosen.is_empty() {
         let names: Vec<_> = presets.iter().map(|preset| preset.name).collect();
         eprintln!("there is no preset of that name; there are {}", names.join(", "));
@@ -34,7 +35,10 @@ fn main() {
     }
     println!("20 calls/s; down from 2 s to 6 s, overloaded to 8 s (\"come back in 1 s\")\n");
     let outcomes: Vec<_> = chosen.iter().map(|preset| (preset.name, Run::new(preset).play())).collect();
-    println!("{:<14}{:>8}{:>10}{:>10}{:>12}{:>16}", "preset", "calls", "answered", "attempts", "per call", "in the outage");
+    println!(
+        "{:<14}{:>8}{:>10}{:>10}{:>12}{:>16}",
+        "preset", "calls", "answered", "attempts", "per call", "in the outage"
+    );
     for (name, outcome) in outcomes {
         let Outcome { calls, answered, attempts, outage_attempts } = outcome;
         let per_call = f64::from(attempts) / f64::from(calls);

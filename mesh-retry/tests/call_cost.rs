@@ -28,8 +28,8 @@ fn a_call_that_retries_allocates_nothing_either() {
 }
 
 #[test]
-fn a_call_machine_fits_into_fourteen_cache_lines() {
-    assert!(size_of::<CallMachine>() <= 896, "{} bytes", size_of::<CallMachine>());
+fn a_call_machine_fits_into_fifteen_cache_lines() {
+    assert!(size_of::<CallMachine>() <= 960, "{} bytes", size_of::<CallMachine>());
     let borrowing = size_of::<CallMachine<&RetryPolicy>>();
     assert!(borrowing <= 768, "{borrowing} bytes");
 }

@@ -4,14 +4,14 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use mesh_retry::deadline::{Latencies, QuantileError, QuantileRule};
-use mesh_retry::{Instant, Machine as _};
 use mesh_retry::call::{
     AttemptKind, CallEffect, CallEvent, CallInput, CancelReason, Decision, GiveUpReason, Terms, Unavailable,
 };
 use mesh_retry::classify::{Class, FinalBy};
+use mesh_retry::deadline::{Latencies, QuantileError, QuantileRule};
 use mesh_retry::hedge::{HedgeDelay, HedgeError, HedgePolicy};
 use mesh_retry::policy::RetryPolicy;
+use mesh_retry::{Instant, Machine as _};
 use support::{Call, millis, plain};
 
 mod support;

@@ -271,7 +271,14 @@ fn stdout(output: &Output) -> String {
 
 #[test]
 fn what_is_left_out_is_missed() {
-    for (name, part) in [("gray-failure", "outlier"), ("correlated-failure", "outlier"), ("flapping", "health-check")] {
+    for (name, part) in [
+        ("gray-failure", "outlier"),
+        ("correlated-failure", "outlier"),
+        ("flapping", "health-check"),
+        ("retry-storm", "budget"),
+        ("hedging-long-tail", "hedge"),
+        ("breaker-trip", "breaker"),
+    ] {
         assert_eq!(code(&run(&["run", name])), 0, "{name}");
         let output = run(&["run", name, "--without", part]);
         assert_eq!(code(&output), 3, "{}", stdout(&output));

@@ -53,7 +53,7 @@ impl Followed {
     pub(crate) fn new(
         name: ServiceName,
         count_window: Duration,
-        calls: &CallsConfig,
+        calls: SharedByCalls,
     ) -> (Arc<Self>, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let followed = Self {

@@ -175,7 +175,7 @@ fn class_of(reply: &Result<Reply, reqwest::Error>) -> Class {
 /// The wait that an answer announces, by its own clock.
 fn announced(response: &reqwest::Response) -> Option<Duration> {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    parse_retry_after(header("retry-after")?, header("date").and_then(parse_http_date))
+    parse_retry_after(header("retry-after")?, header("date").and_then(|date| parse_http_date(date, None)))
 }
 
 /// A server that is overloaded at its first request, asks to be left alone, and then answers.
@@ -192,7 +192,8 @@ async fn busy_once(retry_after: &'static str) -> SocketAddr {
         while let Ok((mut stream, _)) = listener.accept().await {
             let Some(head) = answers.next() else { return };
             let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(format!("{head}connection: close\r\ncontent-length: 4\r\n\r\nwell").as_bytes()).await;
+            let _ =
+                stream.write_all(format!("{head}connection: close\r\ncontent-length: 4\r\n\r\nwell").as_bytes()).await;
         }
     });
     address

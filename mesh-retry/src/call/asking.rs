@@ -105,8 +105,7 @@ impl<T: Terms> CallMachine<T> {
             Ok(()) => {
                 self.decided = Some(Decision::Hedge { at: now });
                 self.hedging.left = self.hedging.left.saturating_sub(1);
-                let delay =
-                    self.terms.policy().hedge.map(|hedge| hedge.delay.given(|rule| self.terms.time(now, rule)));
+                let delay = self.terms.policy().hedge.map(|hedge| hedge.delay.given(|rule| self.terms.time(now, rule)));
                 self.hedging.next = delay.filter(|_| self.hedging.left > 0).map(|delay| now.after(delay));
             }
             Err(reason) => {

@@ -7,7 +7,8 @@ use mesh_core::time::Instant;
 use super::gate::{AttemptEnd, Gate, Pass, Shut};
 use crate::breaker::{Breaker, Counts, Permit, Refused, State, Verdict};
 use crate::classify::{Class, Failure};
-use crate::limit::{self, AdaptiveThrottle, ConcurrencyLimit, Limited, Throttled};
+use crate::limit::throttle::{AdaptiveThrottle, Throttled};
+use crate::limit::{self, ConcurrencyLimit, Limited};
 
 /// A failure of the callee counts, an overload as well; a failure of the request does not, nor does a call that nobody
 /// waits for.
@@ -99,9 +100,7 @@ impl Gate for AdaptiveThrottle {
 /// What the end of an attempt says of the room that its callee has.
 const fn end_of(end: AttemptEnd) -> limit::End {
     match end {
-        AttemptEnd::Ended(
-            Class::Throttled { .. } | Class::Final { failure: Failure::Throttled { .. }, .. },
-        )
+        AttemptEnd::Ended(Class::Throttled { .. } | Class::Final { failure: Failure::Throttled { .. }, .. })
         | AttemptEnd::TimedOut => limit::End::Dropped,
         AttemptEnd::Ended(Class::Success | Class::Permanent | Class::Transient | Class::Final { .. }) => {
             limit::End::Success

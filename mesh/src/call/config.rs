@@ -6,7 +6,8 @@ use mesh_core::service::ConfigError;
 use mesh_retry::breaker::BreakerConfig;
 use mesh_retry::budget::BudgetConfig;
 use mesh_retry::deadline::Latencies;
-use mesh_retry::limit::{LimitConfig, ThrottleConfig};
+use mesh_retry::limit::LimitConfig;
+use mesh_retry::limit::throttle::ThrottleConfig;
 
 /// What bounds the calls to a service. All calls of this mesh to one service share it.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -39,7 +40,7 @@ impl CallsConfig {
     /// # Errors
     /// The first field that breaks its rule, with its value.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let refuse = |field: &str, error: String| ConfigError::new(field, error, "must keep its own rules");
+        let refuse = |field: &'static str, error: String| ConfigError::new(field, error, "must keep its own rules");
         if let Some(Err(error)) = self.budget.map(|budget| budget.validate()) {
             return Err(refuse("calls.budget", error.to_string()));
         }

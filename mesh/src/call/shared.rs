@@ -11,7 +11,8 @@ use mesh_retry::budget::Budget;
 use mesh_retry::call::{GATES_MAX, Gate, Terms};
 use mesh_retry::classify::{Idempotency, UnsafeRules};
 use mesh_retry::deadline::{Latencies, QuantileRule};
-use mesh_retry::limit::{AdaptiveThrottle, ConcurrencyLimit};
+use mesh_retry::limit::ConcurrencyLimit;
+use mesh_retry::limit::throttle::AdaptiveThrottle;
 use mesh_retry::policy::RetryPolicy;
 
 use super::breaker::WatchedBreaker;

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::owned::Owned;
+use crate::call::SharedByCalls;
 use crate::config::MeshConfig;
 use crate::driver::{self, Kept, RegistrationDriver, ServiceDriver};
 use crate::error::{RegisterError, ServiceError};

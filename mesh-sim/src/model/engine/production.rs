@@ -70,8 +70,9 @@ impl<'p> Course for &'p Production {
 
     #[inline]
     fn begin(&self, client: u32, entropy: u64, now: Instant) -> Self::Call {
-        let terms =
-            ClientTerms { policy: &self.policy, budget: self.budgets.get(client as usize).map(|budget| &**budget) };
+        let client = client as usize;
+        let budget = self.budgets.get(client).map(|budget| &**budget);
+        let terms = ClientTerms { policy: &self.policy, budget, breaker: self.breakers.get(client) };
         CallMachine::new(terms, entropy, now)
     }
 

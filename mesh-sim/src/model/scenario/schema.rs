@@ -102,9 +102,8 @@ impl JsonSchema for Breaker {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let number = |about: &str, most: u32| {
-            json!({ "description": about, "type": "integer", "minimum": 0, "maximum": most })
-        };
+        let number =
+            |about: &str, most: u32| json!({ "description": about, "type": "integer", "minimum": 0, "maximum": most });
         let span = |about: &str| json!({ "description": about, "type": "string", "pattern": DURATION });
         let block = |about: &str| json!({ "description": about, "type": "object" });
         json_schema!({
