@@ -80,7 +80,7 @@ impl Gate for ConcurrencyLimit {
 
 impl Gate for AdaptiveThrottle {
     fn admit(&self, now: Instant, entropy: u64) -> Result<Pass, Shut> {
-        match AdaptiveThrottle::admit(self, now, entropy) {
+        match Self::admit(self, now, entropy) {
             Ok(()) => Ok(Pass::default()),
             Err(Throttled::FewAccepted { level, .. }) => {
                 Err(Shut::new("throttle", "throttled", u64::from(level.accepts), u64::from(level.requests)))
@@ -89,7 +89,7 @@ impl Gate for AdaptiveThrottle {
     }
 
     fn ended(&self, now: Instant, _: Pass, end: AttemptEnd, _: Duration) {
-        AdaptiveThrottle::ended(self, now, end_of(end));
+        Self::ended(self, now, end_of(end));
     }
 
     fn shut(&self, _: Instant) -> Option<Shut> {

@@ -11,15 +11,23 @@ use crate::model::engine;
 use crate::model::scenario::{Arrivals, CancelMode, Clients, Discipline, Distribution, Hedge, Scenario, ServerGroup};
 
 pub(super) fn tasks() -> Vec<Task> {
-    let mut tasks: Vec<Task> = DELAYS.into_iter().map(delayed).collect();
+    let mut tasks: Vec<Task> = EXTRAS.into_iter().map(delayed).collect();
     tasks.extend(REDUNDANCY.into_iter().map(redundant));
     tasks
 }
 
-/// A hedge after `delay` where latencies are exponential, independent of each other and of the load: the tail is
-/// `(1 - F(t))(1 - F(t - delay))`, and `1 - F(delay)` of the requests are sent twice.
-fn delayed(Delayed { quantile, delay, extra, mean, p99, p999 }: Delayed) -> Task {
-    let name = |what: &str| format!("hedge at p{quantile} {what}");
+/// A hedge after the delay that a share `1 - extra` of the requests does not need, where latencies are exponential with
+/// mean 1, independent of each other and of the load: the tail is `exp(-t)` up to the delay, `exp(-t) exp(-(t - delay))` from
+/// there on.
+fn delayed(extra: f64) -> Task {
+    let name = |what: &str| format!("hedge of {extra} {what}");
+    let delay = -libm::log(extra);
+    // Where the tail is that thin.
+    let quantile = |tail: f64| {
+        let alone = -libm::log(tail);
+        if alone <= delay { alone } else { (alone + delay) / 2.0 }
+    };
+    let (mean, p99, p999) = (1.0 - extra / 2.0, quantile(0.01), quantile(0.001));
     let claims = vec![
         (name("extra load"), Claim::Is(extra), 0.001),
         (name("mean"), Claim::Is(mean), 0.01 * mean),
@@ -29,8 +37,7 @@ fn delayed(Delayed { quantile, delay, extra, mean, p99, p999 }: Delayed) -> Task
     let measure = move |seed| {
         replicate(seed, REPLICATIONS, |seed| {
             let group = ServerGroup::new("ten", 10, EXPONENTIAL).discipline(Discipline::Delay);
-            let mut hedge = Hedge::default();
-            hedge.delay = Duration::from_secs_f64(delay);
+            let hedge = Hedge { delay: Duration::from_secs_f64(delay), ..Hedge::default() };
             let arrivals = Arrivals::poisson(100.0);
             let clients = Clients::new(arrivals.clone()).hedge(hedge);
             let duration = Duration::from_secs_f64(HEDGED_JOBS / REPLICATIONS as f64 / 100.0);
@@ -54,8 +61,7 @@ fn redundant((k, d, rho): (u32, u32, f64)) -> Task {
     let measure = move |seed| {
         replicate(seed, REPLICATIONS, |seed| {
             let rate = f64::from(k) * rho;
-            let mut hedge = Hedge::default();
-            (hedge.delay, hedge.attempts_max) = (Duration::ZERO, copies(d));
+            let hedge = Hedge { delay: Duration::ZERO, attempts_max: copies(d) };
             let arrivals = Arrivals::poisson(rate);
             let mut clients = Clients::new(arrivals.clone()).hedge(hedge);
             clients.cancel = CancelMode::Running;
@@ -83,29 +89,13 @@ fn copies(d: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(d.saturating_sub(1))
 }
 
-/// What is claimed of hedges after one delay.
-#[derive(Clone, Copy)]
-struct Delayed {
-    quantile: u32,
-    delay: f64,
-    extra: f64,
-    mean: f64,
-    p99: f64,
-    p999: f64,
-}
-
 const EXPONENTIAL: Distribution = Distribution::exponential(Duration::from_secs(1));
 const REPLICATIONS: u64 = 32;
 const HEDGED_JOBS: f64 = 2e6;
 const REDUNDANT_JOBS: f64 = 2e6;
 
-/// Of exponential latencies with mean 1: the delay at a quantile, and the mean and the quantiles with hedges.
-const DELAYS: [Delayed; 4] = [
-    Delayed { quantile: 50, delay: 0.6931, extra: 0.5, mean: 0.75, p99: 2.6492, p999: 3.8005 },
-    Delayed { quantile: 90, delay: 2.3026, extra: 0.1, mean: 0.95, p99: 3.4539, p999: 4.6052 },
-    Delayed { quantile: 95, delay: 2.9957, extra: 0.05, mean: 0.975, p99: 3.8005, p999: 4.9517 },
-    Delayed { quantile: 99, delay: 4.6052, extra: 0.01, mean: 0.995, p99: 4.6052, p999: 5.7565 },
-];
+/// The shares of requests that are hedged.
+const EXTRAS: [f64; 4] = [0.5, 0.1, 0.05, 0.01];
 
 /// Servers, copies and utilisation.
 const REDUNDANCY: [(u32, u32, f64); 8] =

@@ -25,7 +25,7 @@ pub(super) fn verify(scenario: &Scenario, found: &mut Findings) {
     verify_budget(clients, path.key("retry").key("budget"), found);
     verify_hedges(clients, path.key("hedge"), found);
     if let Some(Err(error)) = clients.breaker.as_ref().map(|breaker| breaker.validate()) {
-        found.object(path.key("breaker"), &error.to_string(), None);
+        found.object(path.key("breaker"), error.to_string(), None);
     }
     if let Some(checks) = &clients.health_check {
         verify_checks(checks, path.key("health_check"), found);
@@ -67,7 +67,8 @@ fn verify_retries(clients: &Clients, path: Path<'_>, found: &mut Findings) {
         BackoffError::BaseZero => "base",
         BackoffError::CapBelowBase { .. } => "cap",
         BackoffError::MultiplierBelowOne { .. } => "multiplier_milli",
-        _ => "",
+        // A scenario has one base.
+        BackoffError::ThrottledBaseZero | BackoffError::CapBelowThrottledBase { .. } | _ => "",
     };
     let said = error.to_string();
     let message = said.strip_prefix(key).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&said);
