@@ -57,19 +57,22 @@ fn finagles_waits_are_decorrelated_from_5_to_200_ms() {
 fn the_generator_of_seed_1_gives_these_waits() {
     // Its first numbers are 0xCFC5D07F6F03C29B, 0xBF424132963FE08D and 0x19A37D5757AAF520 of 2^64: 0.811612, 0.747105 and
     // 0.100151.
-    let golden: [(Backoff, [u64; 3]); 6] = [
-        (Backoff::default(), [81_161, 149_420, 40_060]),
-        (Backoff::aws_2024(), [811_612, 1_494_209, 400_603]),
-        (Backoff::aws_2026(), [40_580, 74_710, 20_030]),
-        (Backoff::envoy(), [20_290, 56_032, 17_526]),
+    let golden = [
+        (Backoff::default(), Cause::Failed, [81_161, 149_420, 40_060]),
+        (Backoff::aggressive(), Cause::Failed, [40_580, 56_032, 11_266]),
+        (Backoff::conservative(), Cause::Failed, [405_806, 747_104, 200_301]),
+        (Backoff::aws_2024(), Cause::Failed, [811_612, 1_494_209, 400_603]),
+        (Backoff::aws_2026(), Cause::Failed, [40_580, 74_710, 20_030]),
+        (Backoff::aws_2026(), Cause::Throttled, [811_612, 1_494_209, 400_603]),
+        (Backoff::envoy(), Cause::Failed, [20_290, 56_032, 17_526]),
         // 80 + 0.811612 * 40, 160 + 0.747105 * 80, 320 + 0.100151 * 160.
-        (Backoff::grpc(), [112_464, 219_768, 336_024]),
+        (Backoff::grpc(), Cause::Failed, [112_464, 219_768, 336_024]),
         // 5 + 0.811612 * 10, then 5 + 0.747105 * (3 * 13.11612 - 5), then 5 + 0.100151 * (3 * 30.66186 - 5).
-        (Backoff::finagle(), [13_116, 30_661, 13_711]),
+        (Backoff::finagle(), Cause::Failed, [13_116, 30_661, 13_711]),
     ];
-    for (backoff, expected) in golden {
+    for (backoff, cause, expected) in golden {
         let (mut rng, mut waits) = (Rng::from_seed(1), Waits::new());
-        let got = expected.map(|_| backoff.delay(&mut waits, Cause::Failed, &mut rng).as_micros() as u64);
+        let got = expected.map(|_| backoff.delay(&mut waits, cause, &mut rng).as_micros());
         assert_eq!(got, expected, "{backoff:?}");
     }
 }

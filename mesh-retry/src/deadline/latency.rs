@@ -52,7 +52,7 @@ impl Latencies {
         }
     }
 
-    fn of(buckets: usize, half_life: Duration) -> Self {
+    pub(super) fn of(buckets: usize, half_life: Duration) -> Self {
         let buckets = (0..buckets).map(|_| AtomicU64::new(0)).collect();
         Self { buckets, step_nanos: saturating_nanos(half_life) / STEPS, due: AtomicU64::new(0) }
     }
@@ -102,7 +102,7 @@ impl Latencies {
         last.map(|bucket| Duration::from_nanos(end_of(bucket)))
     }
 
-    fn weight(&self) -> u64 {
+    pub(super) fn weight(&self) -> u64 {
         let weights = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         weights.fold(0, u64::saturating_add)
     }
@@ -136,7 +136,7 @@ impl Latencies {
 }
 
 /// What is left of a weight after `steps`, in parts of 2^32.
-fn kept_after(steps: u64) -> u128 {
+pub(super) fn kept_after(steps: u64) -> u128 {
     let mut kept = 1_u128 << KEPT_BITS;
     for _ in 0..steps {
         kept = (kept * KEPT_A_STEP) >> KEPT_BITS;
@@ -163,7 +163,7 @@ fn end_of(bucket: usize) -> u64 {
 }
 
 /// The weight of a latency just recorded. It is gone when it has been halved so often that nothing is left.
-const ONE: u64 = 1 << 16;
+pub(super) const ONE: u64 = 1 << 16;
 /// Latencies are told apart by 1.024 µs at best.
 const TICK_BITS: u32 = 10;
 /// Each power of two has 16 parts.

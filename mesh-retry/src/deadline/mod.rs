@@ -9,6 +9,8 @@
 //! Nothing here reads a clock or arms a timer.
 
 pub mod header;
+#[cfg(all(test, mesh_loom))]
+mod interleavings;
 mod latency;
 mod quantile;
 
