@@ -33,6 +33,15 @@ fn a_bucket_that_never_fills_up_grants_just_what_it_was_given() {
 }
 
 #[test]
+fn nobody_is_denied_while_there_is_plenty() {
+    let mut config = TokenBucketConfig::brooker();
+    config.burst_milli = 1_000 * (THREADS * ROUNDS + 1);
+    let bucket = TokenBucket::new(&config);
+    assert_eq!(fleet(|_, _| u32::from(retry(&bucket, Instant::ZERO))), THREADS * ROUNDS);
+    assert_eq!(bucket.level(Instant::ZERO).has_milli, 1_000);
+}
+
+#[test]
 fn a_bucket_grants_no_more_than_it_held_and_time_brought_to_threads_whose_clocks_differ() {
     let mut config = TokenBucketConfig::default();
     (config.ratio_milli, config.per_second_milli, config.burst_milli) = (0, 7_919_000, 5_000);

@@ -66,6 +66,20 @@ fn what_does_not_fit_is_lost() {
 }
 
 #[test]
+fn a_first_attempt_that_finds_it_full_and_a_denial_write_nothing() {
+    let full = bucket(900, 1_000, 2_000);
+    let before = format!("{full:?}");
+    (0..100).for_each(|millis| full.deposit(Instant::from_millis(millis)));
+    assert_eq!(format!("{full:?}"), before);
+    let empty = bucket(0, 1_000, 1_000);
+    assert!(retry(&empty, 500));
+    let before = format!("{empty:?}");
+    assert!(!retry(&empty, 600) && !retry(&empty, 0));
+    empty.deposit(Instant::from_millis(700));
+    assert_eq!(format!("{empty:?}"), before);
+}
+
+#[test]
 fn time_brings_its_rate_up_to_the_burst() {
     // Two and a half a second.
     let bucket = bucket(0, 2_500, 5_000);

@@ -130,6 +130,16 @@ fn a_denial_says_what_there_is_and_when_withdrawals_will_have_expired() {
 }
 
 #[test]
+fn asking_again_helps_when_the_slot_ends_whose_withdrawal_is_the_oldest() {
+    let budget = window(1, 1, 1_000, WindowRule::Finagle);
+    assert!(retry(&budget, 50));
+    for now in [50, 600, 1_099] {
+        assert_eq!(denial(&budget, now).retry_at, Some(at(1_100)), "at {now} ms");
+    }
+    assert!(retry(&budget, 1_100));
+}
+
+#[test]
 fn without_a_reserve_nobody_knows_when_asking_again_helps() {
     let budget = window(1, 0, 1_000, WindowRule::Finagle);
     assert_eq!(denial(&budget, 0).retry_at, None);
@@ -157,6 +167,16 @@ fn a_time_that_goes_back_is_taken_for_the_latest() {
     assert!(!retry(&budget, 5_000) && !retry(&budget, 10_000));
     budget.deposit(at(20_000));
     assert_eq!(budget.level(at(0)).has_milli, 3_000);
+}
+
+#[test]
+fn a_deposit_that_comes_a_window_late_counts_with_those_that_have_its_place() {
+    let budget = window(1, 0, 1_000, WindowRule::Finagle);
+    (0..2).for_each(|_| budget.deposit(at(1_100)));
+    budget.deposit(at(0));
+    assert_eq!(budget.level(at(1_100)).has_milli, 3_000);
+    assert_eq!(budget.level(at(2_199)).has_milli, 3_000);
+    assert_eq!(budget.level(at(2_200)).has_milli, 0);
 }
 
 #[test]
