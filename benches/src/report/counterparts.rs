@@ -49,6 +49,12 @@ pub(super) const COUNTERPARTS: &[(&str, &[&str])] = &[
     ("mesh/invalidate-all", &["quick_cache/invalidate-all", "moka/invalidate-all"]),
     ("mesh/load", &["quick_cache/guard-load", "moka/get-with-load"]),
     ("mesh/one-changed", &["tower/p2c-pending-requests", "pingora-load-balancing/RoundRobin"]),
+    ("mesh/token-bucket", &["tower/tps-budget", "governor/allowed", "floor/write-and-swap", "floor/two-writes"]),
+    ("mesh/token-bucket/clock", &["tower/tps-budget", "governor/allowed"]),
+    ("mesh/token-bucket/full", &["tower/tps-budget/deposit"]),
+    ("mesh/token-bucket/denied", &["governor/denied"]),
+    ("mesh/window", &["tower/tps-budget"]),
+    ("mesh/window/deposit", &["tower/tps-budget/deposit"]),
     ("mesh-sim/steady", &["nexosim/steady", "heap-loop/steady"]),
 ];
 

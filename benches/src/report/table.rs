@@ -44,7 +44,7 @@ fn lines(bench: &str, block: &Block<'_>, left: Block<'static>) -> String {
     let sizes: BTreeSet<u32> = block.values().flat_map(|figures| figures.keys().copied()).collect();
     let explanation = explanation(&left);
     let block: Block<'_> = block.iter().map(|(subject, figures)| (*subject, figures.clone())).chain(left).collect();
-    let mut text = line(if bench == "cache" { "keys" } else { "instances" }, sizes.iter().map(u32::to_string));
+    let mut text = line(counted_in(bench), sizes.iter().map(u32::to_string));
     for (subject, figures) in &block {
         text += &line(subject, sizes.iter().map(|size| figures.get(size).copied().map(figure).unwrap_or_default()));
     }
@@ -72,6 +72,15 @@ fn left(bench: &str, block: &Block<'_>) -> Block<'static> {
         Some((left.name, figures))
     });
     left.collect()
+}
+
+/// What the sizes of a bench count.
+fn counted_in(bench: &str) -> &'static str {
+    match bench {
+        "cache" => "keys",
+        "retry" => "services",
+        _ => "instances",
+    }
 }
 
 /// Which figures are differences.

@@ -177,9 +177,9 @@ fn cost(extra: Option<Extra>) -> f64 {
     }
 }
 
-/// `seconds` in nanoseconds, to the nearest.
+/// `seconds` in whole nanoseconds. Rounded down, so that as many shares fit into the bucket as it holds.
 fn nanos(seconds: f64) -> u64 {
-    (seconds * 1e9 + 0.5) as u64
+    (seconds * 1e9) as u64
 }
 
 const FREE: u32 = 0;

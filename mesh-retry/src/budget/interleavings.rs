@@ -127,6 +127,33 @@ fn withdrawals_of_a_slot_that_ends_meanwhile_are_not_forgotten() {
 }
 
 #[test]
+fn nobody_is_denied_what_there_is_while_a_slot_ends() {
+    long_model(|| {
+        let window = window(3);
+        assert!(retry(&*window, at(1_000)).is_some());
+        let ask = |now: Instant| move |b: &dyn Budget| retry(b, now).is_some();
+        let (theirs, mine) = both(&window, ask(at(1_050)), ask(at(1_100)));
+        assert!(theirs && mine, "{theirs} {mine}");
+        assert!(retry(&*window, at(1_100)).is_none());
+    });
+}
+
+#[test]
+fn who_ends_a_slot_too_late_forgets_no_withdrawal_of_it() {
+    long_model(|| {
+        let window = window(3);
+        assert!(retry(&*window, at(1_000)).is_some());
+        let (theirs, mine) = both(
+            &window,
+            |b| [retry(b, at(1_050)), retry(b, at(1_100))].iter().flatten().count(),
+            |b| retry(b, at(1_100)).iter().count(),
+        );
+        assert_eq!(theirs + mine, 2);
+        assert!(retry(&*window, at(1_200)).is_none());
+    });
+}
+
+#[test]
 fn deposits_that_come_at_once_all_count_and_only_they() {
     long_model(|| {
         let window = window(0);

@@ -16,7 +16,39 @@
 //!
 //! A budget is data plane: all threads share one value, whose methods take `&self`, lock nothing, wait for nothing and
 //! allocate nothing. It reads no clock. Threads may tell it of times in any order; one that goes back brings nothing and
-//! takes nothing away. A budget of your own plugs in at [`Budget`].
+//! takes nothing away.
+//!
+//! A budget of your own plugs in at [`Budget`]:
+//! ```
+//! use mesh_retry::Instant;
+//! use mesh_retry::budget::{After, Answer, Budget, BudgetKind, Denial, End, Extra, Level, Paid, TokenBucket};
+//!
+//! /// Retries nothing that took too long, and hands on what else is asked.
+//! #[derive(Debug)]
+//! struct NoneAfterTimeouts(TokenBucket);
+//!
+//! impl Budget for NoneAfterTimeouts {
+//!     fn deposit(&self, now: Instant) {
+//!         self.0.deposit(now);
+//!     }
+//!     fn withdraw(&self, now: Instant, extra: Extra) -> Answer {
+//!         if extra.after == After::TimedOut {
+//!             return Answer::Denied(Denial::new(BudgetKind::Custom("none-after-timeouts"), 0, 1000, None));
+//!         }
+//!         self.0.withdraw(now, extra)
+//!     }
+//!     fn ended(&self, now: Instant, end: End, paid: Option<Paid>) {
+//!         self.0.ended(now, end, paid);
+//!     }
+//!     fn level(&self, now: Instant) -> Level {
+//!         self.0.level(now)
+//!     }
+//! }
+//!
+//! let budget = NoneAfterTimeouts(TokenBucket::new(&Default::default()));
+//! assert!(budget.withdraw(Instant::ZERO, Extra::retry(After::Transient)).is_granted());
+//! assert!(!budget.withdraw(Instant::ZERO, Extra::retry(After::TimedOut)).is_granted());
+//! ```
 //!
 //! # In what order it is told
 //!
