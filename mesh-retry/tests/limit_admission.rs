@@ -137,6 +137,20 @@ fn a_window_ends_when_it_is_due_and_has_its_samples() {
 }
 
 #[test]
+fn a_window_that_is_full_ends_before_its_time() {
+    let (script, limit) = scripted(10, SampleWindow::default());
+    let seen = || script.seen.lock().unwrap().len();
+    let long = Duration::from_secs(300);
+    (0..10).for_each(|_| one(&limit, at(0), End::Success, long));
+    assert_eq!(seen(), 1);
+    // Ten hours of requests in no time.
+    (0..128).for_each(|_| one(&limit, at(0), End::Success, long));
+    assert_eq!(seen(), 1);
+    one(&limit, at(0), End::Success, long);
+    assert_eq!(seen(), 2);
+}
+
+#[test]
 fn a_clock_that_is_set_back_does_not_stop_the_windows() {
     let mut window = SampleWindow::default();
     window.samples_min = NonZeroU32::MIN;

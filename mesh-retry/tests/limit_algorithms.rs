@@ -75,6 +75,7 @@ fn vegas_follows_the_queue_that_it_sees() {
         (10_300, 32), // 26 (1 - 10 / 10.3) = 0.76, so 1
         (10_400, 33), // 32 (1 - 10 / 10.4) = 1.23, so 2
         (11_000, 33), // 33 (1 - 10 / 11) = 3, so 3, up to a rounding to 4
+        (10_900, 33), // 33 (1 - 10 / 10.9) = 2.72, so 3, which is alpha
         (12_200, 33), // 33 (1 - 10 / 12.2) = 5.95, so 6
         (12_300, 32), // 33 (1 - 10 / 12.3) = 6.17, so 7
         (9_000, 32),  // shorter than any before: the round trip without load

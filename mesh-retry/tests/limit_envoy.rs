@@ -144,8 +144,11 @@ fn requests_that_were_let_in_before_a_measurement_are_no_part_of_it() {
 fn the_median_of_a_window_counts_and_not_its_mean() {
     let limit = ConcurrencyLimit::new(&LimitConfig::envoy(), 1);
     let one = |now, rtt| end(&limit, now, limit.acquire(now).unwrap(), rtt);
-    (0..50).for_each(|_| one(at(0), 16 * MS));
+    // The first one alone would be measured for 1 ms.
+    one(at(0), MS);
+    (0..49).for_each(|_| one(at(0), 16 * MS));
     one(at(100), 16 * MS);
+    assert_eq!(limit.limit(), 5);
     (0..10).for_each(|_| one(at(150), 16 * MS));
     (0..9).for_each(|_| one(at(150), 9_000 * MS));
     one(at(200), 16 * MS);

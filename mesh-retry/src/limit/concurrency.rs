@@ -124,7 +124,7 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Takes a request out of flight that ended at `now`, `rtt` after it was sent.
+    /// Takes a request out of flight that ended at `now`, `rtt` after it was sent. Of one that is ignored, `rtt` is too.
     pub fn release(&self, now: Instant, permit: Permit, end: End, rtt: Duration) {
         let seen = self.occupancy.leave();
         // A thread that is stopped right here may add its sample to the first window of the next generation, which

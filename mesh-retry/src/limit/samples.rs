@@ -154,6 +154,9 @@ mod tests {
         let samples = Samples::new(Aggregate::Mean);
         samples.add(Duration::ZERO, 1, false);
         assert_eq!(samples.take().map(|sample| sample.rtt), Some(Duration::from_nanos(64)));
+        let fresh = Samples::new(Aggregate::Mean);
+        fresh.add(Duration::ZERO, 1, true);
+        assert_eq!(fresh.take().map(|sample| sample.rtt), Some(Duration::from_nanos(64)), "with nothing before it");
         samples.add(Duration::MAX, u32::MAX, false);
         let longest = Duration::from_nanos(64 * UNITS_MAX);
         let expected = Sample { rtt: longest, count: 1, in_flight: DROPPED - 1, dropped: false };
