@@ -45,6 +45,7 @@ mod gates;
 mod machine;
 mod message;
 mod reason;
+mod retrying;
 mod terms;
 
 pub use gate::{AttemptEnd, Gate, Pass, Shut};
