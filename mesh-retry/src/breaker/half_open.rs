@@ -30,7 +30,7 @@ impl Breaker {
                 }
                 State::HalfOpen if self.has_waited_out(now) => {
                     match self.open(now, word, word, Reason::HalfOpenTimeOver(word.probes())) {
-                        Ok(opened) => return Err(self.refused_by(opened)),
+                        Ok(told) => return Err(self.refused_by(word.opened(), told)),
                         Err(changed) => Err(changed),
                     }
                 }
@@ -92,9 +92,9 @@ impl Breaker {
         Refused { state: word.state(), counts: self.counts_of(word, None), retry_at, transition: None }
     }
 
-    /// The refusal of the call that found a half-open time over.
-    fn refused_by(&self, opened: Transition) -> Refused {
-        Refused { transition: Some(opened), ..self.refused(self.word(), opened.until) }
+    /// The refusal of the call that found a half-open time over, and made `opened` of it.
+    fn refused_by(&self, opened: Word, told: Transition) -> Refused {
+        Refused { transition: Some(told), ..self.refused(opened, told.until) }
     }
 
     /// Whether a half-open time is over that has come to no decision.

@@ -185,7 +185,7 @@ fn calls_that_end_at_once_reach_a_threshold_once() {
 
 #[test]
 fn what_was_let_through_before_a_reset_counts_for_nothing_after_it() {
-    for window in windows() {
+    for (window, verdict) in windows().into_iter().flat_map(|window| [(window, OK), (window, FAILED)]) {
         loom::model(move || {
             let mut config = BreakerConfig::hystrix();
             config.window = window;
@@ -199,12 +199,23 @@ fn what_was_let_through_before_a_reset_counts_for_nothing_after_it() {
             both(late, || {
                 breaker.reset();
                 let fresh = breaker.permit(at(0)).unwrap();
-                breaker.record(at(0), fresh, OK)
+                breaker.record(at(0), fresh, verdict)
             });
             let counts = breaker.counts(at(0));
-            assert_eq!((counts.calls, counts.failed, counts.failures_in_row), (1, 0, 0));
+            let failed = u32::from(verdict == FAILED);
+            assert_eq!((counts.calls, counts.failed, counts.failures_in_row), (1, failed, failed));
         });
     }
+}
+
+#[test]
+fn a_threshold_that_was_reached_before_a_reset_opens_nothing_after_it() {
+    loom::model(|| {
+        let breaker = consecutive(1, 1);
+        let late = ends_at(&breaker, 0);
+        let told = both(late, || breaker.reset());
+        assert_eq!(breaker.state(at(0)), State::Closed, "{told:?}");
+    });
 }
 
 #[test]
@@ -221,7 +232,9 @@ fn the_numbers_of_the_last_calls_are_those_of_the_ring_whoever_writes_it() {
                     }
                 }
             };
-            both(ends(FAILED, 2), ends(OK, 1));
+            ends(OK, 1)();
+            // So many that one who has seen the window before finds the place of the first call taken again.
+            both(ends(FAILED, 3), ends(OK, 1));
             let counts = breaker.counts(at(0));
             assert_eq!(counts.calls, calls);
             assert!((calls - 1..=calls).contains(&counts.failed));
@@ -236,19 +249,34 @@ fn the_numbers_of_the_last_calls_are_those_of_the_ring_whoever_writes_it() {
 fn no_call_is_lost_while_the_window_turns() {
     loom::model(|| {
         let breaker = rated(windows()[1], 100);
-        let ends = |millis: u64| {
-            let breaker = Arc::clone(&breaker);
-            move || breaker.record(at(millis), breaker.permit(at(millis)).unwrap(), FAILED)
-        };
-        ends(900)();
-        let third = thread::spawn(ends(1_900));
-        both(ends(1_100), ends(2_100));
-        third.join().unwrap();
+        assert_eq!(ends_at(&breaker, 900)(), None);
+        let third = thread::spawn(ends_at(&breaker, 1_900));
+        let told = both(ends_at(&breaker, 1_100), ends_at(&breaker, 2_100));
+        assert_eq!((told, third.join().unwrap()), ((None, None), None));
         // The first is out once the third bucket has begun; those of the second bucket and of the third are not.
         let counts = breaker.counts(at(2_100));
         assert_eq!((counts.calls, counts.failed), (3, 3));
         assert_eq!(breaker.counts(at(9_000)).calls, 0);
     });
+}
+
+#[test]
+fn a_window_that_turns_under_a_call_shows_it_no_numbers_that_never_were() {
+    loom::model(|| {
+        let breaker = rated(WindowKind::Time { buckets: NonZeroU32::MIN, width: Duration::from_secs(1) }, 100);
+        assert_eq!(ends_at(&breaker, 900)(), None);
+        let third = thread::spawn(ends_at(&breaker, 1_900));
+        let told = both(ends_at(&breaker, 1_100), ends_at(&breaker, 2_100));
+        assert_eq!((told, third.join().unwrap()), ((None, None), None), "it would open for a hundred");
+        let counts = breaker.counts(at(2_100));
+        assert!((1..=3).contains(&counts.calls) && counts.calls == counts.failed, "{counts:?}");
+    });
+}
+
+/// A call that fails at `millis`.
+fn ends_at(breaker: &Arc<Breaker>, millis: u64) -> impl FnOnce() -> Option<Transition> + use<> {
+    let breaker = Arc::clone(breaker);
+    move || breaker.record(at(millis), breaker.permit(at(millis)).unwrap(), FAILED)
 }
 
 #[test]

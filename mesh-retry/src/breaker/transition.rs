@@ -151,8 +151,8 @@ pub struct Refused {
     /// What it was opened for: the window, or the probes of the last half-open time. While half-open, the probes that
     /// have ended.
     pub counts: Counts,
-    /// From when on a call is let through for certain, as things are; none where it takes an order. Half-open it may be
-    /// sooner, when a probe ends.
+    /// When asking again may help: at the end of the open time; while half-open, when the probes under way are taken for
+    /// lost or the time to decide is over, though it may help sooner, when a probe ends. None where it takes an order.
     pub retry_at: Option<Instant>,
     /// The transition that asking brought about, if it did: half-open that comes to no decision ends so.
     pub transition: Option<Transition>,
@@ -160,8 +160,8 @@ pub struct Refused {
 
 /// That one call may be made, to be handed back with how it ended.
 ///
-/// It is plain data and small, so that whatever drives a call can keep it. What it never is is a copy: a call ends once.
-/// A call that is given up hands it to [`Breaker::give_back`](super::Breaker::give_back); a
+/// It is plain data and small, so that whatever drives a call can keep it. There is never a copy of it: a call ends once, at
+/// the breaker that let it through. A call that is given up hands it to [`Breaker::give_back`](super::Breaker::give_back); a
 /// [`Guard`](super::Guard) does so when it is dropped. One that is lost all the same blocks a place of a half-open time
 /// for no longer than [`HalfOpen::lost_after`](super::HalfOpen::lost_after), and nothing otherwise.
 #[derive(Debug, PartialEq, Eq)]
