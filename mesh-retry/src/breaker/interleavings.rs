@@ -238,13 +238,13 @@ fn the_numbers_of_the_last_calls_are_those_of_the_ring_whoever_writes_it() {
     }
 }
 
-/// Calls that fail before and after the end of a bucket of 1 s, all at once, in a window of `buckets`; what it holds then.
+/// A call that fails, and two at once after the end of its bucket of 1 s and of the next, in a window of `buckets`; what it
+/// holds then.
 fn turning(buckets: u32) -> Counts {
     let breaker = rated(WindowKind::Time { buckets: number(buckets), width: Duration::from_secs(1) }, 100);
     assert_eq!(fails(&breaker, 900)(), None);
-    let third = thread::spawn(fails(&breaker, 1_900));
     let told = both(fails(&breaker, 1_100), fails(&breaker, 2_100));
-    assert_eq!((told, third.join().unwrap()), ((None, None), None), "it would open for a hundred");
+    assert_eq!(told, (None, None), "it would open for a hundred");
     let counts = breaker.counts(at(2_100));
     assert_eq!(counts.calls, counts.failed);
     assert_eq!(breaker.counts(at(9_000)).calls, 0);
@@ -254,14 +254,14 @@ fn turning(buckets: u32) -> Counts {
 #[test]
 fn no_call_is_lost_while_the_window_turns() {
     // Of three buckets, the first is still in.
-    loom::model(|| assert_eq!(turning(3).calls, 4));
+    loom::model(|| assert_eq!(turning(3).calls, 3));
 }
 
 #[test]
 fn a_window_that_turns_under_a_call_holds_no_numbers_that_never_were() {
     // A call that comes while somebody turns the window counts with the bucket before, and may leave with it.
-    loom::model(|| assert!(turning(1).calls <= 3, "the first is out"));
-    loom::model(|| assert!((1..=3).contains(&turning(2).calls), "and whoever turned it is in"));
+    loom::model(|| assert!(turning(1).calls <= 2, "the first is out"));
+    loom::model(|| assert!((1..=2).contains(&turning(2).calls), "and whoever turned it is in"));
 }
 
 #[test]
