@@ -193,14 +193,16 @@ impl Judge {
         sweeps
     }
 
-    /// Tells the detector of requests that are under way to those whose probation would end.
+    /// Tells the detector how it is with the requests to those whose probation would end: nobody need have been woken since
+    /// one ended, or for one that was given up.
     fn see_who_is_tried(&mut self, now: Instant, view: &View) {
         if self.outliers.probing_count() == 0 || self.outliers.next().is_none_or(|due| due > now) {
             return;
         }
         for endpoint in view.endpoints() {
-            if let Some(started) = endpoint.ticket().taken_at() {
-                self.outliers.tried(endpoint.key(), started);
+            match endpoint.ticket().verdict() {
+                Some(passed) => self.outliers.probed(now, endpoint.key(), passed),
+                None => self.outliers.tried(endpoint.key(), endpoint.ticket().taken_at()),
             }
         }
     }

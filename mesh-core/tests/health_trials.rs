@@ -1,0 +1,52 @@
+//! Trials of instances whose ejection ended: how one ends that nobody waited for, that no sweep told of, or that could not
+//! be made.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use mesh_core::balance::Outcome;
+use mesh_core::health::Status;
+use mesh_core::machine::ServiceMachineConfig;
+use support::rig::*;
+use support::traffic::*;
+use support::*;
+
+#[test]
+fn a_trial_that_was_given_up_is_held_against_nobody() {
+    let mut traffic = Traffic::over(listed(4), exact());
+    traffic.fail(1, 5);
+    traffic.rig.pass(ms(34_900));
+    let trial = traffic.pick();
+    assert_eq!(number(trial.instance()), 1);
+    // The sweep at 35 s sees it under way.
+    traffic.rig.pass(ms(1_100));
+    traffic.end(trial, Outcome::Cancelled);
+    traffic.rig.pass(secs(29));
+    assert_eq!(traffic.status(1), Status::Unknown);
+}
+
+#[test]
+fn how_a_trial_ended_counts_though_nobody_was_woken_for_it() {
+    for (outcome, becomes) in [(Outcome::Success, Status::Unknown), (Outcome::Failure, Status::Ejected)] {
+        for early in [false, true] {
+            let mut traffic = Traffic::over(listed(4), exact());
+            traffic.fail(1, 5);
+            traffic.rig.pass(ms(34_900));
+            let trial = traffic.pick();
+            assert_eq!(number(trial.instance()), 1);
+            traffic.rig.pass(ms(if early { 0 } else { 29_999 }));
+            let _ = trial.finish(traffic.rig.now, outcome);
+            traffic.rig.pass(ms(if early { 100 } else { 1 }));
+            assert_eq!(traffic.status(1), becomes, "{outcome:?}, early: {early}");
+        }
+    }
+}
+
+/// Ejections without jitter.
+fn exact() -> ServiceMachineConfig {
+    let mut config = ServiceMachineConfig::default();
+    config.outlier.ejection.jitter_max = Duration::ZERO;
+    config
+}
