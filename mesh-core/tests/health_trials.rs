@@ -44,6 +44,22 @@ fn how_a_trial_ended_counts_though_nobody_was_woken_for_it() {
     }
 }
 
+#[test]
+fn one_that_could_not_be_tried_while_its_check_failed_warms_up_when_it_is_well() {
+    let mut traffic = Traffic::over(all_checked(3), exact());
+    traffic.rig.pass(secs(1));
+    traffic.fail(2, 5);
+    traffic.rig.fate(2, fails());
+    traffic.rig.pass(secs(100));
+    assert_eq!(traffic.status(2), Status::Unhealthy);
+    traffic.rig.fate(2, passes());
+    traffic.rig.pass(secs(1));
+    assert_eq!(traffic.status(2), Status::Healthy);
+    assert_eq!(traffic.weights(), [100, 100, 10]);
+    traffic.rig.pass(secs(11));
+    assert_eq!(traffic.weights(), [1; 3]);
+}
+
 /// Ejections without jitter.
 fn exact() -> ServiceMachineConfig {
     let mut config = ServiceMachineConfig::default();

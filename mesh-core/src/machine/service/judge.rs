@@ -56,6 +56,8 @@ struct Ward {
     is_down: bool,
     weight: HealthWeight,
     status: Status,
+    /// Whether it is to warm up once it may be picked.
+    is_cold: bool,
     warms_since: Option<Instant>,
     /// As it was at the last sweep.
     tally: Tally,
@@ -208,7 +210,7 @@ impl Judge {
     }
 
     /// Takes in what the outlier detector says; `endpoint` finds the counters of an instance.
-    pub(super) fn follow_outliers<E>(&mut self, now: Instant, endpoint: impl Fn(&InstanceKey) -> Option<E>)
+    pub(super) fn follow_outliers<E>(&mut self, endpoint: impl Fn(&InstanceKey) -> Option<E>)
     where
         E: core::ops::Deref<Target = Endpoint>,
     {
@@ -228,9 +230,8 @@ impl Judge {
                             self.outliers.rebase(key, &reading(&endpoint));
                         }
                     }
-                    if let Some(ward) = self.wards.get_mut(key).filter(|_| !self.slow_start.window.is_zero()) {
-                        ward.warms_since = Some(now);
-                        self.warm(now, key);
+                    if let Some(ward) = self.wards.get_mut(key) {
+                        ward.is_cold = !self.slow_start.window.is_zero();
                     }
                     self.affected.push_back(key.clone());
                 }
@@ -304,6 +305,9 @@ impl Judge {
         self.outliers.set_aside(key, !otherwise.is_up());
         let since = self.ledger.of(key).map_or(now, History::since);
         let change = self.ledger.record(now, key, status, reason).map(|change| (change, now.since(since)));
+        if status.is_up() {
+            self.begin_to_warm(now, key);
+        }
         let factor_milli = self.wards.get_mut(key).map_or(WHOLE, |ward| {
             ward.status = status;
             if change.is_some() {

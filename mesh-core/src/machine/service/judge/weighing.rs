@@ -53,6 +53,15 @@ impl Judge {
         })
     }
 
+    /// Has an instance warm up that came back, from when it may be picked: one may come back while its check fails.
+    pub(super) fn begin_to_warm(&mut self, now: Instant, key: &InstanceKey) {
+        if let Some(ward) = self.wards.get_mut(key).filter(|ward| ward.is_cold) {
+            ward.is_cold = false;
+            ward.warms_since = Some(now);
+            self.warm(now, key);
+        }
+    }
+
     /// Sets the time of the next step of an instance that warms up, until it is warm.
     pub(super) fn warm(&mut self, now: Instant, key: &InstanceKey) {
         let Some(ward) = self.wards.get_mut(key) else { return };
