@@ -129,20 +129,6 @@ fn a_trial_of_old_says_nothing_of_the_one_that_is_under_way() {
 }
 
 #[test]
-fn a_trial_that_is_overloaded_fails_where_that_is_a_failure() {
-    for (is_failure, becomes) in [(false, Status::Unknown), (true, Status::Ejected)] {
-        let mut config = ServiceMachineConfig::default();
-        config.outlier.overloaded_is_failure = is_failure;
-        let mut traffic = Traffic::over(listed(4), config);
-        traffic.fail(1, 5);
-        traffic.rig.pass(secs(33));
-        let trial = traffic.pick();
-        traffic.end(trial, Outcome::Overloaded { retry_after: None });
-        assert_eq!(traffic.status(1), becomes);
-    }
-}
-
-#[test]
 fn draining_one_that_is_down_is_no_fall() {
     let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
     traffic.rig.pass(secs(1));

@@ -60,6 +60,26 @@ fn one_that_could_not_be_tried_while_its_check_failed_warms_up_when_it_is_well()
     assert_eq!(traffic.weights(), [1; 3]);
 }
 
+#[test]
+fn a_trial_that_is_overloaded_is_no_proof_of_health() {
+    let rules = [(false, true, Status::Ejected), (true, false, Status::Ejected), (false, false, Status::Probing)];
+    for (is_failure, lowers_rate, becomes) in rules {
+        let mut config = exact();
+        config.outlier.overloaded_is_failure = is_failure;
+        config.outlier.overloaded_lowers_rate = lowers_rate;
+        let mut traffic = Traffic::over(listed(4), config);
+        traffic.fail(1, 5);
+        traffic.rig.pass(secs(30));
+        let trial = traffic.pick();
+        assert_eq!(number(trial.instance()), 1);
+        traffic.end(trial, Outcome::Overloaded { retry_after: None });
+        assert_eq!(traffic.status(1), becomes, "{is_failure} {lowers_rate}");
+        if becomes == Status::Probing {
+            assert_eq!(number(traffic.pick().instance()), 1, "another is tried");
+        }
+    }
+}
+
 /// Ejections without jitter.
 fn exact() -> ServiceMachineConfig {
     let mut config = ServiceMachineConfig::default();

@@ -27,6 +27,9 @@ pub struct WakeRules {
     /// Whether an overloaded answer is a failure. Default false: who takes an instance out because it has too much to do
     /// gives the others more.
     pub overload_fails: bool,
+    /// Whether it is one where it ends the one request that an instance on probation gets. Where neither, it says nothing of
+    /// that instance, and another request is tried. Default false.
+    pub overload_fails_trials: bool,
     /// Whether the ends of attempts are tallied by kind, with the latency of those that succeeded
     /// ([`Endpoint::tally`](super::Endpoint::tally)). Default false: the end of an attempt then costs two writes more.
     pub tally: bool,
@@ -46,6 +49,7 @@ impl Default for WakeRules {
             local: None,
             split_local: false,
             overload_fails: false,
+            overload_fails_trials: false,
             tally: false,
         }
     }

@@ -66,8 +66,9 @@ impl Course {
         (self.failures, self.gateway, self.local) = (failures, gateway, local);
         if ticket.is_some_and(|at| self.ticket == Ticket::Taken(at)) {
             let is_busy = matches!(outcome, Outcome::Overloaded { .. });
-            let passed = outcome == Outcome::Success || is_busy && !rules.overload_fails;
-            self.ticket = if outcome == Outcome::Cancelled { Ticket::Free } else { Ticket::Ended(passed) };
+            let says_nothing = is_busy && !rules.overload_fails && !rules.overload_fails_trials;
+            let is_free = says_nothing || outcome == Outcome::Cancelled;
+            self.ticket = if is_free { Ticket::Free } else { Ticket::Ended(outcome == Outcome::Success) };
         }
         let lengths = [Some(rules.failures), rules.gateway, rules.local, rules.failures_again];
         let reached = |(length, (before, now)): (Option<core::num::NonZeroU32>, (u32, u32))| {

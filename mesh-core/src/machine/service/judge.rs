@@ -105,6 +105,7 @@ impl Judge {
             local: length(local_in_row),
             split_local: config.outlier.split_local_origin,
             overload_fails: config.outlier.overloaded_is_failure,
+            overload_fails_trials: config.outlier.overloaded_lowers_rate,
             tally: !config.outlier.is_off() || config.weighting.is_on(),
         }
     }
