@@ -12,8 +12,8 @@ use super::outcome::Outcome;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WakeRules {
-    /// After how many failures in a row a lease asks for a sweep: 1 to [`WakeRules::RUN_MAX`]. Default 5, Envoy's
-    /// `consecutive_5xx`.
+    /// After how many failures in a row a lease asks for a sweep, and where `split_local` after as many of local origin: 1 to
+    /// [`WakeRules::RUN_MAX`]. Default 5, Envoy's `consecutive_5xx`.
     pub failures: NonZeroU32,
     /// After how many failures in a row it asks as well, where that is another number. Default none.
     pub failures_again: Option<NonZeroU32>,
@@ -105,6 +105,7 @@ impl Runs {
             || reached(before.failures, self.failures, rules.failures_again)
             || reached(before.gateway, self.gateway, rules.gateway)
             || reached(before.local, self.local, rules.local)
+            || rules.split_local && reached(before.local, self.local, Some(rules.failures))
     }
 }
 

@@ -198,7 +198,8 @@ impl OutlierConfig {
     /// Envoy's outlier detection with its defaults (`outlier_detection.proto`, `outlier_detection_impl.cc`).
     ///
     /// Where several are found at once and there is not room for all, Envoy takes them in the order of a hash table,
-    /// and this the worst first.
+    /// and this the worst first. It has no run of local origin: who sets `split_local_origin` sets `local_in_row` as well
+    /// (5 there), or nobody is found for not being reached but by rates.
     #[must_use]
     pub fn envoy() -> Self {
         Self {

@@ -233,7 +233,8 @@ impl ServiceMachine {
     }
 
     fn sweep(&mut self, now: Instant) {
-        let failing = |runs: Runs| runs.failures >= self.config.wake_after.get();
+        // Those that could not be reached are no part of the run of failures where the two are told apart.
+        let failing = |runs: Runs| runs.failures.max(runs.local) >= self.config.wake_after.get();
         let failing = self.view.endpoints().filter(|endpoint| failing(endpoint.runs()));
         let failing: Vec<_> = failing.map(|endpoint| endpoint.key().clone()).collect();
         for key in &failing {
