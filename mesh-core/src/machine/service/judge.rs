@@ -52,7 +52,7 @@ enum Due {
 #[derive(Debug, Default)]
 struct Ward {
     damper: Damper,
-    /// Whether the mesh's own checks had it down when they were asked last.
+    /// Whether the mesh's own checks had it down when they were asked last, doubted or not: a doubt that ends is no fall.
     is_down: bool,
     weight: HealthWeight,
     status: Status,
@@ -330,11 +330,11 @@ impl Judge {
         if Status::of(sources).0.is_planned() {
             return;
         }
-        let fails = |check: &CheckEvidence| check.health == Health::Unhealthy && !sources.check_doubted;
+        let fails = |check: &CheckEvidence| check.health == Health::Unhealthy;
         let is_down = sources.check.as_ref().is_some_and(fails);
-        let falls = is_down && !ward.is_down && self.ledger.of(key).is_some_and(|it| it.status() != Status::Unknown);
-        ward.is_down = is_down;
-        if !falls {
+        let was_down = core::mem::replace(&mut ward.is_down, is_down);
+        let had_risen = |it: &History| it.status() != Status::Unknown && !it.status().is_planned();
+        if !is_down || was_down || sources.check_doubted || !self.ledger.of(key).is_some_and(had_risen) {
             return;
         }
         ward.damper.flap(now, &self.damping);
