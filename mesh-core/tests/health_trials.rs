@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mesh_core::balance::Outcome;
 use mesh_core::health::Status;
+use mesh_core::health::outlier::{Comeback, OutlierConfig};
 use mesh_core::machine::ServiceMachineConfig;
 use support::rig::*;
 use support::traffic::*;
@@ -76,6 +77,28 @@ fn a_trial_that_is_overloaded_is_no_proof_of_health() {
         assert_eq!(traffic.status(1), becomes, "{is_failure} {lowers_rate}");
         if becomes == Status::Probing {
             assert_eq!(number(traffic.pick().instance()), 1, "another is tried");
+        }
+    }
+}
+
+#[test]
+fn one_that_comes_back_untried_is_out_again_after_as_many_failures() {
+    let mut config = exact();
+    config.outlier = OutlierConfig::envoy();
+    config.outlier.ejection.share_max_percent = 50;
+    let mut mixed = exact();
+    mixed.outlier.ejection.comeback = Comeback::Full;
+    mixed.outlier.ejection.fresh_start = false;
+    for config in [config, mixed] {
+        let mut traffic = Traffic::over(listed(4), config);
+        for _ in 0..3 {
+            traffic.fail(1, 5);
+            assert_eq!(traffic.status(1), Status::Ejected);
+            traffic.rig.pass(secs(150));
+            assert_eq!(traffic.status(1), Status::Unknown);
+            traffic.fail(1, 4);
+            assert_eq!(traffic.status(1), Status::Unknown);
+            traffic.end_all(1, 1, Outcome::Success);
         }
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::config::{Ejection, Growth};
 use super::event::Standing;
-use super::reading::{Interval, Reading};
+use super::reading::{Interval, RUNS, Reading};
 use crate::service::InstanceKey;
 use crate::time::Instant;
 
@@ -23,10 +23,10 @@ pub(super) struct Host {
     /// The number of the last sweep that had a reading, and what happened between that and the one before.
     pub(super) swept: u64,
     pub(super) interval: Interval,
-    /// How many attempts the last reading told of.
-    attempts: u64,
-    /// How many there were when each run was last found: runs count from there.
-    runs_from: [u64; RUNS],
+    /// The last reading.
+    last: Reading,
+    /// Where each run counts from: where it was last found.
+    runs_from: [RunMark; RUNS],
     /// How long its last ejection was, without jitter.
     penalty: Duration,
     /// By how much `base_time` is multiplied, where ejections grow in steps.
@@ -50,8 +50,8 @@ impl Host {
             gathered: 0,
             swept: 0,
             interval: Interval::default(),
-            attempts: 0,
-            runs_from: [0; RUNS],
+            last: Reading::default(),
+            runs_from: [RunMark::default(); RUNS],
             penalty: Duration::ZERO,
             steps: 0,
             is_tried: false,
@@ -97,37 +97,57 @@ impl Host {
         self.gathered = 0;
     }
 
-    /// Takes note of how many attempts there were. Of fewer than before, the counters began anew, and the runs do too.
-    pub(super) const fn notice(&mut self, reading: &Reading) {
-        let attempts = reading.attempts();
-        if attempts.wrapping_sub(self.attempts) > u64::MAX / 2 {
-            self.runs_from = [0; RUNS];
+    /// What it did up to the last reading has been judged for good, if any of that would be gathered.
+    pub(super) const fn let_go(&mut self, gathers_max: u32) {
+        if self.base.is_some() && gathers_max > 0 {
+            self.base = Some(self.last);
+            self.gathered = 0;
         }
-        self.attempts = attempts;
     }
 
-    /// How long a run of `length` is, of the attempts since it was last found.
-    pub(super) fn run_since_found(&self, run: usize, length: u32) -> u64 {
-        u64::from(length).min(self.attempts.wrapping_sub(self.runs_from[run]))
+    /// Takes the last reading. Of fewer attempts than before, the counters began anew, and the runs do too; as does one that
+    /// is shorter than when it was found.
+    pub(super) fn notice(&mut self, reading: &Reading) {
+        if reading.attempts().wrapping_sub(self.last.attempts()) > u64::MAX / 2 {
+            self.runs_from = [RunMark::default(); RUNS];
+        }
+        for (mark, length) in self.runs_from.iter_mut().zip(reading.runs()) {
+            if length < mark.length {
+                mark.length = 0;
+            }
+        }
+        self.last = *reading;
+    }
+
+    /// How long a run is by the last reading, since it was last found.
+    pub(super) fn run_since_found(&self, run: usize) -> u64 {
+        let (mark, length) = (&self.runs_from[run], self.last.runs()[run]);
+        // After a success it is another one.
+        let found = if self.last.successes == mark.successes { mark.length } else { 0 };
+        u64::from(length.saturating_sub(found)).min(self.last.attempts().wrapping_sub(mark.attempts))
     }
 
     /// From now on a run counts anew.
     pub(super) const fn restart_run(&mut self, run: usize) {
-        self.runs_from[run] = self.attempts;
+        self.runs_from[run] = RunMark::of(&self.last, run);
     }
 
     /// What happened up to `reading` is no longer held against it.
-    pub(super) const fn rebase(&mut self, reading: &Reading) {
+    pub(super) fn rebase(&mut self, reading: &Reading) {
         self.begin(reading);
-        self.attempts = reading.attempts();
-        self.runs_from = [self.attempts; RUNS];
+        self.last = *reading;
+        self.restart_runs();
+    }
+
+    fn restart_runs(&mut self) {
+        (0..RUNS).for_each(|run| self.restart_run(run));
     }
 
     /// It is in again.
-    pub(super) const fn restore(&mut self, now: Instant, fresh_start: bool) {
+    pub(super) fn restore(&mut self, now: Instant, fresh_start: bool) {
         self.standing = Standing::In;
         self.back = now;
-        self.runs_from = [self.attempts; RUNS];
+        self.restart_runs();
         if fresh_start {
             self.base = None;
         }
@@ -170,8 +190,20 @@ impl Host {
     }
 }
 
+/// Where a run counts from.
+#[derive(Clone, Copy, Debug, Default)]
+struct RunMark {
+    attempts: u64,
+    successes: u64,
+    length: u32,
+}
+
+impl RunMark {
+    const fn of(reading: &Reading, run: usize) -> Self {
+        Self { attempts: reading.attempts(), successes: reading.successes, length: reading.runs()[run] }
+    }
+}
+
 /// Of fewer attempts than that little can be said: half of them failed where none does elsewhere may be an accident (one in a
 /// million, by Hoeffding's bound) up to 27 of them.
 const FEW: u64 = 50;
-/// How many kinds of runs there are.
-pub(super) const RUNS: usize = 3;

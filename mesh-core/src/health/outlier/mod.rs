@@ -175,7 +175,7 @@ impl OutlierDetector {
         let now = self.clock.observe(now);
         if let Some(slot) = self.fleet.slot(key) {
             self.fleet.at(slot).notice(reading);
-            self.judge_runs(now, slot, reading);
+            self.judge_runs(now, slot);
         }
     }
 

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::detectors::{CorrelatedFailure, FailurePercentage, LatencyOutlier, SuccessRate};
 use super::event::Cause;
-use super::reading::{Interval, Origin, Reading};
+use super::reading::{Interval, Origin};
 use crate::time::saturating_nanos;
 
 /// How the attempts on one instance ended within the interval.
@@ -35,7 +35,7 @@ pub(super) struct Scratch {
     pub(super) rated: Vec<Rated>,
     pub(super) found: Vec<Found>,
     /// Those with a long run of failures.
-    pub(super) failing: Vec<(usize, Reading)>,
+    pub(super) failing: Vec<usize>,
     sorted: Vec<u64>,
     cuts: Vec<(u64, usize)>,
     logs: Vec<(usize, f64)>,

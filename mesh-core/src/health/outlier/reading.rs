@@ -65,6 +65,12 @@ impl Reading {
         answered.wrapping_add(self.timed_out).wrapping_add(self.unreachable)
     }
 
+    /// The lengths of the runs: the gateway's, those of local origin, those of any kind. The more special come first, so that
+    /// the cause says most; Envoy looks at the gateway's before any.
+    pub(super) const fn runs(&self) -> [u32; RUNS] {
+        [self.gateway_in_row, self.local_in_row, self.failures_in_row]
+    }
+
     /// What happened since `before`; nothing is known of it where a counter went back.
     pub(super) fn since(&self, before: &Self) -> Option<Interval> {
         let difference = |is: u64, was: u64| {
@@ -112,3 +118,6 @@ impl Interval {
         }
     }
 }
+
+/// How many kinds of runs there are.
+pub(super) const RUNS: usize = 3;

@@ -211,7 +211,7 @@ impl Judge {
     }
 
     /// Takes in what the outlier detector says; `endpoint` finds the counters of an instance.
-    pub(super) fn follow_outliers<E>(&mut self, endpoint: impl Fn(&InstanceKey) -> Option<E>)
+    pub(super) fn follow_outliers<E>(&mut self, now: Instant, endpoint: impl Fn(&InstanceKey) -> Option<E>)
     where
         E: core::ops::Deref<Target = Endpoint>,
     {
@@ -227,8 +227,12 @@ impl Judge {
                 OutlierEvent::Restored { key, .. } => {
                     if let Some(endpoint) = endpoint(key) {
                         endpoint.forgive();
+                        let forgiven = reading(&endpoint);
                         if self.starts_fresh {
-                            self.outliers.rebase(key, &reading(&endpoint));
+                            self.outliers.rebase(key, &forgiven);
+                        } else {
+                            // The run that it was ejected for has ended.
+                            self.outliers.heed(now, key, &forgiven);
                         }
                     }
                     if let Some(ward) = self.wards.get_mut(key) {

@@ -54,8 +54,8 @@ impl ServiceMachine {
     /// Passes on what the judge has to say.
     pub(super) fn follow_judge(&mut self) {
         loop {
-            let views = &self.views;
-            self.judge.follow_outliers(|key| views.endpoint(key));
+            let (now, views) = (self.clock.latest(), &self.views);
+            self.judge.follow_outliers(now, |key| views.endpoint(key));
             while let Some(event) = self.judge.poll_outcome() {
                 self.tell(ServiceEvent::Outlier(event));
             }
