@@ -63,6 +63,25 @@ fn checks_that_fail_on_most_of_a_service_are_not_believed_of_instances_that_answ
 }
 
 #[test]
+fn what_instances_answered_long_ago_makes_nobody_doubt_that_they_are_dead() {
+    for weighting in [ScoreConfig::off(), ScoreConfig::default()] {
+        let mut config = plain();
+        config.weighting = weighting;
+        let mut traffic = Traffic::over(all_checked(4), config);
+        traffic.rig.pass(secs(1));
+        for _ in 0..4_000 {
+            traffic.request(Outcome::Success);
+        }
+        for number in 0..3 {
+            traffic.rig.fate(number, fails());
+            traffic.end_all(number, 20, Outcome::Unreachable);
+        }
+        traffic.rig.pass(secs(60));
+        assert_eq!(traffic.rig.usable(), [3]);
+    }
+}
+
+#[test]
 fn weights_follow_health_where_that_is_asked_for() {
     let mut config = ServiceMachineConfig::default();
     config.weighting = ScoreConfig::default();

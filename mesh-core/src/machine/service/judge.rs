@@ -106,7 +106,8 @@ impl Judge {
             split_local: config.outlier.split_local_origin,
             overload_fails: config.outlier.overloaded_is_failure,
             overload_fails_trials: config.outlier.overloaded_lowers_rate,
-            tally: !config.outlier.is_off() || config.weighting.is_on(),
+            // Without outlier detection there are no sweeps to look at it.
+            tally: !config.outlier.is_off(),
         }
     }
 
