@@ -18,7 +18,7 @@ pub struct Reading {
     pub timed_out: u64,
     /// Attempts that could not connect, or lost their connection: local origin.
     pub unreachable: u64,
-    /// The sum of the logarithms of latencies: of each, log2 of its nanoseconds, in 1/256.
+    /// The sum of the logarithms of latencies, of each as [`Tally::log2_of`](crate::balance::Tally::log2_of) has it.
     pub latency_log2_sum: u64,
     /// How many latencies that sum is of.
     pub latency_count: u64,
