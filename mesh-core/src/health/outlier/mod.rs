@@ -52,6 +52,7 @@ pub use detectors::{CorrelatedFailure, FailurePercentage, InRow, LatencyOutlier,
 pub use event::{Cause, OutlierEvent, Reprieve, Restoration, Run, Standing};
 use fleet::Fleet;
 use rates::Scratch;
+pub(crate) use rates::median;
 pub use reading::{Origin, Reading};
 
 /// The outlier detector of one service.

@@ -25,6 +25,8 @@ pub(super) struct Judge {
     outliers: OutlierDetector,
     /// Whether what endpoints counted is looked at.
     sweeps: bool,
+    /// Whether overload is a failure.
+    overload_fails: bool,
     /// Whether what an instance did before it came back is forgotten.
     starts_fresh: bool,
     ledger: Ledger,
@@ -36,7 +38,7 @@ pub(super) struct Judge {
     timers: Timers<Due>,
     affected: VecDeque<InstanceKey>,
     /// Memory that is kept from sweep to sweep.
-    latencies: Vec<Duration>,
+    latencies: Vec<f64>,
     outcomes: VecDeque<OutlierEvent>,
 }
 
@@ -80,6 +82,7 @@ impl Judge {
         Self {
             outliers: OutlierDetector::new(config.outlier.clone(), seed),
             sweeps: Self::rules(config).tally,
+            overload_fails: config.outlier.overloaded_is_failure,
             starts_fresh: config.outlier.ejection.fresh_start,
             ledger: Ledger::new(&config.history),
             damping: Damping::new(&config.damping),
