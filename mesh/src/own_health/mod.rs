@@ -11,7 +11,7 @@ mod run;
 
 pub use answer::{HealthAnswer, Probe};
 pub use error::{HealthCheckError, HealthReportError};
-pub(crate) use feed::{feed, report};
+pub(crate) use feed::{feed, register};
 pub use mesh_core::health::own::{
     Aggregate, CheckName, CheckStatus, OwnCheck, OwnHealth, OwnState, OwnStatus, Reason, Report,
 };
