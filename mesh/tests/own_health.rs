@@ -130,6 +130,30 @@ async fn when_the_last_handle_is_dropped_no_task_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_a_check_holds_is_ended_by_hand() {
+    let (health, runs) = (registry(), Runs::default());
+    let (held, counted) = (health.clone(), runs.clone());
+    let check = move || {
+        counted.begin();
+        let is_alive = held.liveness().status == OwnStatus::Up;
+        async move { if is_alive { Report::Pass } else { Report::fail("dead") } }
+    };
+    health.register(readiness("db"), every(secs(5), secs(2)), check).unwrap();
+    let mut answers = health.watch();
+    settle().await;
+    assert_eq!((health.readiness().status, alive_tasks()), (OwnStatus::Up, 2));
+    for _ in 0..2 {
+        health.end();
+        settle().await;
+        assert_eq!((runs.begun(), alive_tasks(), health.readiness().summary().as_str()), (1, 0, "draining"));
+    }
+    assert_eq!(health.report(&name("db"), Report::Pass), Err(HealthReportError::ShutDown));
+    drop(health);
+    answers.borrow_and_update();
+    assert!(answers.changed().await.is_err(), "no check holds it any more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn checks_end_with_the_mesh_whoever_holds_a_handle() {
     for shut_down in [true, false] {
         let lab = Lab::new();

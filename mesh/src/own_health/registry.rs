@@ -107,7 +107,8 @@ impl HealthRegistry {
     /// takes longer than its timeout, or panics, counts as failed. What `check` depends on is registered before. A startup
     /// check is run until it has passed.
     ///
-    /// What `run` holds lives until the mesh ends: a mesh of which it holds a clone ends with a shutdown only.
+    /// What `run` holds lives until the mesh ends: a mesh of which it holds a clone ends with a shutdown only, and a registry
+    /// made alone of which it holds one with [`HealthRegistry::end`].
     ///
     /// # Errors
     /// Why it is not registered; nothing changed then.
@@ -208,7 +209,11 @@ impl HealthRegistry {
     }
 
     /// Ends its tasks, and takes no more checks and reports: it is not ready from now on, and liveness stays what it is.
-    pub(crate) fn end(&self) {
+    /// Ending it again changes nothing.
+    ///
+    /// The end of a mesh does it to the mesh's own. One made alone ends with its last handle too, but not where a check
+    /// holds one: with this, what the checks hold is let go.
+    pub fn end(&self) {
         let mut held = self.shared.held();
         held.ended.get_or_insert(self.shared.clock.now());
         held.tasks.abort_all();

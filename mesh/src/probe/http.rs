@@ -4,7 +4,6 @@
 //! Decides what the request says and how much of a response is ever read. Never follows a redirect or spawns a task: the
 //! connection makes progress only while its exchange is polled.
 
-use std::net::IpAddr;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -160,10 +159,7 @@ fn request(target: &Target<'_>, check: &HttpCheck) -> Result<Request<Empty<Bytes
     let path: PathAndQuery = check.path().as_str().parse()?;
     let host = match check.host_header() {
         None => target.host.authority(target.port),
-        Some(host) => match host.ip() {
-            Some(IpAddr::V6(_)) => format!("[{host}]"),
-            Some(IpAddr::V4(_)) | None => host.to_string(),
-        },
+        Some(host) => host.bracketed().into_owned(),
     };
     let mut request = Request::builder()
         .method(method)

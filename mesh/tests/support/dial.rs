@@ -20,6 +20,8 @@ struct Shared {
     lines: BTreeMap<u16, Line>,
     dials: BTreeMap<u16, usize>,
     open: BTreeMap<u16, Arc<()>>,
+    hanging: Arc<()>,
+    hanging_max: usize,
 }
 
 /// What is behind a port.
@@ -51,6 +53,19 @@ impl ScriptedDial {
         self.shared.lock().unwrap().open.get(&port).map_or(0, |open| Arc::strong_count(open) - 1)
     }
 
+    /// The most dials that hung at a time.
+    pub(crate) fn hanging_max(&self) -> usize {
+        self.shared.lock().unwrap().hanging_max
+    }
+
+    /// One more dial that hangs, for as long as this is held.
+    fn hanging(&self) -> Arc<()> {
+        let mut shared = self.shared.lock().unwrap();
+        let hanging = Arc::clone(&shared.hanging);
+        shared.hanging_max = shared.hanging_max.max(Arc::strong_count(&hanging) - 1);
+        hanging
+    }
+
     fn opened(&self, port: u16) -> Arc<()> {
         Arc::clone(self.shared.lock().unwrap().open.entry(port).or_default())
     }
@@ -70,7 +85,10 @@ impl Dial for ScriptedDial {
         Box::pin(async move {
             match self.line(port) {
                 Line::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
-                Line::Hangs => std::future::pending().await,
+                Line::Hangs => {
+                    let _hanging = self.hanging();
+                    std::future::pending().await
+                }
                 Line::Status(_) | Line::Keeps(_) => {
                     let (near, far) = tokio::io::duplex(4096);
                     tokio::spawn(serve(far, self.clone(), port, self.opened(port)));

@@ -27,6 +27,9 @@ pub struct ServiceMachineConfig {
     /// How active checks are spread and bounded.
     pub checks: CheckerConfig,
     /// A check to run on every instance in place of the one that the registry leaves to the mesh. Default none.
+    ///
+    /// With it nobody is deregistered automatically, whatever its `deregister_after`: only what an instance itself was
+    /// registered with can ask for that.
     pub check: Option<HealthCheck>,
     /// After how many failures in a row an instance is checked at once: 1 to 1023. Default 5, as Envoy's `consecutive_5xx`.
     pub wake_after: NonZeroU32,
