@@ -5,7 +5,7 @@ mod support;
 
 use mesh::mesh_core::port::Registry as _;
 use mesh::mesh_core::snapshot::RegistryStatus;
-use mesh::own_health::{CheckName, OwnCheck, OwnStatus, Probe, Report};
+use mesh::own_health::{CheckName, OwnCheck, OwnStatus, ProbeKind, Report};
 use mesh::registry::MemoryRegistry;
 
 use support::registry::{Answer, unavailable};
@@ -168,7 +168,7 @@ fn a_mesh_that_is_dropped_says_nothing_of_what_it_leaves() {
     let said = lab.registry.words();
     // What it logs at its end takes long, so that the other threads have their time.
     let slowly = || {
-        std::thread::sleep(ms(300));
+        std::thread::park_timeout(ms(300));
         std::io::sink()
     };
     tracing::subscriber::with_default(tracing_subscriber::fmt().with_writer(slowly).finish(), || drop(mesh));
@@ -193,7 +193,7 @@ async fn a_shutdown_turns_readiness_off_before_anything_else() {
     assert_eq!(lab.registry.journal(), ["register api-1"], "nothing else was done yet");
     assert!(!mesh.is_ready());
     assert_eq!(
-        (mesh.health().answer(Probe::Readiness).status, mesh.health().answer(Probe::Liveness).status),
+        (mesh.health().answer(ProbeKind::Readiness).status, mesh.health().answer(ProbeKind::Liveness).status),
         (503, 200)
     );
     mesh.health().report(&name("db"), Report::Pass).unwrap();

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::answer::{HealthAnswer, Probe};
+use super::answer::{HealthAnswer, ProbeKind};
 use super::error::{HealthCheckError, HealthReportError};
 use super::run::{self, Probing};
 
@@ -51,7 +51,7 @@ impl HealthConfig {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use mesh::own_health::{OwnCheck, Probe, Probing, Report};
+/// use mesh::own_health::{OwnCheck, ProbeKind, Probing, Report};
 ///
 /// let mesh = mesh::ServiceMesh::builder().build().await?;
 /// let health = mesh.health();
@@ -59,7 +59,7 @@ impl HealthConfig {
 /// let orders = OwnCheck::readiness("orders".parse()?).depends_on("db".parse()?);
 /// health.register_manual(vec![orders])?;
 /// health.report(&"orders".parse()?, Report::fail("queue is full"))?;
-/// assert_eq!(health.answer(Probe::Readiness).status, 503);
+/// assert_eq!(health.answer(ProbeKind::Readiness).status, 503);
 /// # Ok(())
 /// # }
 /// ```
@@ -191,12 +191,12 @@ impl HealthRegistry {
 
     /// The answer to a probe over HTTP, now.
     #[must_use]
-    pub fn answer(&self, probe: Probe) -> HealthAnswer {
+    pub fn answer(&self, probe: ProbeKind) -> HealthAnswer {
         let state = self.state();
         let aggregate = match probe {
-            Probe::Liveness => &state.liveness,
-            Probe::Readiness => &state.readiness,
-            Probe::Startup => &state.startup,
+            ProbeKind::Liveness => &state.liveness,
+            ProbeKind::Readiness => &state.readiness,
+            ProbeKind::Startup => &state.startup,
         };
         let HealthConfig { degraded_is_429, show_notes, .. } = self.shared.config;
         HealthAnswer::new(probe, aggregate, degraded_is_429, show_notes)
