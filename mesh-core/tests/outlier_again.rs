@@ -106,6 +106,19 @@ fn a_run_after_a_success_is_another_whoever_saw_it_begin() {
     assert_eq!(rig.spared().len(), 1);
 }
 
+#[test]
+fn a_run_is_no_longer_than_what_was_counted_since_its_beginning() {
+    let mut rig = Rig::new(ours(), 4);
+    rig.serve(0, 10, 0);
+    let (known, reading) = rig.fleet[0].clone();
+    rig.detector.rebase(&known, &reading);
+    rig.fleet[0].1 = Reading { failures: 4, failures_in_row: 7, ..reading };
+    heed(&mut rig);
+    assert_eq!(rig.ejected(), Vec::<usize>::new());
+    rig.fail(0);
+    assert_eq!(rig.ejected(), [0]);
+}
+
 fn heed(rig: &mut Rig) {
     let (key, reading) = &rig.fleet[0];
     rig.detector.heed(Instant::ZERO, key, reading);

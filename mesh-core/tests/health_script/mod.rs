@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Flap(u16),
     /// A trial goes on for so long that its instance is out again before it ends.
     Linger(u16),
+    /// A trial that a sweep sees under way ends so, or is given up, and nobody else comes.
+    Excuse(u16, Option<Outcome>),
 }
 
 /// How an instance is listed.
@@ -81,6 +83,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => number().prop_map(Step::Undrain),
         1 => number().prop_map(Step::Flap),
         1 => number().prop_map(Step::Linger),
+        1 => (number(), prop::option::of(outcome())).prop_map(|(number, outcome)| Step::Excuse(number, outcome)),
         8 => prop_oneof![0..2_000_u64, 0..60_000_u64, 20_000..100_000_u64].prop_map(Step::Pass),
     ]
 }
