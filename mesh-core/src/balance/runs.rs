@@ -7,7 +7,7 @@ use super::outcome::Outcome;
 /// What the owner of a balancer wants to hear of how attempts end.
 ///
 /// The counts are those of Envoy's outlier detection (`outlier_detection.proto`): failures of any kind, failures of the
-/// gateway kind (an overloaded, silent or unreachable instance, which are 503 and 504 there), and failures of local origin
+/// gateway kind (an overloaded, silent or unreachable instance; 502 and 504 are there as well), and failures of local origin
 /// (silent or unreachable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -204,6 +204,6 @@ impl RunMark {
     }
 }
 
-/// Of fewer attempts than that little can be said: half of them failed where none does elsewhere may be an accident (one in a
-/// million, by Hoeffding's bound) up to 27 of them.
+/// Of fewer attempts than that little can be said: half of them failed where one in ten does elsewhere may be an accident (one
+/// in a million, by Hoeffding's bound) up to 27 of them.
 const FEW: u64 = 50;

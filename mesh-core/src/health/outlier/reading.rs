@@ -29,8 +29,9 @@ pub struct Reading {
     pub failures_in_row: u32,
     /// How many of the last attempts were of local origin, one after the other.
     pub local_in_row: u32,
-    /// How many of the last attempts were answered 502, 503 or 504, one after the other; without the origins split,
-    /// also those of local origin. Any other failure ends this run, as in Envoy.
+    /// How many of the last attempts were overloaded (503, where that is a failure), one after the other; without the origins
+    /// split, also those of local origin: silence, no connection. Any other failure ends this run, also 502 and 504, which
+    /// are errors like others here.
     pub gateway_in_row: u32,
 }
 
