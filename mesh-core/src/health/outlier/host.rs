@@ -17,14 +17,16 @@ pub(super) struct Host {
     /// Since when it has been in.
     pub(super) back: Instant,
     /// What the interval counts from: none where it is to be judged only from the next reading on.
-    base: Option<Reading>,
+    base: Option<Interval>,
     /// For how many sweeps it has counted from there.
     gathered: u32,
     /// The number of the last sweep that had a reading, and what happened between that and the one before.
     pub(super) swept: u64,
     pub(super) interval: Interval,
-    /// The last reading.
-    last: Reading,
+    /// The counters and the runs of the last reading. Of ten thousand hosts what is read at a sweep has to come from memory:
+    /// nothing is kept twice.
+    last: Interval,
+    last_runs: [u32; RUNS],
     /// Where each run counts from: where it was last found.
     runs_from: [RunMark; RUNS],
     /// How long its last ejection was, without jitter.
@@ -46,11 +48,12 @@ impl Host {
             standing: Standing::In,
             aside: false,
             back: now,
-            base: Some(Reading::default()),
+            base: Some(Interval::default()),
             gathered: 0,
             swept: 0,
             interval: Interval::default(),
-            last: Reading::default(),
+            last: Interval::default(),
+            last_runs: [0; RUNS],
             runs_from: [RunMark::default(); RUNS],
             penalty: Duration::ZERO,
             steps: 0,
@@ -80,7 +83,7 @@ impl Host {
         };
         let (base, interval) = match reading.since(&base) {
             Some(interval) => (base, interval),
-            None => (Reading::default(), reading.whole()),
+            None => (Interval::default(), reading.whole()),
         };
         self.interval = interval;
         if reading.attempts().wrapping_sub(base.attempts()) < FEW && self.gathered < gathers_max {
@@ -93,7 +96,7 @@ impl Host {
 
     /// The next interval counts from `reading`.
     const fn begin(&mut self, reading: &Reading) {
-        self.base = Some(*reading);
+        self.base = Some(reading.whole());
         self.gathered = 0;
     }
 
@@ -116,26 +119,26 @@ impl Host {
                 mark.length = 0;
             }
         }
-        self.last = *reading;
+        (self.last, self.last_runs) = (reading.whole(), reading.runs());
     }
 
     /// How long a run is by the last reading, since it was last found.
     pub(super) fn run_since_found(&self, run: usize) -> u64 {
-        let (mark, length) = (&self.runs_from[run], self.last.runs()[run]);
+        let (mark, length) = (&self.runs_from[run], self.last_runs[run]);
         // After a success it is another one.
-        let found = if self.last.successes == mark.successes { mark.length } else { 0 };
+        let found = if self.last.successes as u32 == mark.successes { mark.length } else { 0 };
         u64::from(length.saturating_sub(found)).min(self.last.attempts().wrapping_sub(mark.attempts))
     }
 
     /// From now on a run counts anew.
     pub(super) const fn restart_run(&mut self, run: usize) {
-        self.runs_from[run] = RunMark::of(&self.last, run);
+        self.runs_from[run] = RunMark::of(&self.last, self.last_runs[run]);
     }
 
     /// What happened up to `reading` is no longer held against it.
     pub(super) fn rebase(&mut self, reading: &Reading) {
         self.begin(reading);
-        self.last = *reading;
+        (self.last, self.last_runs) = (reading.whole(), reading.runs());
         self.restart_runs();
     }
 
@@ -194,13 +197,14 @@ impl Host {
 #[derive(Clone, Copy, Debug, Default)]
 struct RunMark {
     attempts: u64,
-    successes: u64,
+    /// The lower half of their number, which is only held against itself.
+    successes: u32,
     length: u32,
 }
 
 impl RunMark {
-    const fn of(reading: &Reading, run: usize) -> Self {
-        Self { attempts: reading.attempts(), successes: reading.successes, length: reading.runs()[run] }
+    const fn of(counters: &Interval, length: u32) -> Self {
+        Self { attempts: counters.attempts(), successes: counters.successes as u32, length }
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Reading {
     pub gateway_in_row: u32,
 }
 
-/// What happened to an instance from one reading to the next.
+/// What happened to an instance from one reading to the next, or in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Interval {
     pub(super) successes: u64,
@@ -62,8 +62,7 @@ pub enum Origin {
 impl Reading {
     /// How many attempts have ended.
     pub(super) const fn attempts(&self) -> u64 {
-        let answered = self.successes.wrapping_add(self.failures).wrapping_add(self.overloaded);
-        answered.wrapping_add(self.timed_out).wrapping_add(self.unreachable)
+        self.whole().attempts()
     }
 
     /// The lengths of the runs: the gateway's, those of local origin, those of any kind. The more special come first, so that
@@ -73,7 +72,7 @@ impl Reading {
     }
 
     /// What happened since `before`; nothing is known of it where a counter went back.
-    pub(super) fn since(&self, before: &Self) -> Option<Interval> {
+    pub(super) fn since(&self, before: &Interval) -> Option<Interval> {
         let difference = |is: u64, was: u64| {
             let difference = is.wrapping_sub(was);
             (difference <= u64::MAX / 2).then_some(difference)
@@ -89,7 +88,7 @@ impl Reading {
         })
     }
 
-    /// All of it, for counters that began at zero.
+    /// The counters: all that happened, where they began at zero.
     pub(super) const fn whole(&self) -> Interval {
         Interval {
             successes: self.successes,
@@ -104,6 +103,12 @@ impl Reading {
 }
 
 impl Interval {
+    /// How many attempts have ended.
+    pub(super) const fn attempts(&self) -> u64 {
+        let answered = self.successes.wrapping_add(self.failures).wrapping_add(self.overloaded);
+        answered.wrapping_add(self.timed_out).wrapping_add(self.unreachable)
+    }
+
     /// How many of the attempts that `origin` looks at went well, and how many failed.
     pub(super) const fn outcomes(&self, origin: Origin, overloaded_is_failure: bool) -> (u64, u64) {
         let overloaded = if overloaded_is_failure { self.overloaded } else { 0 };
