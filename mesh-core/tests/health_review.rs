@@ -129,20 +129,6 @@ fn a_trial_of_old_says_nothing_of_the_one_that_is_under_way() {
 }
 
 #[test]
-fn a_trial_that_is_overloaded_fails_where_that_is_a_failure() {
-    for (is_failure, becomes) in [(false, Status::Unknown), (true, Status::Ejected)] {
-        let mut config = ServiceMachineConfig::default();
-        config.outlier.overloaded_is_failure = is_failure;
-        let mut traffic = Traffic::over(listed(4), config);
-        traffic.fail(1, 5);
-        traffic.rig.pass(secs(33));
-        let trial = traffic.pick();
-        traffic.end(trial, Outcome::Overloaded { retry_after: None });
-        assert_eq!(traffic.status(1), becomes);
-    }
-}
-
-#[test]
 fn draining_one_that_is_down_is_no_fall() {
     let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
     traffic.rig.pass(secs(1));
@@ -156,6 +142,46 @@ fn draining_one_that_is_down_is_no_fall() {
     traffic.rig.fate(0, passes());
     traffic.rig.pass(secs(1));
     assert_eq!(traffic.status(0), Status::Healthy);
+}
+
+#[test]
+fn falling_while_it_is_drained_is_no_fall() {
+    let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+    traffic.rig.pass(secs(1));
+    for _ in 0..4 {
+        traffic.rig.machine.drain(key(0));
+        traffic.rig.listen();
+        traffic.rig.fate(0, fails());
+        traffic.rig.pass(secs(1));
+        traffic.rig.machine.undrain(&key(0));
+        traffic.rig.listen();
+        assert_eq!(traffic.status(0), Status::Unhealthy);
+        traffic.rig.fate(0, passes());
+        traffic.rig.pass(secs(1));
+        assert_eq!(traffic.status(0), Status::Healthy);
+    }
+    assert_eq!(traffic.rig.machine.history(&key(0)).unwrap().flaps(), 0);
+}
+
+#[test]
+fn a_doubt_that_begins_and_ends_makes_no_second_fall_of_one() {
+    let mut traffic = Traffic::over(all_checked(4), ServiceMachineConfig::default());
+    traffic.rig.pass(secs(1));
+    for _ in 0..2 {
+        serve(&mut traffic, 200);
+        for number in 0..3 {
+            traffic.rig.fate(number, fails());
+            traffic.rig.pass(secs(1));
+        }
+        assert_eq!(traffic.status(0), Status::Degraded, "most fail");
+        traffic.rig.fate(2, passes());
+        traffic.rig.pass(secs(1));
+        assert_eq!(traffic.status(0), Status::Unhealthy);
+        traffic.rig.usually(passes());
+        (0..3).for_each(|number| traffic.rig.fate(number, passes()));
+        traffic.rig.pass(secs(1));
+    }
+    assert_eq!(traffic.statuses(), [Status::Healthy; 4]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! probation has one request at a time, and that all is as it was when all has been well for long enough.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
+mod health_script;
 mod support;
 
 use std::cell::RefCell;
@@ -9,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use health_script::*;
 use mesh_core::balance::{Balancer, EndpointId, Handle, Lease, Outcome, PickContext, Strategy as Policy, Wake};
-use mesh_core::health::outlier::{Comeback, OutlierEvent, Standing, UnejectOnCheck};
-use mesh_core::health::{ProbeVerdict, Reason, ScoreConfig, Status};
+use mesh_core::health::outlier::{Cause, Comeback, OutlierEvent, Standing, UnejectOnCheck};
+use mesh_core::health::{Reason, ScoreConfig, Status};
 use mesh_core::machine::{ServiceEvent, ServiceInput, ServiceMachineConfig};
 use mesh_core::rng::Rng;
-use mesh_core::service::{Instance, Weight, Weights};
+use mesh_core::service::InstanceKey;
 use mesh_core::snapshot::{Entry, RegistryStatus};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
@@ -68,75 +70,6 @@ const KINDS: [&str; 18] = [
     "dimmed",
 ];
 
-#[derive(Clone, Debug)]
-enum Step {
-    List(Vec<(u16, Kind)>),
-    Fate(u16, Verdict),
-    Everybodys(Verdict),
-    Ill(u16, Option<Outcome>),
-    Requests(u32),
-    Hold(u32),
-    End(u8, Outcome),
-    Abandon(u8),
-    Drain(u16),
-    Undrain(u16),
-    Pass(u64),
-    /// Falls and rises so often that it is held out.
-    Flap(u16),
-    /// A trial goes on for so long that its instance is out again before it ends.
-    Linger(u16),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Registered(RegistryStatus),
-    Checked,
-    Moved,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Verdict {
-    Passes,
-    Warns,
-    Fails,
-    Nothing,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    use RegistryStatus::{Critical, Maintenance, Passing, Unknown, Warning};
-    let number = || 0..6_u16;
-    let registered = prop::sample::select(vec![Unknown, Passing, Warning, Critical, Maintenance]);
-    let kind = prop_oneof![
-        2 => registered.prop_map(Kind::Registered),
-        4 => Just(Kind::Checked),
-        1 => Just(Kind::Moved),
-    ];
-    let verdict = || {
-        prop::sample::select(vec![Verdict::Passes, Verdict::Passes, Verdict::Warns, Verdict::Fails, Verdict::Nothing])
-    };
-    let outcome = || {
-        let outcomes =
-            [Outcome::Success, Outcome::Failure, Outcome::TimedOut, Outcome::Unreachable, Outcome::Cancelled];
-        prop::sample::select([outcomes.as_slice(), &[Outcome::Overloaded { retry_after: None }]].concat())
-    };
-    let list = prop::collection::vec((number(), kind), 0..7);
-    prop_oneof![
-        2 => list.prop_map(Step::List),
-        3 => (number(), verdict()).prop_map(|(number, verdict)| Step::Fate(number, verdict)),
-        1 => verdict().prop_map(Step::Everybodys),
-        4 => (number(), prop::option::weighted(0.7, outcome())).prop_map(|(number, outcome)| Step::Ill(number, outcome)),
-        8 => (1..120_u32).prop_map(Step::Requests),
-        4 => (1..5_u32).prop_map(Step::Hold),
-        2 => (any::<u8>(), outcome()).prop_map(|(at, outcome)| Step::End(at, outcome)),
-        1 => any::<u8>().prop_map(Step::Abandon),
-        1 => number().prop_map(Step::Drain),
-        1 => number().prop_map(Step::Undrain),
-        1 => number().prop_map(Step::Flap),
-        1 => number().prop_map(Step::Linger),
-        8 => prop_oneof![0..2_000_u64, 0..60_000_u64, 20_000..100_000_u64].prop_map(Step::Pass),
-    ]
-}
-
 /// A machine, its world, and requests that are under way.
 struct World {
     rig: Rig,
@@ -147,6 +80,10 @@ struct World {
     open: Vec<(Lease, bool)>,
     /// The trials under way of each endpoint, of its last probation.
     trials: BTreeMap<EndpointId, Instant>,
+    /// Those whose last trial passed or was given up.
+    excused: BTreeSet<EndpointId>,
+    /// Whether a lease asked for a sweep that has not come.
+    owes_sweep: bool,
     listed: Vec<(u16, Kind)>,
     seen: BTreeSet<String>,
 }
@@ -180,6 +117,8 @@ impl World {
             ill: BTreeMap::new(),
             open: Vec::new(),
             trials: BTreeMap::new(),
+            excused: BTreeSet::new(),
+            owes_sweep: false,
             listed: Vec::new(),
             seen: BTreeSet::new(),
         }
@@ -232,16 +171,31 @@ impl World {
                     self.take(&Step::Requests(requests));
                     self.take(&Step::Hold(1));
                 }
-                let trial = |(lease, is_trial): &(Lease, bool)| *is_trial && lease.instance().key() == &key(*number);
-                if let Some(first) = self.open.iter().position(trial) {
-                    let old = self.open.remove(first);
+                if let Some(old) = self.trial_of(*number) {
                     let outcome = [Outcome::Success, Outcome::Failure, Outcome::Cancelled][self.rng.below(3) as usize];
                     self.end(old, Some(outcome));
                     self.take(&Step::Requests(3));
                 }
             }
+            Step::Excuse(number, outcome) => {
+                self.take(&Step::Ill(*number, Some(Outcome::Failure)));
+                self.take(&Step::Requests(80));
+                self.pass(ms(34_000));
+                self.take(&Step::Hold(1));
+                self.pass(ms(6_000));
+                if let Some(trial) = self.trial_of(*number) {
+                    self.end(trial, *outcome);
+                }
+                self.pass(ms(64_000));
+            }
         }
         self.look();
+    }
+
+    /// The first of the trials of an instance that have not ended.
+    fn trial_of(&mut self, number: u16) -> Option<(Lease, bool)> {
+        let trial = |(lease, is_trial): &(Lease, bool)| *is_trial && lease.instance().key() == &key(number);
+        self.open.iter().position(trial).map(|first| self.open.remove(first))
     }
 
     fn pass(&mut self, time: Duration) {
@@ -250,6 +204,9 @@ impl World {
             self.look();
         }
         self.rig.pass(until.since(self.rig.now));
+        if std::mem::take(&mut self.owes_sweep) {
+            self.rig.tell(ServiceInput::Sweep);
+        }
     }
 
     fn request(&mut self) {
@@ -270,6 +227,7 @@ impl World {
         assert!(is_trial || status.is_up(), "{status:?} was picked");
         if is_trial {
             self.seen.insert("trial".to_owned());
+            self.excused.remove(&lease.endpoint().id());
             let other = self.trials.insert(lease.endpoint().id(), lease.started());
             assert_eq!(other, None, "two trials of {} at a time", lease.instance().key());
         }
@@ -280,15 +238,20 @@ impl World {
         let (id, started) = (lease.endpoint().id(), lease.started());
         if is_trial && self.trials.get(&id) == Some(&started) {
             self.trials.remove(&id);
+            if matches!(outcome, Some(Outcome::Success | Outcome::Cancelled) | None) {
+                self.excused.insert(id);
+            }
         } else if is_trial {
             self.seen.insert("old trial".to_owned());
         }
         let key = lease.instance().key().clone();
         let is_probing = |rig: &Rig| matches!(rig.machine.standing(&key), Standing::Probing { .. });
         let another_decides = is_trial && self.trials.contains_key(&id) && is_probing(&self.rig);
-        match outcome {
-            Some(outcome) if lease.finish(self.rig.now, outcome) == Wake::Sweep => self.rig.tell(ServiceInput::Sweep),
-            Some(_) | None => {}
+        let wakes = outcome.is_some_and(|outcome| lease.finish(self.rig.now, outcome) == Wake::Sweep);
+        // Drivers may be late, and see that a time has come before they see that they were woken.
+        self.owes_sweep |= wakes && self.rng.below(3) == 0;
+        if wakes && !self.owes_sweep {
+            self.rig.tell(ServiceInput::Sweep);
         }
         assert!(!another_decides || is_probing(&self.rig), "{key} was judged by a trial of old");
         self.look();
@@ -327,12 +290,19 @@ impl World {
         assert_eq!(machine.aggregate().total(), listed);
     }
 
+    fn id_of(&self, key: &InstanceKey) -> Option<EndpointId> {
+        let endpoint = self.rig.machine.view().registered().find(|(it, _)| it.key() == key);
+        endpoint.map(|(endpoint, _)| endpoint.id())
+    }
+
     fn hear(&mut self) {
         for event in self.rig.take().events {
             let ServiceEvent::Outlier(event) = event else { continue };
             if let OutlierEvent::Released { key } = &event {
-                let released = self.rig.machine.view().registered().find(|(it, _)| it.key() == key);
-                released.map(|(endpoint, _)| self.trials.remove(&endpoint.id()));
+                self.id_of(key).map(|id| self.trials.remove(&id));
+            }
+            if let OutlierEvent::Ejected { key, cause: Cause::Probe, .. } = &event {
+                assert!(self.id_of(key).is_none_or(|id| !self.excused.contains(&id)), "{key} failed no trial");
             }
             if let OutlierEvent::Restored { by, .. } = &event {
                 self.seen.insert(format!("by {}", by.name()));
@@ -371,28 +341,5 @@ impl World {
             assert_eq!(endpoint.weight, endpoint.instance.weights().passing, "of {}", endpoint.instance.key());
             assert_eq!(endpoint.in_flight, 0);
         }
-    }
-}
-
-fn fate(verdict: Verdict) -> Fate {
-    match verdict {
-        Verdict::Passes => passes(),
-        Verdict::Warns => Fate::After(ms(1), ProbeVerdict::Warned),
-        Verdict::Fails => fails(),
-        Verdict::Nothing => Fate::Silence,
-    }
-}
-
-fn listed(number: u16, kind: Kind) -> Entry {
-    let build = |host: &str| {
-        let weights = Weights::of(Weight::new([1, 1, 3, 700, 2, 1][usize::from(number)]));
-        let builder = Instance::builder("api", host, 10_000 + number).id(key(number).id().clone());
-        builder.weights(weights).build().unwrap()
-    };
-    let slow = || quick().interval(ms(4_000)).timeout(ms(1_000));
-    match kind {
-        Kind::Registered(status) => Entry::new(Arc::new(build("127.0.0.1")), status, None),
-        Kind::Checked => left_to_the_mesh(build("127.0.0.1"), slow()),
-        Kind::Moved => left_to_the_mesh(build("127.0.0.2"), slow()),
     }
 }

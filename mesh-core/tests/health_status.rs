@@ -127,7 +127,10 @@ fn rows() -> [Row; 15] {
         |of| (of.weight.get() == 0).then_some((Status::Draining, Reason::Weight)),
         |of| (of.registry == Says::Maintenance).then_some((Status::Maintenance, Reason::Maintenance)),
         |of| (of.outlier == EJECTED).then_some((Status::Ejected, Reason::Outlier("latency"))),
-        |of| checked(of, Health::Unhealthy, true).map(|reason| (Status::Unhealthy, reason)),
+        |of| {
+            let failing = checked(of, Health::Unhealthy, true).filter(|_| !of.check_doubted);
+            failing.map(|reason| (Status::Unhealthy, reason))
+        },
         |of| {
             let believed = of.registry == Says::Critical && !of.registry_doubted;
             believed.then_some((Status::Unhealthy, Reason::Registry(Says::Critical)))
@@ -135,11 +138,15 @@ fn rows() -> [Row; 15] {
         |of| {
             let vouched = of.registry == Says::Passing || of.registry == Says::Warning;
             let stale = checked(of, Health::Unhealthy, false);
-            stale.filter(|_| !vouched).map(|reason| (Status::Unhealthy, reason))
+            stale.filter(|_| !vouched && !of.check_doubted).map(|reason| (Status::Unhealthy, reason))
         },
         |of| of.damped_until.map(|until| (Status::Unhealthy, Reason::Damped { until })),
         |of| (of.outlier == PROBING).then_some((Status::Probing, Reason::Outlier("latency"))),
-        |of| checked(of, Health::Degraded, true).map(|reason| (Status::Degraded, reason)),
+        |of| {
+            let warns = checked(of, Health::Degraded, true);
+            let doubted = checked(of, Health::Unhealthy, true).filter(|_| of.check_doubted);
+            warns.or(doubted).map(|reason| (Status::Degraded, reason))
+        },
         |of| (of.registry == Says::Warning).then_some((Status::Degraded, Reason::Registry(Says::Warning))),
         |of| checked(of, Health::Healthy, true).map(|reason| (Status::Healthy, reason)),
         |of| (of.registry == Says::Critical).then_some((Status::Degraded, Reason::Registry(Says::Critical))),
@@ -172,6 +179,7 @@ fn every_combination() -> Vec<Sources> {
     vary(&mut all, [OutlierStanding::Admitting, EJECTED, PROBING], |sources, outlier| sources.outlier = outlier);
     let damped = [None, Some(Instant::from_millis(7))];
     vary(&mut all, damped, |sources, until| sources.damped_until = until);
+    vary(&mut all, [false, true], |sources, doubted| sources.check_doubted = doubted);
     let mut checks = vec![None];
     for is_fresh in [false, true] {
         checks.push(Some(evidence(Health::Unknown, ProbeVerdict::Passed, is_fresh)));
@@ -180,7 +188,7 @@ fn every_combination() -> Vec<Sources> {
         checks.push(Some(evidence(Health::Unhealthy, refused(), is_fresh)));
     }
     vary(&mut all, checks, |sources, check| sources.check = check);
-    assert_eq!(all.len(), 2 * 2 * 5 * 2 * 3 * 2 * 9);
+    assert_eq!(all.len(), 2 * 2 * 5 * 2 * 3 * 2 * 2 * 9);
     all
 }
 

@@ -242,6 +242,78 @@ fn one_that_is_never_probed_is_back_in_the_end() {
 }
 
 #[test]
+fn a_trial_that_hangs_has_failed_and_one_that_was_given_up_says_nothing() {
+    for (gives_up, until) in [(false, Some(70 + 60)), (true, None)] {
+        let mut rig = Rig::new(ours(), 3);
+        rig.detector.tried(&key(0), Some(at(0)));
+        (0..5).for_each(|_| rig.fail(0));
+        rig.detector.tried(&key(0), Some(at(0)));
+        rig.pass(at(40));
+        rig.detector.tried(&key(0), Some(at(40)));
+        assert_eq!(rig.detector.next_transition_at(&key(0)), Some(at(70)), "it has its half minute");
+        if gives_up {
+            rig.detector.tried(&key(0), None);
+        }
+        rig.pass(at(69));
+        rig.events();
+        rig.pass(at(70));
+        let expected = match until {
+            Some(until) => OutlierEvent::Ejected { key: key(0), cause: Cause::Probe, until: at(until) },
+            None => OutlierEvent::Restored { key: key(0), by: Restoration::Unprobed },
+        };
+        assert_eq!(rig.events(), [expected]);
+    }
+}
+
+#[test]
+fn checks_that_saw_the_illness_and_its_end_end_any_ejection_but_for_never() {
+    let rules = [(UnejectOnCheck::Never, false), (UnejectOnCheck::Unreachable, true), (UnejectOnCheck::Always, true)];
+    for (rule, ends) in rules {
+        let mut config = full(ours());
+        config.ejection.uneject_on_check = rule;
+        let mut rig = Rig::new(config, 2);
+        rig.detector.recovered(at(0), &key(0));
+        (0..5).for_each(|_| rig.fail(0));
+        rig.events();
+        rig.detector.recovered(at(1), &key(0));
+        assert_eq!(rig.restored(), if ends { vec![(0, Restoration::Check)] } else { Vec::new() }, "{rule:?}");
+    }
+}
+
+#[test]
+fn of_those_that_are_set_aside_nobody_serves_in_place_of_another() {
+    let mut rig = Rig::new(ours(), 4);
+    for number in [0, 1] {
+        (0..5).for_each(|_| rig.fail(number));
+    }
+    rig.events();
+    rig.detector.set_aside(&key(0), true);
+    assert_eq!(rig.events(), [], "who is out is out already");
+    rig.detector.set_aside(&key(2), true);
+    assert_eq!(rig.restored(), [(0, Restoration::Room)], "one of three may be out: the first is due first");
+    rig.detector.set_aside(&key(0), false);
+    rig.detector.set_aside(&key(2), false);
+    (0..5).for_each(|_| rig.fail(3));
+    assert_eq!(rig.ejected(), [3], "two of four");
+}
+
+#[test]
+fn one_that_is_replaced_is_in_and_lets_nobody_else_in() {
+    let mut rig = Rig::new(ours(), 4);
+    for number in [0, 1] {
+        (0..5).for_each(|_| rig.fail(number));
+    }
+    rig.events();
+    rig.detector.replace(at(1), key(2));
+    assert_eq!((rig.events(), rig.detector.ejected_count()), (Vec::new(), 2));
+    rig.detector.replace(at(1), key(0));
+    assert_eq!((rig.events(), rig.is_in(0), rig.is_in(1)), (Vec::new(), true, false));
+    rig.fleet[0].1 = Reading::default();
+    (0..5).for_each(|_| rig.fail(0));
+    assert_eq!(rig.until(0), Some(at(31)), "nothing is carried over");
+}
+
+#[test]
 fn a_passed_check_ends_what_it_can_refute() {
     let rules = [
         (UnejectOnCheck::Never, false, false),

@@ -22,7 +22,9 @@ proptest! {
         let mut rng = Rng::from_seed(seed);
         let mut told = vec![Told::In; count];
         for _ in 0..200 {
-            act(&mut rig, &mut rng, count);
+            if let Some(number) = act(&mut rig, &mut rng, count) {
+                told[number] = Told::In;
+            }
             rig.events().iter().for_each(|event| follow(&mut told, event));
             // Only ours gives way where others leave.
             if config.ejection.share_rule == ShareRule::RoundedDown && rng.below(8) == 0 {
@@ -52,6 +54,7 @@ proptest! {
             prop_assert!(is_within(&config.ejection, rig.detector.enrolled_count(), out), "{:?} of {}", out, rig.detector.enrolled_count());
         }
         // Left alone, everybody is in again in the end: the longest ejection, a sweep, a probe that nobody makes.
+        (0..count).for_each(|number| rig.detector.tried(&key(number), None));
         let end = rig.now + config.ejection.max_time + config.ejection.jitter_max + config.interval * 2 + config.ejection.probing_max;
         rig.fleet.iter_mut().for_each(|(_, reading)| *reading = Reading { successes: reading.successes + 1, ..Reading::default() });
         rig.pass(end);
@@ -251,10 +254,11 @@ fn preset_with(preset: usize, share: u32) -> OutlierConfig {
     with_share(presets[preset].clone(), share)
 }
 
-/// Something happens to somebody, and some time passes.
-fn act(rig: &mut Rig, rng: &mut Rng, count: usize) {
+/// Something happens to somebody, and some time passes. Returns who was replaced.
+fn act(rig: &mut Rig, rng: &mut Rng, count: usize) -> Option<usize> {
     let number = rng.below(count as u64) as usize;
-    match rng.below(10) {
+    let choice = rng.below(14);
+    match choice {
         0..3 => (0..5).for_each(|_| rig.fail(number)),
         3..5 => (0..count).for_each(|number| {
             let failed = if number % 3 == 0 { rng.below(101) } else { 0 };
@@ -264,8 +268,19 @@ fn act(rig: &mut Rig, rng: &mut Rng, count: usize) {
         6 => rig.detector.checked(rig.now, &key(number), rng.below(2) == 0),
         7 => rig.detector.probed(rig.now, &key(number), rng.below(2) == 0),
         8 => rig.fleet[number].1 = Reading::default(),
-        _ => rig.take(number, 30, Duration::from_millis(1 + rng.below(500))),
+        9 => rig.take(number, 30, Duration::from_millis(1 + rng.below(500))),
+        10 => {
+            let started = rig.now.before(Duration::from_millis(rng.below(40_000)));
+            rig.detector.tried(&key(number), (rng.below(3) > 0).then_some(started));
+        }
+        11 => rig.detector.set_aside(&key(number), rng.below(2) == 0),
+        12 => rig.detector.recovered(rig.now, &key(number)),
+        _ => {
+            rig.fleet[number].1 = Reading::default();
+            rig.detector.replace(rig.now, key(number));
+        }
     }
     let until = rig.now + Duration::from_millis(rng.below(8_000));
     rig.pass(until);
+    (choice == 13).then_some(number)
 }

@@ -325,6 +325,20 @@ fn a_slow_instance_is_found_beyond_the_factor_and_the_excess() {
 }
 
 #[test]
+fn reported_latencies_are_those_that_were_counted() {
+    for (usual, slow) in [(ms(12), ms(100)), (ms(97), ms(741)), (secs(1), secs(3) + ms(30))] {
+        let mut rig = Rig::new(ours(), 3);
+        (0..3).for_each(|number| rig.take(number, 100, if number == 0 { slow } else { usual }));
+        rig.sweep();
+        let [(0, Cause::Latency { mean, median, .. })] = rig.ejections()[..] else { panic!("{slow:?}") };
+        for (reported, counted) in [(mean, slow), (median, usual)] {
+            let ratio = reported.as_secs_f64() / counted.as_secs_f64();
+            assert!((0.995..=1.0).contains(&ratio), "{reported:?} for {counted:?}");
+        }
+    }
+}
+
+#[test]
 fn one_of_many_slow_requests_makes_no_slow_instance() {
     let mut rig = Rig::new(ours(), 3);
     (0..3).for_each(|number| rig.take(number, 100, Duration::from_millis(20)));
@@ -359,4 +373,8 @@ fn enforced_of_10_000(enforcing_percent: u32) -> usize {
 fn enforced(mut config: OutlierConfig) -> OutlierConfig {
     config.failure_percentage.as_mut().unwrap().enforcing_percent = 100;
     config
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }

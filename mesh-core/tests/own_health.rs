@@ -108,6 +108,16 @@ fn a_check_that_falls_silent_is_stale_and_names_itself() {
 }
 
 #[test]
+fn a_startup_check_that_is_blocked_does_not_pass() {
+    let mut health = of([OwnCheck::readiness(name("db")), OwnCheck::startup(name("move")).depends_on(name("db"))]);
+    for (second, db, started) in [(0, Report::fail("refused"), false), (1, Report::Pass, true)] {
+        say(&mut health, second, "db", db);
+        say(&mut health, second, "move", Report::Pass);
+        assert_eq!(health.has_started(&name("move")), started);
+    }
+}
+
+#[test]
 fn silence_counts_as_failure_for_the_threshold_too() {
     let mut health = of([OwnCheck::readiness(name("db")).thresholds(count(2), count(1)).valid_for(Some(secs(10)))]);
     say(&mut health, 0, "db", Report::Pass);

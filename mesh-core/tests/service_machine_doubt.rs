@@ -63,6 +63,25 @@ fn checks_that_fail_on_most_of_a_service_are_not_believed_of_instances_that_answ
 }
 
 #[test]
+fn what_instances_answered_long_ago_makes_nobody_doubt_that_they_are_dead() {
+    for weighting in [ScoreConfig::off(), ScoreConfig::default()] {
+        let mut config = plain();
+        config.weighting = weighting;
+        let mut traffic = Traffic::over(all_checked(4), config);
+        traffic.rig.pass(secs(1));
+        for _ in 0..4_000 {
+            traffic.request(Outcome::Success);
+        }
+        for number in 0..3 {
+            traffic.rig.fate(number, fails());
+            traffic.end_all(number, 20, Outcome::Unreachable);
+        }
+        traffic.rig.pass(secs(60));
+        assert_eq!(traffic.rig.usable(), [3]);
+    }
+}
+
+#[test]
 fn weights_follow_health_where_that_is_asked_for() {
     let mut config = ServiceMachineConfig::default();
     config.weighting = ScoreConfig::default();
@@ -85,4 +104,45 @@ fn weights_follow_health_where_that_is_asked_for() {
     traffic.rig.pass(secs(5));
     let weights = traffic.weights();
     assert_eq!(weights, [100, 100, 85]);
+}
+
+#[test]
+fn weights_count_overload_where_outlier_detection_does() {
+    let overloaded = Outcome::Overloaded { retry_after: None };
+    for (is_failure, weights) in [(false, [1; 3]), (true, [100, 100, 85])] {
+        let mut config = ServiceMachineConfig::default();
+        config.weighting = ScoreConfig::default();
+        config.strategy = Strategy::RoundRobin;
+        config.outlier.overloaded_is_failure = is_failure;
+        let mut traffic = Traffic::over(all_checked(3), config);
+        traffic.rig.pass(secs(1));
+        for round in 0..400 {
+            let lease = traffic.pick();
+            let ill = number(lease.instance()) == 2 && round % 36 < 3;
+            traffic.end(lease, if ill { overloaded } else { Outcome::Success });
+        }
+        traffic.rig.pass(secs(5));
+        assert_eq!(traffic.weights(), weights);
+    }
+}
+
+#[test]
+fn the_latency_of_an_even_fleet_is_between_the_middle_two() {
+    let mut config = ServiceMachineConfig::default();
+    config.weighting = ScoreConfig::default();
+    config.strategy = Strategy::RoundRobin;
+    let mut traffic = Traffic::over(all_checked(4), config);
+    traffic.rig.pass(secs(1));
+    let (mut slow, mut quick) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        let lease = traffic.pick();
+        if number(lease.instance()) < 2 { slow.push(lease) } else { quick.push(lease) }
+    }
+    for (leases, wait) in [(quick, 10), (slow, 30)] {
+        traffic.rig.pass(ms(wait));
+        leases.into_iter().for_each(|lease| traffic.end(lease, Outcome::Success));
+    }
+    traffic.rig.pass(secs(5));
+    // Of 20 ms, 40 are twice as many: 3 of the 3.5 that lie between half as many again and five times.
+    assert_eq!(traffic.weights(), [85, 85, 100, 100]);
 }

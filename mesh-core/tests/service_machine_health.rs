@@ -249,6 +249,23 @@ fn nobody_warms_up_where_that_is_off_and_nothing_is_due_where_nobody_looks() {
 }
 
 #[test]
+fn one_that_cannot_be_reached_is_checked_at_once_wherever_that_is_counted() {
+    for split in [false, true] {
+        let mut config = ServiceMachineConfig::default();
+        config.outlier = OutlierConfig::envoy();
+        config.outlier.split_local_origin = split;
+        let entries = (0..4).map(|number| with_check(number, quick().interval(secs(60)))).collect();
+        let mut traffic = Traffic::over(entries, config);
+        traffic.rig.pass(secs(61));
+        traffic.rig.take();
+        traffic.end_all(2, 4, Outcome::Unreachable);
+        assert_eq!(traffic.rig.take().probed(), Vec::<u16>::new());
+        traffic.end_all(2, 1, Outcome::Unreachable);
+        assert_eq!(traffic.rig.take().probed(), [2], "split: {split}");
+    }
+}
+
+#[test]
 fn each_preset_asks_leases_to_tell_of_what_it_looks_at() {
     let mut config = ServiceMachineConfig::default();
     config.outlier = OutlierConfig::envoy();

@@ -8,10 +8,12 @@ mod generated;
 #[path = "scenario_support/refused.rs"]
 mod refused;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use jsonschema::Validator;
+use mesh_core::health::outlier::OutlierConfig;
 use mesh_sim::reading::{read, schema};
 use proptest::prelude::*;
 use refused::{GOOD, changed};
@@ -26,6 +28,21 @@ fn the_schema_is_one_and_says_what_it_is_of() {
     assert_eq!(schema["required"], json!(["version", "name", "duration", "strategies", "servers", "clients"]));
     let text = schema.to_string();
     assert!(!text.contains("null") && !text.contains("```"), "{text}");
+}
+
+#[test]
+fn the_schema_has_the_keys_of_the_library_s_outlier_block_and_no_others() {
+    let schema = schema();
+    let block = &schema["$defs"]["Outlier"];
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let validator = jsonschema::validator_for(block).unwrap();
+    let mut seen = BTreeSet::new();
+    for config in [OutlierConfig::default(), OutlierConfig::envoy(), OutlierConfig::grpc(), OutlierConfig::off()] {
+        let written = serde_json::to_value(&config).unwrap();
+        assert!(validator.is_valid(&written), "{written:#}");
+        seen.append(&mut keys(&written));
+    }
+    assert_eq!(seen, keys(&block["properties"]));
 }
 
 #[test]

@@ -86,6 +86,9 @@ impl ServiceMeshBuilder {
 
     /// Has this mesh ask the instances of one service with `run`, as often as `check` says, which
     /// [`HealthCheck::own`] begins. It takes the place of any other check that the mesh runs on them.
+    ///
+    /// For this service the mesh deregisters nobody automatically: that is what an instance's own check asks for, and nobody
+    /// runs it any more. The `deregister_after` of `check` changes nothing.
     pub fn custom_check(
         mut self,
         name: ServiceName,

@@ -1,4 +1,5 @@
-//! Checks that only a registry's agent can run, where there is none.
+//! Checks that a registry without an agent cannot have run as they are: those for agents alone, those of code of one's
+//! own, and those over TLS where nobody speaks it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use std::time::Duration;

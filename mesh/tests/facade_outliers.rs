@@ -9,6 +9,7 @@ use mesh::mesh_core::health::outlier::OutlierConfig;
 use mesh::mesh_core::health::{Reason, ServiceVerdict, Status};
 use mesh::mesh_core::service::CheckRunner;
 use mesh::{HealthCheck, Outcome, ServiceMesh};
+use support::dial::Line;
 use support::*;
 
 #[tokio::test(start_paused = true)]
@@ -55,19 +56,25 @@ async fn how_attempts_ended_is_told_by_kind() {
 async fn checks_of_all_services_together_are_bounded_and_what_is_beyond_comes_later() {
     let mut lab = Lab::new();
     lab.config.checks_in_flight_max = NonZeroU32::MIN;
-    let check = || HealthCheck::tcp().run_by(CheckRunner::Mesh).interval(ms(1_000)).timeout(ms(500));
-    for service in ["api", "web", "log"] {
-        lab.registry.put(&instance_of(service, 1).check(check()).build().unwrap()).await;
+    let check = || HealthCheck::tcp().run_by(CheckRunner::Mesh).interval(ms(3_000)).timeout(ms(500));
+    let services = [("api", 1), ("web", 2), ("log", 3)];
+    for (service, number) in services {
+        lab.dial.set(port(number), Line::Hangs);
+        lab.registry.put(&instance_of(service, number).check(check()).build().unwrap()).await;
     }
     let mesh = lab.mesh().await;
-    for service in ["api", "web", "log"] {
+    for (service, _) in services {
         mesh.get_healthy_services(service).await.unwrap();
     }
-    pass(secs(5)).await;
-    for service in ["api", "web", "log"] {
+    pass(secs(60)).await;
+    for (service, number) in services {
         let status = mesh.service_health(service).await.unwrap().instances[0].history.status();
-        assert_eq!(status, Status::Healthy, "{service}");
+        assert_eq!(status, Status::Unhealthy, "{service}");
+        // A place is free after 500 ms, and asked for every 300 ms.
+        let dials = lab.dial.dials(port(number));
+        assert!((12..=20).contains(&dials), "{service}: {dials} in a minute");
     }
+    assert_eq!(lab.dial.hanging_max(), 1);
 }
 
 /// A mesh with the default detection, and the instances 1 to `count`.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use mesh::mesh_core::time::Instant;
 use mesh::own_health::{
     CheckName, CheckStatus, HealthAnswer, HealthCheckError, HealthConfig, HealthRegistry, HealthReportError, OwnCheck,
-    OwnStatus, Probe, Probing, Report,
+    OwnStatus, ProbeKind, Probing, Report,
 };
 use mesh::{MeshConfig, ServiceMesh, TokioClock};
 
@@ -101,9 +101,9 @@ async fn a_startup_check_is_run_until_it_has_passed() {
     };
     health.register(OwnCheck::startup(name("warmup")), every(secs(5), secs(2)), check).unwrap();
     settle().await;
-    assert_eq!((health.answer(Probe::Startup).status, health.answer(Probe::Liveness).status), (503, 200));
+    assert_eq!((health.answer(ProbeKind::Startup).status, health.answer(ProbeKind::Liveness).status), (503, 200));
     pass(secs(60)).await;
-    assert_eq!((runs.begun(), health.answer(Probe::Startup).status), (3, 200));
+    assert_eq!((runs.begun(), health.answer(ProbeKind::Startup).status), (3, 200));
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,6 +127,30 @@ async fn when_the_last_handle_is_dropped_no_task_is_left() {
     assert_eq!((runs.under_way(), alive_tasks()), (0, 0));
     answers.borrow_and_update();
     assert!(answers.changed().await.is_err(), "who watches is told that it ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_a_check_holds_is_ended_by_hand() {
+    let (health, runs) = (registry(), Runs::default());
+    let (held, counted) = (health.clone(), runs.clone());
+    let check = move || {
+        counted.begin();
+        let is_alive = held.liveness().status == OwnStatus::Up;
+        async move { if is_alive { Report::Pass } else { Report::fail("dead") } }
+    };
+    health.register(readiness("db"), every(secs(5), secs(2)), check).unwrap();
+    let mut answers = health.watch();
+    settle().await;
+    assert_eq!((health.readiness().status, alive_tasks()), (OwnStatus::Up, 2));
+    for _ in 0..2 {
+        health.end();
+        settle().await;
+        assert_eq!((runs.begun(), alive_tasks(), health.readiness().summary().as_str()), (1, 0, "draining"));
+    }
+    assert_eq!(health.report(&name("db"), Report::Pass), Err(HealthReportError::ShutDown));
+    drop(health);
+    answers.borrow_and_update();
+    assert!(answers.changed().await.is_err(), "no check holds it any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,17 +207,17 @@ async fn probes_are_answered_in_json_without_what_the_checks_said() {
     let cache = readiness("cache").depends_on(name("db")).degrading();
     health.register_manual(vec![readiness("db"), cache, OwnCheck::liveness(name("loop"))]).unwrap();
     health.report(&name("db"), Report::fail("password hunter2 refused")).unwrap();
-    let answer = health.answer(Probe::Readiness);
+    let answer = health.answer(ProbeKind::Readiness);
     assert_eq!(answer.status, 503);
     let expected = r#"{"probe":"readiness","status":"down","reasons":[{"check":"db","status":"failed"},{"check":"cache","status":"blocked","by":"db"}],"omitted":0}"#;
     assert_eq!(answer.body, expected);
-    let alive = health.answer(Probe::Liveness);
+    let alive = health.answer(ProbeKind::Liveness);
     assert_eq!(
         (alive.status, alive.body.as_str()),
         (200, r#"{"probe":"liveness","status":"up","reasons":[],"omitted":0}"#)
     );
     health.begin_drain();
-    assert!(health.answer(Probe::Readiness).body.contains(r#"[{"status":"draining"},"#));
+    assert!(health.answer(ProbeKind::Readiness).body.contains(r#"[{"status":"draining"},"#));
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +229,10 @@ async fn a_degraded_readiness_is_429_for_those_who_ask_for_it_and_liveness_never
         health.register_manual(vec![readiness("disk"), OwnCheck::liveness(name("loop"))]).unwrap();
         health.report(&name("disk"), Report::warn("91 % full")).unwrap();
         health.report(&name("loop"), Report::warn("slow")).unwrap();
-        assert_eq!((health.answer(Probe::Readiness).status, health.answer(Probe::Liveness).status), (status, 200));
+        assert_eq!(
+            (health.answer(ProbeKind::Readiness).status, health.answer(ProbeKind::Liveness).status),
+            (status, 200)
+        );
     }
 }
 
@@ -219,7 +246,7 @@ async fn a_body_is_bounded_whatever_the_checks_say() {
     for number in 0..64 {
         health.report(&long(number), Report::fail(&"\"\\\u{1}".repeat(10_000))).unwrap();
     }
-    let body = health.answer(Probe::Readiness).body;
+    let body = health.answer(ProbeKind::Readiness).body;
     assert!(body.len() <= HealthAnswer::BODY_BYTES_MAX && body.contains(r#""omitted":48}"#), "{} bytes", body.len());
 }
 

@@ -5,7 +5,7 @@ mod support;
 
 use mesh::mesh_core::port::Registry as _;
 use mesh::mesh_core::snapshot::RegistryStatus;
-use mesh::own_health::{CheckName, OwnCheck, OwnStatus, Probe, Report};
+use mesh::own_health::{CheckName, OwnCheck, OwnStatus, ProbeKind, Report};
 use mesh::registry::MemoryRegistry;
 
 use support::registry::{Answer, unavailable};
@@ -17,7 +17,7 @@ async fn a_registration_shows_what_the_service_says_of_itself() {
     let mesh = lab.mesh().await;
     mesh.register_service(api(1)).await.unwrap();
     assert_eq!(status(&lab).await, RegistryStatus::Unknown, "without checks it says nothing");
-    assert!(lab.registry.words().is_empty());
+    assert_eq!(lab.registry.words(), ["api-1 up"], "lest a predecessor's word stand");
     mesh.health().register_manual(vec![readiness("db")]).unwrap();
     for (report, shown, ready) in [
         (None, RegistryStatus::Critical, false),
@@ -37,7 +37,7 @@ async fn a_registration_shows_what_the_service_says_of_itself() {
     settle().await;
     mesh.health().report(&name("db"), Report::warn("slower")).unwrap();
     settle().await;
-    let words = ["down db pending", "up", "degraded db warning", "down db failed", "up", "degraded db warning"];
+    let words = ["up", "down db pending", "up", "degraded db warning", "down db failed", "up", "degraded db warning"];
     assert_eq!(lab.registry.words(), words.map(|word| format!("api-1 {word}")));
 }
 
@@ -124,6 +124,58 @@ async fn a_registry_that_takes_no_word_holds_no_registration_up_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registry_that_takes_no_word_leaves_an_operation_its_time() {
+    let mut lab = Lab::new();
+    lab.config.registration.operation_timeout = secs(1);
+    let mesh = lab.mesh().await;
+    mesh.health().register_manual(vec![readiness("db").valid_for(None)]).unwrap();
+    lab.registry.report_is(Answer::Never);
+    let began = lab.now();
+    mesh.register_service(api(1)).await.unwrap();
+    assert!(lab.now().since(began) <= ms(250), "{:?}", lab.now().since(began));
+    assert_eq!(lab.registry.journal(), ["register api-1"], "at the first try");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_does_not_begin_with_what_its_predecessor_said() {
+    let lab = Lab::new();
+    let first = lab.mesh().await;
+    first.health().register_manual(vec![readiness("db").valid_for(None)]).unwrap();
+    first.register_service(api(1)).await.unwrap();
+    assert_eq!(status(&lab).await, RegistryStatus::Critical);
+    drop(first);
+    settle().await;
+    let second = lab.mesh().await;
+    second.register_service(api(1)).await.unwrap();
+    assert_eq!(status(&lab).await, RegistryStatus::Passing);
+    // Once it is registered, it says nothing that it does not think.
+    let said = lab.registry.words().len();
+    lab.registry.lose(&api(1)).await;
+    support::eventually("it is restored", async || !lab.registry.held("api").await.is_empty()).await;
+    settle().await;
+    assert_eq!((status(&lab).await, lab.registry.words().len()), (RegistryStatus::Unknown, said));
+}
+
+#[test]
+fn a_mesh_that_is_dropped_says_nothing_of_what_it_leaves() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let lab = Lab::new();
+    let mesh = runtime.block_on(async {
+        let mesh = lab.mesh().await;
+        mesh.register_service(api(1)).await.unwrap();
+        mesh
+    });
+    let said = lab.registry.words();
+    // What it logs at its end takes long, so that the other threads have their time.
+    let slowly = || {
+        std::thread::park_timeout(ms(300));
+        std::io::sink()
+    };
+    tracing::subscriber::with_default(tracing_subscriber::fmt().with_writer(slowly).finish(), || drop(mesh));
+    assert_eq!(lab.registry.words(), said);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_turns_readiness_off_before_anything_else() {
     let lab = Lab::new();
     let mesh = lab.mesh().await;
@@ -141,7 +193,7 @@ async fn a_shutdown_turns_readiness_off_before_anything_else() {
     assert_eq!(lab.registry.journal(), ["register api-1"], "nothing else was done yet");
     assert!(!mesh.is_ready());
     assert_eq!(
-        (mesh.health().answer(Probe::Readiness).status, mesh.health().answer(Probe::Liveness).status),
+        (mesh.health().answer(ProbeKind::Readiness).status, mesh.health().answer(ProbeKind::Liveness).status),
         (503, 200)
     );
     mesh.health().report(&name("db"), Report::Pass).unwrap();

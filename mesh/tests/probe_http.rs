@@ -101,6 +101,26 @@ async fn only_the_first_4_kib_of_a_body_are_looked_through() {
     }
 }
 
+#[test]
+fn what_was_looked_through_counts_for_what_is_read_before_the_connection_is_closed() {
+    paused(async {
+        let (dial, mut servers) = InMemory::accepting();
+        let server = tokio::spawn(async move {
+            let mut stream = servers.recv().await.unwrap();
+            read_head(&mut stream).await;
+            let begun = format!("HTTP/1.1 200 OK\r\ncontent-length: 8000\r\n\r\nall{}", "x".repeat(3500));
+            stream.write_all(begun.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            stream.write_all(&[b'y'; 1000]).await.unwrap();
+            stream.read(&mut [0; 1]).await.unwrap()
+        });
+        let (clock, probe) = (TokioClock::showing(Instant::ZERO), probe_to("10.0.0.7", 80, http().expect_body("all")));
+        assert_eq!(probe::run(&dial, &probe, &clock).await.verdict, PASSED);
+        assert_eq!(clock.now(), Instant::from_millis(1), "nobody waits for more than 4 KiB");
+        assert_eq!(server.await.unwrap(), 0);
+    });
+}
+
 #[tokio::test]
 async fn a_degraded_instance_says_so_in_a_header_whatever_its_value() {
     let check = || http().degraded_header("X-Degraded");

@@ -51,53 +51,81 @@ async fn a_body_beyond_what_is_read_costs_its_connection() {
 async fn a_check_whose_first_failure_counts_has_a_connection_of_its_own() {
     let server = Server::start(usize::MAX, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let (_mesh, failures) = checked(&server, 1).await;
-    server.answered(3).await;
-    assert!(server.connections() >= 3);
-    assert_eq!(failures.0.load(Ordering::Relaxed), 0);
+    // Looked at from before the first answer until after the last.
+    for count in 1..=3 {
+        server.answered(count).await;
+        server.closed().await;
+        assert!(server.connections() >= count);
+    }
+    assert_eq!((server.open_max(), failures.0.load(Ordering::Relaxed)), (1, 0));
 }
 
 /// A server that closes a connection after so many answers, without a word.
 struct Server {
     port: u16,
-    counts: Arc<(AtomicUsize, AtomicUsize)>,
+    counts: Arc<Counts>,
+}
+
+/// What a server saw.
+#[derive(Default)]
+struct Counts {
+    connections: AtomicUsize,
+    answers: AtomicUsize,
+    open: AtomicUsize,
+    open_max: AtomicUsize,
 }
 
 impl Server {
     async fn start(answers_max: usize, reply: &[u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let counts: Arc<(AtomicUsize, AtomicUsize)> = Arc::default();
+        let counts = Arc::<Counts>::default();
         let (counted, reply) = (Arc::clone(&counts), reply.to_vec());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                counted.0.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(serve(stream, answers_max, reply.clone(), Arc::clone(&counted)));
+                counted.connections.fetch_add(1, Ordering::Relaxed);
+                counted.open_max.fetch_max(counted.open.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                let (reply, counted) = (reply.clone(), Arc::clone(&counted));
+                tokio::spawn(async move {
+                    // How the client leaves is no matter of the tests.
+                    let _ = serve(stream, answers_max, reply, &counted).await;
+                    counted.open.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
         Self { port, counts }
     }
 
     fn connections(&self) -> usize {
-        self.counts.0.load(Ordering::Relaxed)
+        self.counts.connections.load(Ordering::Relaxed)
+    }
+
+    /// The most connections that were open at a time.
+    fn open_max(&self) -> usize {
+        self.counts.open_max.load(Ordering::Relaxed)
     }
 
     /// Waits for so many answers.
     async fn answered(&self, count: usize) {
-        let met = tokio::time::timeout(Duration::from_secs(20), async {
-            while self.counts.1.load(Ordering::Relaxed) < count {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        assert!(met.await.is_ok(), "{} answers", self.counts.1.load(Ordering::Relaxed));
+        until("answers", || self.counts.answers.load(Ordering::Relaxed) >= count).await;
+    }
+
+    /// Waits until no connection is open.
+    async fn closed(&self) {
+        until("no connection", || self.counts.open.load(Ordering::Relaxed) == 0).await;
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    answers_max: usize,
-    reply: Vec<u8>,
-    counts: Arc<(AtomicUsize, AtomicUsize)>,
-) -> std::io::Result<()> {
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let met = tokio::time::timeout(Duration::from_secs(20), async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(met.await.is_ok(), "{what}");
+}
+
+async fn serve(mut stream: TcpStream, answers_max: usize, reply: Vec<u8>, counts: &Counts) -> std::io::Result<()> {
     let (mut seen, mut answers) = (Vec::new(), 0);
     while answers < answers_max {
         if stream.read_buf(&mut seen).await? == 0 {
@@ -107,7 +135,7 @@ async fn serve(
             seen.clear();
             answers += 1;
             let _ = stream.write_all(&reply).await;
-            counts.1.fetch_add(1, Ordering::Relaxed);
+            counts.answers.fetch_add(1, Ordering::Relaxed);
             if !reply.windows(8).any(|part| part == b"HTTP/1.1") || reply.windows(5).any(|part| part == b"close") {
                 return Ok(());
             }

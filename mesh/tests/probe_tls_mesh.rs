@@ -6,6 +6,7 @@ mod probe_world;
 mod tls_world;
 
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -93,6 +94,55 @@ async fn without_a_word_of_whom_to_trust_the_systems_authorities_are_asked_when_
     }
     let sick = &mesh.service_health("api").await.unwrap().instances[0];
     assert_eq!((sick.history.status(), server.asked().len()), (Status::Unhealthy, 0));
+}
+
+/// The system's authorities are those of `SSL_CERT_FILE`, which only another process can be given.
+#[tokio::test]
+async fn authorities_that_cannot_be_read_are_read_when_they_can_be() {
+    let systems = Authority::new("the system's");
+    let server = TlsServer::start(Manner::http(&systems.local())).await;
+    let run = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "in_a_process_without_authorities"])
+        .env("SSL_CERT_FILE", systems.ca_file().with_file_name("late.pem"))
+        .env_remove("SSL_CERT_DIR")
+        .env("MESH_TEST_CA", systems.ca_file())
+        .env("MESH_TEST_PORT", server.address.port().to_string())
+        .output();
+    let output = run.await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(!server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn in_a_process_without_authorities() {
+    // Only the test above has a server for it.
+    let (Some(ca), Some(port)) = (std::env::var_os("MESH_TEST_CA"), std::env::var_os("MESH_TEST_PORT")) else { return };
+    let late = std::env::var_os("SSL_CERT_FILE").unwrap();
+    let port: u16 = port.into_string().unwrap().parse().unwrap();
+    let logs = Logs::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    let _listening = tracing::subscriber::set_default(subscriber.with_writer(logs.clone()).finish());
+    let registry = MemoryRegistry::new();
+    let mesh = ServiceMesh::builder().registry(registry.clone()).build().await.unwrap();
+    let check = quick().rise(NonZeroU32::MIN);
+    let config = ServiceConfig::builder("api", "127.0.0.1", port).check(check).build().unwrap();
+    registry.register(&config).await.unwrap();
+    mesh.get_healthy_services("api").await.unwrap();
+    for (status, comes_then) in [(Status::Unhealthy, true), (Status::Healthy, false)] {
+        let mut is = Status::Unknown;
+        for _ in 0..TRIES {
+            is = mesh.service_health("api").await.unwrap().instances[0].history.status();
+            if is == status {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        assert_eq!(is, status, "{}", logs.text());
+        if comes_then {
+            std::fs::copy(&ca, &late).unwrap();
+        }
+    }
+    assert!(logs.text().contains("late.pem"), "{}", logs.text());
 }
 
 #[tokio::test]

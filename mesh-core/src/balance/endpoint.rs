@@ -203,8 +203,8 @@ impl Endpoint {
         filled(&self.rest).hold.get().map_or(0, |ring| ring.count(now))
     }
 
-    /// Forgets the failures that are held, the run they are part of, and the latency with the penalties in it: checks
-    /// have found the instance well again, which is newer evidence.
+    /// Forgets the failures that are held, the run they are part of, and the latency with the penalties in it: the instance
+    /// starts anew, because checks or a trial found it well again, or because its ejection is over.
     pub(crate) fn forgive(&self) {
         self.runs.store(0, Ordering::Relaxed);
         self.held_until.store(0, Ordering::Relaxed);

@@ -41,11 +41,12 @@ impl Ticket {
         self.0.compare_exchange(FREE, taken(started), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// The request that was picked at `started` ended; one that was given up says nothing, and another may be sent.
+    /// The request that was picked at `started` ended; one that was given up says nothing, and another may be sent. Too much
+    /// to do is never a proof of health: an instance that answers everything so would come back again and again.
     pub(super) fn give_back(&self, started: Instant, outcome: Outcome, rules: &WakeRules) {
         let state = match outcome {
             Outcome::Success => PASSED,
-            Outcome::Overloaded { .. } if !rules.overload_fails => PASSED,
+            Outcome::Overloaded { .. } if !(rules.overload_fails || rules.overload_fails_trials) => FREE,
             Outcome::Overloaded { .. } | Outcome::Failure | Outcome::TimedOut | Outcome::Unreachable => FAILED,
             Outcome::Cancelled => FREE,
         };

@@ -7,13 +7,13 @@ use super::outcome::Outcome;
 /// What the owner of a balancer wants to hear of how attempts end.
 ///
 /// The counts are those of Envoy's outlier detection (`outlier_detection.proto`): failures of any kind, failures of the
-/// gateway kind (an overloaded, silent or unreachable instance, which are 503 and 504 there), and failures of local origin
+/// gateway kind (an overloaded, silent or unreachable instance; 502 and 504 are there as well), and failures of local origin
 /// (silent or unreachable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WakeRules {
-    /// After how many failures in a row a lease asks for a sweep: 1 to [`WakeRules::RUN_MAX`]. Default 5, Envoy's
-    /// `consecutive_5xx`.
+    /// After how many failures in a row a lease asks for a sweep, and where `split_local` after as many of local origin: 1 to
+    /// [`WakeRules::RUN_MAX`]. Default 5, Envoy's `consecutive_5xx`.
     pub failures: NonZeroU32,
     /// After how many failures in a row it asks as well, where that is another number. Default none.
     pub failures_again: Option<NonZeroU32>,
@@ -27,6 +27,9 @@ pub struct WakeRules {
     /// Whether an overloaded answer is a failure. Default false: who takes an instance out because it has too much to do
     /// gives the others more.
     pub overload_fails: bool,
+    /// Whether it is one where it ends the one request that an instance on probation gets. Where neither, it says nothing of
+    /// that instance, and another request is tried. Default false.
+    pub overload_fails_trials: bool,
     /// Whether the ends of attempts are tallied by kind, with the latency of those that succeeded
     /// ([`Endpoint::tally`](super::Endpoint::tally)). Default false: the end of an attempt then costs two writes more.
     pub tally: bool,
@@ -46,6 +49,7 @@ impl Default for WakeRules {
             local: None,
             split_local: false,
             overload_fails: false,
+            overload_fails_trials: false,
             tally: false,
         }
     }
@@ -101,6 +105,7 @@ impl Runs {
             || reached(before.failures, self.failures, rules.failures_again)
             || reached(before.gateway, self.gateway, rules.gateway)
             || reached(before.local, self.local, rules.local)
+            || rules.split_local && reached(before.local, self.local, Some(rules.failures))
     }
 }
 

@@ -155,6 +155,7 @@ impl World {
             local: length(16),
             split_local: byte & 32 != 0,
             overload_fails: byte & 64 != 0,
+            overload_fails_trials: byte & 2 != 0,
             tally: byte & 128 != 0,
         };
         let knowledge = if byte & 4 == 0 { Knowledge::Known } else { Knowledge::Unknown };

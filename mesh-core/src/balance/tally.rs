@@ -27,7 +27,7 @@ pub struct Tally {
 
 impl Tally {
     /// What `latency` adds to [`Tally::latency_log2_sum`]: between two powers of 2 a straight line, which is at most 0.086
-    /// above the logarithm's curve and the same on every machine.
+    /// below the logarithm's curve and the same on every machine.
     #[must_use]
     pub fn log2_of(latency: Duration) -> u64 {
         let nanos = crate::time::saturating_nanos(latency).max(1);

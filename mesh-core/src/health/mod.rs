@@ -1,4 +1,4 @@
-//! Which instances are alive, by what they answer: thresholds and active checks.
+//! Which instances are alive: by what checks say, by how requests to them end ([`outlier`]), and by both taken together.
 //!
 //! Nothing here talks to an instance; the driver runs the probes that the machine of the service asks for.
 

@@ -52,7 +52,7 @@ impl Health {
 /// | 7 | its check failed when it last ran, is not doubted, and the registry says neither passing nor warning | `Unhealthy` | `Check` |
 /// | 8 | it is held out because it flapped | `Unhealthy` | `Damped` |
 /// | 9 | outlier detection tries it with single requests | `Probing` | `Outlier` |
-/// | 10 | its check warns, and is fresh, or fails, and is doubted | `Degraded` | `Check` |
+/// | 10 | its check is fresh, and warns, or fails and is doubted | `Degraded` | `Check` |
 /// | 11 | the registry says warning | `Degraded` | `Registry` |
 /// | 12 | its check passes, and is fresh | `Healthy` | `Check` |
 /// | 13 | the registry says critical, and is doubted | `Degraded` | `Registry` |
@@ -236,15 +236,15 @@ impl Default for Sources {
     }
 }
 
-/// Where outlier detection has an instance. The text is the name of the detector that ejected it.
+/// Where outlier detection has an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutlierStanding {
     /// In.
     #[default]
     Admitting,
-    /// Out for a time.
+    /// Out for a time. The text is the name of what it was ejected for: that of a detector, or of a trial that failed.
     Ejected(&'static str),
-    /// Tried with single requests.
+    /// Tried with single requests. The text is what views show as the reason: the machine of a service says `probe`.
     Probing(&'static str),
 }
 

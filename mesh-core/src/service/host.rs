@@ -30,10 +30,16 @@ impl Host {
         self.0.parse().ok()
     }
 
-    /// `host:port` as URLs have it, with brackets around IPv6.
+    /// As URLs have it, with brackets around IPv6 (RFC 3986, section 3.2.2).
+    #[must_use]
+    pub fn bracketed(&self) -> Cow<'_, str> {
+        if self.0.contains(':') { Cow::Owned(format!("[{self}]")) } else { Cow::Borrowed(self.as_str()) }
+    }
+
+    /// `host:port` as URLs have it.
     #[must_use]
     pub fn authority(&self, port: u16) -> String {
-        if self.0.contains(':') { format!("[{self}]:{port}") } else { format!("{self}:{port}") }
+        format!("{}:{port}", self.bracketed())
     }
 
     /// Whether nothing may be aimed at it: see [`is_forbidden_target`]. A DNS name is judged by its text only.

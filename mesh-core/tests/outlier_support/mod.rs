@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use mesh_core::balance::Tally;
 use mesh_core::health::outlier::{
     Cause, OutlierConfig, OutlierDetector, OutlierEvent, Reading, Reprieve, Restoration, Standing,
 };
@@ -63,7 +64,7 @@ impl Rig {
     pub(crate) fn take(&mut self, number: usize, count: u64, latency: Duration) {
         let reading = &mut self.fleet[number].1;
         reading.latency_count += count;
-        reading.latency_log2_sum += count * (libm::log2(latency.as_nanos() as f64) * 256.0) as u64;
+        reading.latency_log2_sum += count * Tally::log2_of(latency);
         reading.successes += count;
     }
 

@@ -4,6 +4,7 @@
 //! machine; it ends when it is aborted or told to.
 
 mod registration;
+mod remembering;
 mod service;
 mod settling;
 mod telling;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use mesh_core::health::own::OwnState;
 use mesh_core::machine::Machine as _;
@@ -98,6 +99,8 @@ pub(crate) struct RegistrationDriver {
     leaving_since: Option<Instant>,
     /// What the service says of its own health.
     health: watch::Receiver<OwnState>,
+    /// How long the keeper waits for an operation.
+    timeout: Duration,
     /// Told when the registry shows the instance, or does again.
     shown: Arc<Notify>,
 }
@@ -109,6 +112,7 @@ impl RegistrationDriver {
         environment: Environment,
         recorder: Arc<dyn Recorder>,
         health: watch::Receiver<OwnState>,
+        timeout: Duration,
     ) -> (Self, Kept) {
         let config = Arc::clone(keeper.service());
         let (state, receiver) = watch::channel(KeptState::default());
@@ -129,6 +133,7 @@ impl RegistrationDriver {
             updating: None,
             leaving_since: None,
             health,
+            timeout,
             shown: Arc::default(),
         };
         (driver, kept)
@@ -197,8 +202,9 @@ impl RegistrationDriver {
         while let Some(effect) = self.keeper.poll_effect() {
             // The keeper waits for one answer at a time: what it no longer waits for need not go on.
             self.operations.abort_all();
-            let (registry, health) = (Arc::clone(&self.registry), self.health.clone());
-            self.operations.spawn(async move { operate(&*registry, effect, health).await });
+            let (registry, health, timeout) = (Arc::clone(&self.registry), self.health.clone(), self.timeout);
+            let begins = matches!(*self.state.borrow(), KeptState::Pending);
+            self.operations.spawn(async move { operate(&*registry, effect, health, begins, timeout).await });
         }
         let mut over = false;
         while let Some(event) = self.keeper.poll_event() {
@@ -286,16 +292,12 @@ async fn operate(
     registry: &dyn Registry,
     effect: RegistrationEffect,
     mut health: watch::Receiver<OwnState>,
+    begins: bool,
+    timeout: Duration,
 ) -> RegistrationInput {
     match effect {
         RegistrationEffect::Register { op, config } => {
-            // Before, so that one that is not ready does not begin as if it were; and after, where there was no entry yet
-            // that could show it.
-            own_health::report(registry, &config, &mut health).await;
-            let result = registry.register(&config).await;
-            if result.is_ok() {
-                own_health::report(registry, &config, &mut health).await;
-            }
+            let result = own_health::register(registry, &config, &mut health, begins, timeout).await;
             RegistrationInput::Registered { op, result }
         }
         RegistrationEffect::Inspect { op, config } => {

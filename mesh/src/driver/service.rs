@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use mesh_core::balance::View;
 use mesh_core::discovery::Freshness;
-use mesh_core::health::{Probe, ProbeId, ProbeReport, ProbeVerdict};
+use mesh_core::health::outlier::Standing;
+use mesh_core::health::{Health, Probe, ProbeReport, ProbeVerdict};
 use mesh_core::machine::{
     DeregisterId, Deregistration, Machine as _, ServiceEffect, ServiceInput, ServiceMachine, ServiceMachineConfig,
 };
 use mesh_core::port::{Registry, RegistryError, Watch, WatchEvent};
 use mesh_core::recorder::{Measurement, Recorder};
 use mesh_core::registration::Part;
-use mesh_core::rng::Rng;
-use mesh_core::service::Instance;
+use mesh_core::service::{CheckKind, HealthCheck, Instance, InstanceKey};
 use mesh_core::snapshot::Snapshot;
-use mesh_core::time::Instant;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::remembering::Remembering;
 use super::settling::Settling;
 use super::sleep_until;
 use crate::memory::{Memory, Recalled};
@@ -43,6 +43,10 @@ pub(crate) struct ServiceDriver {
     memory: Option<Remembering>,
     means: Means,
     permits: Arc<Semaphore>,
+    /// The check of all instances, where there is one, in place of what the registry has.
+    check: Option<Arc<HealthCheck>>,
+    /// The list whose instances are checked.
+    checked: Arc<Snapshot>,
     /// Whose driver it is: asked which instances are kept by the mesh itself.
     mesh: Weak<Inner>,
 }
@@ -50,7 +54,7 @@ pub(crate) struct ServiceDriver {
 /// What a job of the driver came to.
 #[derive(Debug)]
 enum Done {
-    Probed(ProbeId, ProbeReport),
+    Probed(Probe, ProbeReport),
     Deregistered(DeregisterId, Result<(), RegistryError>),
     Recalled(Option<Recalled>),
     Kept,
@@ -66,7 +70,9 @@ impl ServiceDriver {
         recorder: Arc<dyn Recorder>,
     ) -> Self {
         let settling = Settling::every(config.count_window);
+        let check = config.check.clone().map(Arc::new);
         let machine = ServiceMachine::new(config, environment.entropy.next_u64());
+        let checked = Arc::clone(machine.snapshot());
         let watch = registry.watch(&followed.name);
         Self {
             followed,
@@ -81,6 +87,8 @@ impl ServiceDriver {
             memory: None,
             means: Means::default(),
             permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            check,
+            checked,
             mesh: Weak::new(),
         }
     }
@@ -194,7 +202,11 @@ impl ServiceDriver {
 
     fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
-            Ok(Done::Probed(id, report)) => {
+            Ok(Done::Probed(Probe { id, instance, .. }, report)) => {
+                // It may have left a connection after its instance had gone.
+                if !self.is_asked_over_http(instance.key()) {
+                    self.means.close(instance.key());
+                }
                 self.recorder.record(&Measurement::HealthChecked {
                     service: &self.followed.name,
                     passed: !matches!(report.verdict, ProbeVerdict::Failed(_)),
@@ -261,8 +273,23 @@ impl ServiceDriver {
         }
     }
 
+    /// Closes the connections of checks to whom none over HTTP asks any more.
+    fn close_connections(&mut self) {
+        if !Arc::ptr_eq(&self.checked, self.machine.snapshot()) {
+            self.checked = Arc::clone(self.machine.snapshot());
+            self.means.retain(|key| self.is_asked_over_http(key));
+        }
+    }
+
+    fn is_asked_over_http(&self, key: &InstanceKey) -> bool {
+        let entry = self.machine.snapshot().get(key);
+        let check = entry.and_then(|entry| self.check.as_ref().or(entry.check()));
+        check.is_some_and(|check| matches!(check.kind(), CheckKind::Http(_)))
+    }
+
     /// Does what the machine asks for and passes on what it reports.
     fn carry_out(&mut self) {
+        self.close_connections();
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 ServiceEffect::Probe(probe) => self.probe(probe),
@@ -288,11 +315,17 @@ impl ServiceDriver {
             self.machine.handle_input(self.environment.clock.now(), ServiceInput::Postponed(probe.id));
             return;
         };
+        // Of one that gets no requests it is to be seen whether one can connect.
+        let key = probe.instance.key();
+        let is_well = matches!(self.machine.health(key), Health::Healthy | Health::Degraded);
+        if !is_well || self.machine.standing(key) != Standing::In {
+            self.means.close(key);
+        }
         let (Environment { clock, dial, .. }, means) = (self.environment.clone(), self.means.clone());
         self.jobs.spawn(async move {
             let report = probe::run_with(&*dial, &probe, &*clock, &means).await;
             drop(permit);
-            Done::Probed(probe.id, report)
+            Done::Probed(probe, report)
         });
     }
 
@@ -321,7 +354,6 @@ impl ServiceDriver {
             drained: census.drained,
             registered: census.registered,
         });
-        self.means.retain(census.registered as usize, |key| view.is_registered(key));
         let before = self.followed.balancer.view();
         let left: Vec<_> = before.left_by(&view).collect();
         // What handles hold back would be taken for nothing.
@@ -332,41 +364,6 @@ impl ServiceDriver {
             state.leaving.extend(left);
         });
         self.followed.balancer.publish(view);
-    }
-}
-
-/// What a driver does for the memory of its mesh.
-#[derive(Debug)]
-struct Remembering {
-    memory: Arc<Memory>,
-    /// Told when the registry cannot be reached.
-    missed: Arc<Notify>,
-    /// What was kept last, and when it is to be kept again.
-    kept: Option<(Arc<Snapshot>, Instant)>,
-    is_keeping: bool,
-    rng: Rng,
-}
-
-impl Remembering {
-    fn new(memory: Arc<Memory>, missed: Arc<Notify>, seed: u64) -> Self {
-        Self { memory, missed, kept: None, is_keeping: false, rng: Rng::from_seed(seed) }
-    }
-
-    /// When the list is to be kept though it did not change.
-    fn due(&self) -> Option<Instant> {
-        self.kept.as_ref().map(|(_, due)| *due).filter(|_| !self.is_keeping)
-    }
-
-    /// The memory that is to keep `snapshot` now, if it is time.
-    fn begin(&mut self, now: Instant, snapshot: &Arc<Snapshot>) -> Option<Arc<Memory>> {
-        let is_kept = self.kept.as_ref().is_some_and(|(kept, due)| Arc::ptr_eq(kept, snapshot) && *due > now);
-        if is_kept || self.is_keeping {
-            return None;
-        }
-        let interval = self.memory.config().keep_interval;
-        self.kept = Some((Arc::clone(snapshot), now + interval - self.rng.up_to(interval / 10)));
-        self.is_keeping = true;
-        Some(Arc::clone(&self.memory))
     }
 }
 

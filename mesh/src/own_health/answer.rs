@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Probe {
+pub enum ProbeKind {
     /// Whether the process works at all.
     Liveness,
     /// Whether it should be given requests.
@@ -14,7 +14,7 @@ pub enum Probe {
     Startup,
 }
 
-impl Probe {
+impl ProbeKind {
     const fn name(self) -> &'static str {
         match self {
             Self::Liveness => "liveness",
@@ -43,10 +43,10 @@ impl HealthAnswer {
     /// to escape.
     pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
-    pub(super) fn new(probe: Probe, aggregate: &Aggregate, degraded_is_429: bool, with_notes: bool) -> Self {
+    pub(super) fn new(probe: ProbeKind, aggregate: &Aggregate, degraded_is_429: bool, with_notes: bool) -> Self {
         let status = match (aggregate.status, probe) {
             (OwnStatus::Down, _) => 503,
-            (OwnStatus::Degraded, Probe::Readiness) if degraded_is_429 => 429,
+            (OwnStatus::Degraded, ProbeKind::Readiness) if degraded_is_429 => 429,
             (OwnStatus::Up | OwnStatus::Degraded, _) => 200,
         };
         let told = &aggregate.reasons[..aggregate.reasons.len().min(REASONS_MAX)];

@@ -9,9 +9,9 @@ mod feed;
 mod registry;
 mod run;
 
-pub use answer::{HealthAnswer, Probe};
+pub use answer::{HealthAnswer, ProbeKind};
 pub use error::{HealthCheckError, HealthReportError};
-pub(crate) use feed::{feed, report};
+pub(crate) use feed::{feed, register};
 pub use mesh_core::health::own::{
     Aggregate, CheckName, CheckStatus, OwnCheck, OwnHealth, OwnState, OwnStatus, Reason, Report,
 };

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::answer::{HealthAnswer, Probe};
+use super::answer::{HealthAnswer, ProbeKind};
 use super::error::{HealthCheckError, HealthReportError};
 use super::run::{self, Probing};
 
@@ -51,7 +51,7 @@ impl HealthConfig {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use mesh::own_health::{OwnCheck, Probe, Probing, Report};
+/// use mesh::own_health::{OwnCheck, ProbeKind, Probing, Report};
 ///
 /// let mesh = mesh::ServiceMesh::builder().build().await?;
 /// let health = mesh.health();
@@ -59,7 +59,7 @@ impl HealthConfig {
 /// let orders = OwnCheck::readiness("orders".parse()?).depends_on("db".parse()?);
 /// health.register_manual(vec![orders])?;
 /// health.report(&"orders".parse()?, Report::fail("queue is full"))?;
-/// assert_eq!(health.answer(Probe::Readiness).status, 503);
+/// assert_eq!(health.answer(ProbeKind::Readiness).status, 503);
 /// # Ok(())
 /// # }
 /// ```
@@ -107,7 +107,8 @@ impl HealthRegistry {
     /// takes longer than its timeout, or panics, counts as failed. What `check` depends on is registered before. A startup
     /// check is run until it has passed.
     ///
-    /// What `run` holds lives until the mesh ends: a mesh of which it holds a clone ends with a shutdown only.
+    /// What `run` holds lives until the mesh ends: a mesh of which it holds a clone ends with a shutdown only, and a registry
+    /// made alone of which it holds one with [`HealthRegistry::end`].
     ///
     /// # Errors
     /// Why it is not registered; nothing changed then.
@@ -190,12 +191,12 @@ impl HealthRegistry {
 
     /// The answer to a probe over HTTP, now.
     #[must_use]
-    pub fn answer(&self, probe: Probe) -> HealthAnswer {
+    pub fn answer(&self, probe: ProbeKind) -> HealthAnswer {
         let state = self.state();
         let aggregate = match probe {
-            Probe::Liveness => &state.liveness,
-            Probe::Readiness => &state.readiness,
-            Probe::Startup => &state.startup,
+            ProbeKind::Liveness => &state.liveness,
+            ProbeKind::Readiness => &state.readiness,
+            ProbeKind::Startup => &state.startup,
         };
         let HealthConfig { degraded_is_429, show_notes, .. } = self.shared.config;
         HealthAnswer::new(probe, aggregate, degraded_is_429, show_notes)
@@ -208,7 +209,11 @@ impl HealthRegistry {
     }
 
     /// Ends its tasks, and takes no more checks and reports: it is not ready from now on, and liveness stays what it is.
-    pub(crate) fn end(&self) {
+    /// Ending it again changes nothing.
+    ///
+    /// The end of a mesh does it to the mesh's own. One made alone ends with its last handle too, but not where a check
+    /// holds one: with this, what the checks hold is let go.
+    pub fn end(&self) {
         let mut held = self.shared.held();
         held.ended.get_or_insert(self.shared.clock.now());
         held.tasks.abort_all();

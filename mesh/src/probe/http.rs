@@ -4,7 +4,6 @@
 //! Decides what the request says and how much of a response is ever read. Never follows a redirect or spawns a task: the
 //! connection makes progress only while its exchange is polled.
 
-use std::net::IpAddr;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -17,9 +16,10 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use mesh_core::health::{ProbeFailure, ProbeVerdict};
 use mesh_core::service::{CheckMethod, Host, HttpCheck};
+use mesh_core::time::Instant;
 
 use super::connection::{Opened, Protocol};
-use super::idle::{Idle, IdleConnections};
+use super::idle::{IdleConnections, Line};
 use super::{Target, connection};
 use mesh_cache::Stream;
 
@@ -27,8 +27,12 @@ use mesh_cache::Stream;
 pub(super) struct Exchange<'a> {
     check: &'a HttpCheck,
     response: Response<Incoming>,
+    /// How much of the body may still be read.
+    body_left: usize,
     requests: SendRequest<Empty<Bytes>>,
     connection: Option<Http>,
+    /// When the connection was opened.
+    opened: Instant,
 }
 
 impl Exchange<'_> {
@@ -48,17 +52,18 @@ impl Exchange<'_> {
     pub(super) async fn look_into_body(&mut self) -> Result<(), ProbeFailure> {
         let Some(part) = self.check.expected_body() else { return Ok(()) };
         let mut seen = Vec::with_capacity(HttpCheck::BODY_BYTES_MAX);
-        let body = self.response.body_mut();
+        let (body, left) = (self.response.body_mut(), &mut self.body_left);
         let search = async {
             loop {
                 let frame = body.frame().await.ok_or(ProbeFailure::Body)?.map_err(|_| ProbeFailure::Broken)?;
                 let data = frame.data_ref().map_or(&[] as &[u8], AsRef::as_ref);
-                let room = HttpCheck::BODY_BYTES_MAX - seen.len();
-                seen.extend_from_slice(&data[..data.len().min(room)]);
+                let looked_at = data.len().min(*left);
+                seen.extend_from_slice(&data[..looked_at]);
+                *left -= looked_at;
                 if part.is_in(&seen) {
                     return Ok(());
                 }
-                if seen.len() == HttpCheck::BODY_BYTES_MAX {
+                if *left == 0 {
                     return Err(ProbeFailure::Body);
                 }
             }
@@ -66,11 +71,12 @@ impl Exchange<'_> {
         driven(&mut self.connection, search).await
     }
 
-    /// Reads the rest of the response until it ends, breaks, or has had its 4 KiB; of one that ended, the connection is left
-    /// to `idle` for the next check of `target`.
+    /// Reads the rest of the response until it ends, breaks, or has had its 4 KiB; of one that ended and was a good one, the
+    /// connection is left to `idle` for the next check of `target`. After a bad one it is to be seen whether one can connect.
     pub(super) async fn drain(mut self, target: &Target<'_>, idle: &IdleConnections) {
+        let is_good = !matches!(self.verdict(), ProbeVerdict::Failed(_));
         let mut body = self.response.into_body();
-        let mut left = HttpCheck::BODY_BYTES_MAX;
+        let mut left = self.body_left;
         let rest = async {
             while let Some(frame) = body.frame().await {
                 let Ok(frame) = frame else { return false };
@@ -83,8 +89,9 @@ impl Exchange<'_> {
         };
         let ended = driven(&mut self.connection, rest).await;
         let is_ready = ended && driven(&mut self.connection, self.requests.ready()).await.is_ok();
-        if let Some(connection) = self.connection.filter(|_| is_ready) {
-            idle.keep(target, certified(target, self.check), (self.requests, connection));
+        if let Some(connection) = self.connection.filter(|_| is_ready && is_good) {
+            let line = Line { requests: self.requests, connection, opened: self.opened };
+            idle.keep(target, certified(target, self.check), line);
         }
     }
 }
@@ -96,19 +103,18 @@ pub(super) async fn ask<'a>(
     idle: &IdleConnections,
 ) -> Result<Exchange<'a>, ProbeFailure> {
     let request = || request(target, check).map_err(|error| target.failed(ProbeFailure::Broken, &error));
-    // One that is half open would cost a time-out, which a check whose first failure counts cannot afford.
-    let forgives = target.probe.check.fall().get() > 1;
-    if let Some(Idle { requests, connection, .. }) = idle.take(target, certified(target, check)).filter(|_| forgives)
-        && let Ok(exchange) = exchange(check, request()?, requests, connection).await
+    if let Some(line) = idle.take(target, certified(target, check))
+        && let Ok(exchange) = exchange(check, request()?, line).await
     {
         return Ok(exchange);
     }
     // There was none, or its peer had closed it meanwhile. What is asked changes nothing, so it may be asked twice.
+    let opened = target.clock.now();
     let Opened { stream, refusal } = connection::open(target, Protocol::Http1, certified(target, check)).await?;
     let broken = |error: hyper::Error| target.failed(refusal.failure(), &error);
     let handshake = Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream));
     let (requests, connection) = handshake.await.map_err(broken)?;
-    exchange(check, request()?, requests, connection).await.map_err(broken)
+    exchange(check, request()?, Line { requests, connection, opened }).await.map_err(broken)
 }
 
 /// Whom the certificate has to be for, of a check over TLS: who is named in the request.
@@ -119,12 +125,11 @@ fn certified<'a>(target: &Target<'a>, check: &'a HttpCheck) -> Option<&'a Host> 
 async fn exchange(
     check: &HttpCheck,
     request: Request<Empty<Bytes>>,
-    mut requests: SendRequest<Empty<Bytes>>,
-    connection: Http,
+    Line { mut requests, connection, opened }: Line,
 ) -> Result<Exchange<'_>, hyper::Error> {
     let mut connection = Some(connection);
     let response = driven(&mut connection, requests.send_request(request)).await?;
-    Ok(Exchange { check, response, requests, connection })
+    Ok(Exchange { check, response, body_left: HttpCheck::BODY_BYTES_MAX, requests, connection, opened })
 }
 
 /// What makes a connection go on.
@@ -154,10 +159,7 @@ fn request(target: &Target<'_>, check: &HttpCheck) -> Result<Request<Empty<Bytes
     let path: PathAndQuery = check.path().as_str().parse()?;
     let host = match check.host_header() {
         None => target.host.authority(target.port),
-        Some(host) => match host.ip() {
-            Some(IpAddr::V6(_)) => format!("[{host}]"),
-            Some(IpAddr::V4(_)) | None => host.to_string(),
-        },
+        Some(host) => host.bracketed().into_owned(),
     };
     let mut request = Request::builder()
         .method(method)

@@ -73,9 +73,14 @@ impl Means {
         Self { own, tls, idle: Arc::default() }
     }
 
-    /// Closes the idle connections to instances that `stays` does not hold for, where there may be any: more than `count`.
-    pub(crate) fn retain(&self, count: usize, stays: impl Fn(&InstanceKey) -> bool) {
-        self.idle.retain(count, stays);
+    /// Closes the idle connection to the instance `key`, if there is one.
+    pub(crate) fn close(&self, key: &InstanceKey) {
+        self.idle.close(key);
+    }
+
+    /// Closes the idle connections to instances that `stays` does not hold for.
+    pub(crate) fn retain(&self, stays: impl Fn(&InstanceKey) -> bool) {
+        self.idle.retain(stays);
     }
 }
 
@@ -84,7 +89,7 @@ pub(crate) async fn run_with(dial: &dyn Dial, probe: &Probe, clock: &dyn Clock, 
     let (asked, timeout) = (clock.now(), probe.check.timeout());
     let (host, port) = probe.check.address(&probe.instance);
     let Means { own, tls, idle } = means;
-    let target = Target { host, port, dial, probe, tls };
+    let target = Target { host, port, dial, probe, clock, tls };
     let mut answered = None;
     let judged = tokio::time::timeout(timeout, async {
         let mut answer = ask(&target, own, idle).await?;
@@ -131,6 +136,7 @@ struct Target<'a> {
     port: u16,
     dial: &'a dyn Dial,
     probe: &'a Probe,
+    clock: &'a dyn Clock,
     tls: &'a ProbeTls,
 }
 

@@ -31,7 +31,8 @@ pub struct ProbeTls(Option<Arc<Shared>>);
 
 struct Shared {
     config: ProbeTlsConfig,
-    clients: OnceCell<Result<Clients, ConfigError>>,
+    /// What could not be read is tried again: the cause may be one of the moment.
+    clients: OnceCell<Clients>,
 }
 
 impl ProbeTls {
@@ -41,7 +42,7 @@ impl ProbeTls {
     /// The field that breaks its rule, and the file that cannot be read; nothing of what is in it.
     pub fn load(config: &ProbeTlsConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        let clients = OnceCell::new_with(Some(Ok(Clients::load(config)?)));
+        let clients = OnceCell::new_with(Some(Clients::load(config)?));
         Ok(Self(Some(Arc::new(Shared { config: config.clone(), clients }))))
     }
 
@@ -59,12 +60,12 @@ impl ProbeTls {
         let Some(shared) = &self.0 else {
             return Err(ConfigError::new("check.tls", true, "must be false where no TLS was given"));
         };
-        let read = shared.clients.get_or_init(|| async {
+        let read = shared.clients.get_or_try_init(|| async {
             let config = shared.config.clone();
             let read = tokio::task::spawn_blocking(move || Clients::load(&config)).await;
             read.unwrap_or_else(|error| Err(ConfigError::new("probe_tls", error, "must be possible to read")))
         });
-        read.await.as_ref().map_err(ConfigError::clone)
+        read.await
     }
 }
 

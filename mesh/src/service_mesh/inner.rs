@@ -301,10 +301,11 @@ impl Inner {
         }
         let Environment { clock, entropy, .. } = &self.environment;
         let (numbers, config) = (self.config.registration.clone(), Arc::clone(config));
+        let timeout = numbers.operation_timeout;
         let keeper = RegistrationKeeper::new(numbers, Arc::clone(&config), entropy.next_u64(), clock.now())?;
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
-        let (driver, kept) =
-            RegistrationDriver::new(keeper, registry, self.environment.clone(), recorder, self.health.watch());
+        let (environment, health) = (self.environment.clone(), self.health.watch());
+        let (driver, kept) = RegistrationDriver::new(keeper, registry, environment, recorder, health, timeout);
         let task = owned.spawn(driver.run());
         // What the earlier one might still be told to do would be done to its successor.
         if let Some(superseded) = owned.keepers.insert(config.id().clone(), task) {
@@ -350,9 +351,10 @@ impl Inner {
         let mut owned = self.owned();
         self.stopped.store(true, Ordering::Relaxed);
         owned.kept.clear();
-        self.health.end();
         let mut tasks = std::mem::take(&mut owned.tasks);
+        // First, so that nothing is said of an end that is none of an instance that may stay in the registry.
         tasks.abort_all();
+        self.health.end();
         tasks
     }
 
@@ -382,8 +384,10 @@ fn is_drained(entry: &Entry) -> bool {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.health.end();
         let kept = self.owned().kept.values().filter(|kept| !kept.is_over()).count();
+        // First, so that no instance that stays in the registry is said to be draining.
+        self.owned().tasks.abort_all();
+        self.health.end();
         if kept > 0 {
             tracing::warn!(kept, "a mesh was dropped without a shutdown: what it registered stays in the registry");
         }

@@ -19,13 +19,18 @@ pub(crate) struct ScriptedDial {
 struct Shared {
     lines: BTreeMap<u16, Line>,
     dials: BTreeMap<u16, usize>,
+    open: BTreeMap<u16, Arc<()>>,
+    hanging: Arc<()>,
+    hanging_max: usize,
 }
 
 /// What is behind a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// An HTTP server that answers everything with this status.
+    /// An HTTP server that answers one request of each connection with this status.
     Status(u16),
+    /// An HTTP server that answers every request with this status, and leaves it to the client to close.
+    Keeps(u16),
     /// Nothing listens.
     Refused,
     /// Packets vanish.
@@ -43,10 +48,35 @@ impl ScriptedDial {
         self.shared.lock().unwrap().dials.get(&port).copied().unwrap_or_default()
     }
 
-    fn line(&self, port: u16) -> Line {
+    /// How many connections to a server on `port` neither side has closed.
+    pub(crate) fn open(&self, port: u16) -> usize {
+        self.shared.lock().unwrap().open.get(&port).map_or(0, |open| Arc::strong_count(open) - 1)
+    }
+
+    /// The most dials that hung at a time.
+    pub(crate) fn hanging_max(&self) -> usize {
+        self.shared.lock().unwrap().hanging_max
+    }
+
+    /// One more dial that hangs, for as long as this is held.
+    fn hanging(&self) -> Arc<()> {
         let mut shared = self.shared.lock().unwrap();
-        *shared.dials.entry(port).or_default() += 1;
-        shared.lines.get(&port).copied().unwrap_or(Line::Status(200))
+        let hanging = Arc::clone(&shared.hanging);
+        shared.hanging_max = shared.hanging_max.max(Arc::strong_count(&hanging) - 1);
+        hanging
+    }
+
+    fn opened(&self, port: u16) -> Arc<()> {
+        Arc::clone(self.shared.lock().unwrap().open.entry(port).or_default())
+    }
+
+    fn line(&self, port: u16) -> Line {
+        *self.shared.lock().unwrap().dials.entry(port).or_default() += 1;
+        self.behind(port)
+    }
+
+    fn behind(&self, port: u16) -> Line {
+        self.shared.lock().unwrap().lines.get(&port).copied().unwrap_or(Line::Status(200))
     }
 }
 
@@ -55,10 +85,13 @@ impl Dial for ScriptedDial {
         Box::pin(async move {
             match self.line(port) {
                 Line::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
-                Line::Hangs => std::future::pending().await,
-                Line::Status(status) => {
+                Line::Hangs => {
+                    let _hanging = self.hanging();
+                    std::future::pending().await
+                }
+                Line::Status(_) | Line::Keeps(_) => {
                     let (near, far) = tokio::io::duplex(4096);
-                    tokio::spawn(serve(far, status));
+                    tokio::spawn(serve(far, self.clone(), port, self.opened(port)));
                     Ok(Box::new(near) as Box<dyn Stream>)
                 }
             }
@@ -66,15 +99,24 @@ impl Dial for ScriptedDial {
     }
 }
 
-/// Answers one request; a client that goes away is its own affair.
-async fn serve(mut stream: DuplexStream, status: u16) {
+/// Answers as the script has it by then, until it is to close; a client that goes away is its own affair.
+async fn serve(mut stream: DuplexStream, script: ScriptedDial, port: u16, _open: Arc<()>) {
     let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => request.push(byte),
-            Err(_) => return,
+    while let Ok(byte) = stream.read_u8().await {
+        request.push(byte);
+        if !request.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        request.clear();
+        let (status, end) = match script.behind(port) {
+            Line::Status(status) => (status, "connection: close\r\n"),
+            Line::Keeps(status) => (status, ""),
+            // Those who are connected are served all the same.
+            Line::Refused | Line::Hangs => (200, ""),
+        };
+        let answer = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: 0\r\n{end}\r\n");
+        if stream.write_all(answer.as_bytes()).await.is_err() || !end.is_empty() {
+            return;
         }
     }
-    let answer = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    let _ = stream.write_all(answer.as_bytes()).await;
 }

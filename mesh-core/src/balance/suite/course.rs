@@ -52,7 +52,7 @@ impl Course {
         rules: &WakeRules,
         ticket: Option<Instant>,
     ) -> Wake {
-        let before = [self.failures, self.gateway, self.local, self.failures];
+        let before = [self.failures, self.gateway, self.local, self.failures, self.local];
         self.count(outcome, took, rules);
         let (failures, gateway, local) = match outcome {
             Outcome::Success => (0, 0, 0),
@@ -66,14 +66,17 @@ impl Course {
         (self.failures, self.gateway, self.local) = (failures, gateway, local);
         if ticket.is_some_and(|at| self.ticket == Ticket::Taken(at)) {
             let is_busy = matches!(outcome, Outcome::Overloaded { .. });
-            let passed = outcome == Outcome::Success || is_busy && !rules.overload_fails;
-            self.ticket = if outcome == Outcome::Cancelled { Ticket::Free } else { Ticket::Ended(passed) };
+            let says_nothing = is_busy && !rules.overload_fails && !rules.overload_fails_trials;
+            let is_free = says_nothing || outcome == Outcome::Cancelled;
+            self.ticket = if is_free { Ticket::Free } else { Ticket::Ended(outcome == Outcome::Success) };
         }
-        let lengths = [Some(rules.failures), rules.gateway, rules.local, rules.failures_again];
+        let local_again = rules.split_local.then_some(rules.failures);
+        let lengths = [Some(rules.failures), rules.gateway, rules.local, rules.failures_again, local_again];
         let reached = |(length, (before, now)): (Option<core::num::NonZeroU32>, (u32, u32))| {
             length.is_some_and(|length| now > before && now == length.get())
         };
-        let asked = lengths.into_iter().zip(before.into_iter().zip([failures, gateway, local, failures])).any(reached);
+        let asked =
+            lengths.into_iter().zip(before.into_iter().zip([failures, gateway, local, failures, local])).any(reached);
         if asked || ticket.is_some() && outcome != Outcome::Cancelled { Wake::Sweep } else { Wake::No }
     }
 

@@ -35,7 +35,8 @@ pub struct OutlierConfig {
     /// Failures in a row. Default 5.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub failures_in_row: Option<InRow>,
-    /// Failures of a gateway in a row (502, 503, 504). Default off; Envoy 5, enforced for 0 %.
+    /// Failures of a gateway in a row: 503 where overload is a failure, silence, no connection. Default off; Envoy 5, enforced
+    /// for 0 %.
     #[cfg_attr(feature = "serde", serde(with = "crate::text::or_off"))]
     pub gateway_in_row: Option<InRow>,
     /// Failures of local origin in a row. Default 5. Envoy has it only where the origins are split: 5.
@@ -198,7 +199,9 @@ impl OutlierConfig {
     /// Envoy's outlier detection with its defaults (`outlier_detection.proto`, `outlier_detection_impl.cc`).
     ///
     /// Where several are found at once and there is not room for all, Envoy takes them in the order of a hash table,
-    /// and this the worst first.
+    /// and this the worst first. It has no run of local origin: who sets `split_local_origin` sets `local_in_row` as well
+    /// (5 there), or nobody is found for not being reached but by rates. Deviations: 502 and 504 are no failures of the
+    /// gateway, and 429, which is overload like 503, is a failure, where Envoy counts 5xx alone.
     #[must_use]
     pub fn envoy() -> Self {
         Self {

@@ -104,7 +104,7 @@ impl Fleet {
     }
 }
 
-/// Whether of `fleet` one more may be ejected than the `out` that are, of which `ejected` are no longer probed.
+/// Whether of `fleet` one more may be ejected than the `out` that are, of which `ejected` are not probed.
 pub(super) fn has_room(config: &Ejection, fleet: &Fleet, ejected: usize, out: usize) -> bool {
     let (share, enrolled) = (config.share_max_percent as usize, fleet.len());
     match config.share_rule {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::config::{Ejection, Growth};
 use super::event::Standing;
-use super::reading::{Interval, Reading};
+use super::reading::{Interval, RUNS, Reading};
 use crate::service::InstanceKey;
 use crate::time::Instant;
 
@@ -17,16 +17,18 @@ pub(super) struct Host {
     /// Since when it has been in.
     pub(super) back: Instant,
     /// What the interval counts from: none where it is to be judged only from the next reading on.
-    base: Option<Reading>,
+    base: Option<Interval>,
     /// For how many sweeps it has counted from there.
     gathered: u32,
     /// The number of the last sweep that had a reading, and what happened between that and the one before.
     pub(super) swept: u64,
     pub(super) interval: Interval,
-    /// How many attempts the last reading told of.
-    attempts: u64,
-    /// How many there were when each run was last found: runs count from there.
-    runs_from: [u64; RUNS],
+    /// The counters and the runs of the last reading. Of ten thousand hosts what is read at a sweep has to come from memory:
+    /// nothing is kept twice.
+    last: Interval,
+    last_runs: [u32; RUNS],
+    /// Where each run counts from: where it was last found.
+    runs_from: [RunMark; RUNS],
     /// How long its last ejection was, without jitter.
     penalty: Duration,
     /// By how much `base_time` is multiplied, where ejections grow in steps.
@@ -46,12 +48,13 @@ impl Host {
             standing: Standing::In,
             aside: false,
             back: now,
-            base: Some(Reading::default()),
+            base: Some(Interval::default()),
             gathered: 0,
             swept: 0,
             interval: Interval::default(),
-            attempts: 0,
-            runs_from: [0; RUNS],
+            last: Interval::default(),
+            last_runs: [0; RUNS],
+            runs_from: [RunMark::default(); RUNS],
             penalty: Duration::ZERO,
             steps: 0,
             is_tried: false,
@@ -80,7 +83,7 @@ impl Host {
         };
         let (base, interval) = match reading.since(&base) {
             Some(interval) => (base, interval),
-            None => (Reading::default(), reading.whole()),
+            None => (Interval::default(), reading.whole()),
         };
         self.interval = interval;
         if reading.attempts().wrapping_sub(base.attempts()) < FEW && self.gathered < gathers_max {
@@ -93,41 +96,61 @@ impl Host {
 
     /// The next interval counts from `reading`.
     const fn begin(&mut self, reading: &Reading) {
-        self.base = Some(*reading);
+        self.base = Some(reading.whole());
         self.gathered = 0;
     }
 
-    /// Takes note of how many attempts there were. Of fewer than before, the counters began anew, and the runs do too.
-    pub(super) const fn notice(&mut self, reading: &Reading) {
-        let attempts = reading.attempts();
-        if attempts.wrapping_sub(self.attempts) > u64::MAX / 2 {
-            self.runs_from = [0; RUNS];
+    /// What it did up to the last reading has been judged for good, if any of that would be gathered.
+    pub(super) const fn let_go(&mut self, gathers_max: u32) {
+        if self.base.is_some() && gathers_max > 0 {
+            self.base = Some(self.last);
+            self.gathered = 0;
         }
-        self.attempts = attempts;
     }
 
-    /// How long a run of `length` is, of the attempts since it was last found.
-    pub(super) fn run_since_found(&self, run: usize, length: u32) -> u64 {
-        u64::from(length).min(self.attempts.wrapping_sub(self.runs_from[run]))
+    /// Takes the last reading. Of fewer attempts than before, the counters began anew, and the runs do too; as does one that
+    /// is shorter than when it was found.
+    pub(super) fn notice(&mut self, reading: &Reading) {
+        if reading.attempts().wrapping_sub(self.last.attempts()) > u64::MAX / 2 {
+            self.runs_from = [RunMark::default(); RUNS];
+        }
+        for (mark, length) in self.runs_from.iter_mut().zip(reading.runs()) {
+            if length < mark.length {
+                mark.length = 0;
+            }
+        }
+        (self.last, self.last_runs) = (reading.whole(), reading.runs());
+    }
+
+    /// How long a run is by the last reading, since it was last found.
+    pub(super) fn run_since_found(&self, run: usize) -> u64 {
+        let (mark, length) = (&self.runs_from[run], self.last_runs[run]);
+        // After a success it is another one.
+        let found = if self.last.successes as u32 == mark.successes { mark.length } else { 0 };
+        u64::from(length.saturating_sub(found)).min(self.last.attempts().wrapping_sub(mark.attempts))
     }
 
     /// From now on a run counts anew.
     pub(super) const fn restart_run(&mut self, run: usize) {
-        self.runs_from[run] = self.attempts;
+        self.runs_from[run] = RunMark::of(&self.last, self.last_runs[run]);
     }
 
     /// What happened up to `reading` is no longer held against it.
-    pub(super) const fn rebase(&mut self, reading: &Reading) {
+    pub(super) fn rebase(&mut self, reading: &Reading) {
         self.begin(reading);
-        self.attempts = reading.attempts();
-        self.runs_from = [self.attempts; RUNS];
+        (self.last, self.last_runs) = (reading.whole(), reading.runs());
+        self.restart_runs();
+    }
+
+    fn restart_runs(&mut self) {
+        (0..RUNS).for_each(|run| self.restart_run(run));
     }
 
     /// It is in again.
-    pub(super) const fn restore(&mut self, now: Instant, fresh_start: bool) {
+    pub(super) fn restore(&mut self, now: Instant, fresh_start: bool) {
         self.standing = Standing::In;
         self.back = now;
-        self.runs_from = [self.attempts; RUNS];
+        self.restart_runs();
         if fresh_start {
             self.base = None;
         }
@@ -170,8 +193,21 @@ impl Host {
     }
 }
 
-/// Of fewer attempts than that little can be said: half of them failed where none does elsewhere may be an accident (one in a
-/// million, by Hoeffding's bound) up to 27 of them.
+/// Where a run counts from.
+#[derive(Clone, Copy, Debug, Default)]
+struct RunMark {
+    attempts: u64,
+    /// The lower half of their number, which is only held against itself.
+    successes: u32,
+    length: u32,
+}
+
+impl RunMark {
+    const fn of(counters: &Interval, length: u32) -> Self {
+        Self { attempts: counters.attempts(), successes: counters.successes as u32, length }
+    }
+}
+
+/// Of fewer attempts than that little can be said: half of them failed where one in ten does elsewhere may be an accident (one
+/// in a million, by Hoeffding's bound) up to 27 of them.
 const FEW: u64 = 50;
-/// How many kinds of runs there are.
-pub(super) const RUNS: usize = 3;

@@ -50,6 +50,7 @@ pub use detectors::{CorrelatedFailure, FailurePercentage, InRow, LatencyOutlier,
 pub use event::{Cause, OutlierEvent, Reprieve, Restoration, Run, Standing};
 use fleet::Fleet;
 use rates::Scratch;
+pub(crate) use rates::median;
 pub use reading::{Origin, Reading};
 
 /// The outlier detector of one service.
@@ -173,7 +174,7 @@ impl OutlierDetector {
         let now = self.clock.observe(now);
         if let Some(slot) = self.fleet.slot(key) {
             self.fleet.at(slot).notice(reading);
-            self.judge_runs(now, slot, reading);
+            self.judge_runs(now, slot);
         }
     }
 
@@ -217,15 +218,14 @@ impl OutlierDetector {
         }
     }
 
-    /// The request that is let through to the instance `key` while it is probed was sent at `started` and has not ended. One
-    /// that does not within [`Ejection::probing_max`] has failed.
-    pub fn tried(&mut self, key: &InstanceKey, started: Instant) {
-        let until = started + self.config.ejection.probing_max;
-        if let Some(due) = self.probing.get(key)
-            && let Some(slot) = self.fleet.slot(key)
-        {
-            self.fleet.at(slot).is_tried = true;
-            self.probing.set(key.clone(), due.max(until));
+    /// The request that is let through to the instance `key` while it is probed was sent at `started` and has not ended: one
+    /// that does not within [`Ejection::probing_max`] has failed. None where no request is under way: the one that was has
+    /// been given up, which says nothing.
+    pub fn tried(&mut self, key: &InstanceKey, started: Option<Instant>) {
+        let Some((due, slot)) = self.probing.get(key).zip(self.fleet.slot(key)) else { return };
+        self.fleet.at(slot).is_tried = started.is_some();
+        if let Some(started) = started {
+            self.probing.set(key.clone(), due.max(started + self.config.ejection.probing_max));
         }
     }
 

@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use super::detectors::{CorrelatedFailure, FailurePercentage, LatencyOutlier, SuccessRate};
 use super::event::Cause;
-use super::reading::{Interval, Origin, Reading};
-use crate::time::saturating_nanos;
+use super::reading::{Interval, Origin};
+use crate::balance::Tally;
 
 /// How the attempts on one instance ended within the interval.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Scratch {
     pub(super) rated: Vec<Rated>,
     pub(super) found: Vec<Found>,
     /// Those with a long run of failures.
-    pub(super) failing: Vec<(usize, Reading)>,
+    pub(super) failing: Vec<usize>,
     sorted: Vec<u64>,
     cuts: Vec<(u64, usize)>,
     logs: Vec<(usize, f64)>,
@@ -164,22 +164,21 @@ impl Scratch {
         self.found.clear();
         self.logs.clear();
         let counted = self.intervals.iter().filter(|(_, interval)| interval.latency_count >= by.volume_min.get());
-        self.logs.extend(counted.map(|(slot, interval)| {
-            (*slot, interval.latency_log2_sum as f64 / interval.latency_count as f64 / LOG2_UNIT)
-        }));
+        self.logs.extend(
+            counted.map(|(slot, interval)| (*slot, interval.latency_log2_sum as f64 / interval.latency_count as f64)),
+        );
         if self.logs.len() < by.hosts_min.get() as usize {
             return;
         }
         self.ranks.clear();
         self.ranks.extend(self.logs.iter().map(|(_, log)| *log));
-        let median = median(&mut self.ranks);
-        let bound = median + libm::log2(f64::from(by.factor_percent) / 100.0);
-        let excess_min = saturating_nanos(by.excess_min) as f64;
-        let is_slow = |log: f64| log > bound && libm::exp2(log) - libm::exp2(median) >= excess_min;
-        self.found.extend(self.logs.iter().filter(|(_, log)| is_slow(*log)).map(|(slot, log)| {
-            let (mean, median) = (from_log2(*log), from_log2(median));
+        let Some(median) = median(&mut self.ranks).map(Tally::latency_of) else { return };
+        let bound = median.as_nanos() * u128::from(by.factor_percent);
+        let is_slow = |mean: Duration| 100 * mean.as_nanos() > bound && mean.saturating_sub(median) >= by.excess_min;
+        let means = self.logs.iter().map(|(slot, log)| (*slot, *log, Tally::latency_of(*log)));
+        self.found.extend(means.filter(|(.., mean)| is_slow(*mean)).map(|(slot, log, mean)| {
             let cause = Cause::Latency { mean, median, factor_percent: by.factor_percent };
-            Found { slot: *slot, severity: *log, cause }
+            Found { slot, severity: log, cause }
         }));
     }
 }
@@ -213,19 +212,18 @@ fn is_no_accident(rated: &Rated, others: (u64, u64), false_alarms_per_million: u
     attempts * divergence >= libm::log(1e6 / f64::from(false_alarms_per_million))
 }
 
-/// The median of `values`, of an even number the mean of the middle two. They are left in another order.
-fn median(values: &mut [f64]) -> f64 {
+/// The median of `values`, of an even number the mean of the middle two; none of none. They are left in another order.
+pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
     let middle = values.len() / 2;
     let even = values.len().is_multiple_of(2);
     let (below, &mut upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    match below.iter().copied().max_by(f64::total_cmp) {
+    Some(match below.iter().copied().max_by(f64::total_cmp) {
         Some(lower) if even => f64::midpoint(lower, upper),
         Some(_) | None => upper,
-    }
-}
-
-fn from_log2(log: f64) -> Duration {
-    Duration::from_nanos(libm::exp2(log) as u64)
+    })
 }
 
 const PPM: u64 = 1_000_000;
@@ -233,8 +231,6 @@ const PPM_OF_PERCENT: u64 = 10_000;
 /// A rate in millionths and an index share one word, the rate above.
 const RATE_SHIFT: u32 = 32;
 const INDEX_MASK: u64 = (1 << RATE_SHIFT) - 1;
-/// Logarithms of latencies come in 1/256.
-const LOG2_UNIT: f64 = 256.0;
 
 #[cfg(test)]
 mod tests {
@@ -242,9 +238,10 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_or_between_the_middle_two() {
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&mut [4.0, 1.0, 2.0, 10.0]), 3.0);
-        assert_eq!(median(&mut [7.0]), 7.0);
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&mut [4.0, 1.0, 2.0, 10.0]), Some(3.0));
+        assert_eq!(median(&mut [7.0]), Some(7.0));
+        assert_eq!(median(&mut []), None);
     }
 
     #[test]

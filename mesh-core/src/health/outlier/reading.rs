@@ -18,7 +18,7 @@ pub struct Reading {
     pub timed_out: u64,
     /// Attempts that could not connect, or lost their connection: local origin.
     pub unreachable: u64,
-    /// The sum of the logarithms of latencies: of each, log2 of its nanoseconds, in 1/256.
+    /// The sum of the logarithms of latencies, of each as [`Tally::log2_of`](crate::balance::Tally::log2_of) has it.
     pub latency_log2_sum: u64,
     /// How many latencies that sum is of.
     pub latency_count: u64,
@@ -29,12 +29,13 @@ pub struct Reading {
     pub failures_in_row: u32,
     /// How many of the last attempts were of local origin, one after the other.
     pub local_in_row: u32,
-    /// How many of the last attempts were answered 502, 503 or 504, one after the other; without the origins split,
-    /// also those of local origin. Any other failure ends this run, as in Envoy.
+    /// How many of the last attempts were overloaded (503, where that is a failure), one after the other; without the origins
+    /// split, also those of local origin: silence, no connection. Any other failure ends this run, also 502 and 504, which
+    /// are errors like others here.
     pub gateway_in_row: u32,
 }
 
-/// What happened to an instance from one reading to the next.
+/// What happened to an instance from one reading to the next, or in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Interval {
     pub(super) successes: u64,
@@ -61,12 +62,17 @@ pub enum Origin {
 impl Reading {
     /// How many attempts have ended.
     pub(super) const fn attempts(&self) -> u64 {
-        let answered = self.successes.wrapping_add(self.failures).wrapping_add(self.overloaded);
-        answered.wrapping_add(self.timed_out).wrapping_add(self.unreachable)
+        self.whole().attempts()
+    }
+
+    /// The lengths of the runs: the gateway's, those of local origin, those of any kind. The more special come first, so that
+    /// the cause says most; Envoy looks at the gateway's before any.
+    pub(super) const fn runs(&self) -> [u32; RUNS] {
+        [self.gateway_in_row, self.local_in_row, self.failures_in_row]
     }
 
     /// What happened since `before`; nothing is known of it where a counter went back.
-    pub(super) fn since(&self, before: &Self) -> Option<Interval> {
+    pub(super) fn since(&self, before: &Interval) -> Option<Interval> {
         let difference = |is: u64, was: u64| {
             let difference = is.wrapping_sub(was);
             (difference <= u64::MAX / 2).then_some(difference)
@@ -82,7 +88,7 @@ impl Reading {
         })
     }
 
-    /// All of it, for counters that began at zero.
+    /// The counters: all that happened, where they began at zero.
     pub(super) const fn whole(&self) -> Interval {
         Interval {
             successes: self.successes,
@@ -97,6 +103,12 @@ impl Reading {
 }
 
 impl Interval {
+    /// How many attempts have ended.
+    pub(super) const fn attempts(&self) -> u64 {
+        let answered = self.successes.wrapping_add(self.failures).wrapping_add(self.overloaded);
+        answered.wrapping_add(self.timed_out).wrapping_add(self.unreachable)
+    }
+
     /// How many of the attempts that `origin` looks at went well, and how many failed.
     pub(super) const fn outcomes(&self, origin: Origin, overloaded_is_failure: bool) -> (u64, u64) {
         let overloaded = if overloaded_is_failure { self.overloaded } else { 0 };
@@ -112,3 +124,6 @@ impl Interval {
         }
     }
 }
+
+/// How many kinds of runs there are.
+pub(super) const RUNS: usize = 3;

@@ -5,8 +5,7 @@ use super::config::{Comeback, Release, ShareRule};
 use super::detectors::InRow;
 use super::event::{Cause, OutlierEvent, Reprieve, Restoration, Run, Standing};
 use super::fleet::{has_room, out_max};
-use super::host::RUNS;
-use super::reading::{Origin, Reading};
+use super::reading::{Origin, RUNS, Reading};
 use crate::service::InstanceKey;
 use crate::time::Instant;
 
@@ -49,15 +48,13 @@ impl OutlierDetector {
             }
             host.swept = sweep;
             host.sweep(&reading, gathers);
-            let lengths = lengths(&reading);
-            let is_long =
-                |run: usize, by: &InRow| host.run_since_found(run, lengths[run]) >= u64::from(by.threshold.get());
+            let is_long = |run: usize, by: &InRow| host.run_since_found(run) >= u64::from(by.threshold.get());
             if runs.iter().enumerate().any(|(run, by)| by.as_ref().is_some_and(|by| is_long(run, by))) {
-                failing.push((slot, reading));
+                failing.push(slot);
             }
         });
-        for (slot, reading) in failing.drain(..) {
-            self.judge_runs(now, slot, &reading);
+        for slot in failing.drain(..) {
+            self.judge_runs(now, slot);
         }
         self.scratch.failing = failing;
         self.scratch.intervals.clear();
@@ -68,12 +65,11 @@ impl OutlierDetector {
     /// Finds the instance in `slot` for every run that reached its threshold since it was last found for it.
     ///
     /// As Envoy, which sets its count back when it has found an instance; of one without room, insisting keeps the run.
-    pub(super) fn judge_runs(&mut self, now: Instant, slot: usize, reading: &Reading) {
-        let (runs, lengths) = (self.runs(), lengths(reading));
-        for (run, by) in runs.into_iter().enumerate() {
+    pub(super) fn judge_runs(&mut self, now: Instant, slot: usize) {
+        for (run, by) in self.runs().into_iter().enumerate() {
             let Some(by) = by else { continue };
             let host = self.fleet.at(slot);
-            let length = host.run_since_found(run, lengths[run]);
+            let length = host.run_since_found(run);
             if !host.is_in() || length < u64::from(by.threshold.get()) {
                 continue;
             }
@@ -85,6 +81,7 @@ impl OutlierDetector {
         }
     }
 
+    /// What is too long, in the order of [`Reading::runs`].
     fn runs(&self) -> [Option<InRow>; RUNS] {
         [self.config.gateway_in_row, self.config.local_in_row, self.config.failures_in_row]
     }
@@ -94,8 +91,11 @@ impl OutlierDetector {
         let mut found = core::mem::take(&mut self.scratch.found);
         found.sort_by(|one, other| other.severity.total_cmp(&one.severity));
         for one in found.drain(..) {
-            if self.fleet.at(one.slot).is_in() {
-                self.rule_on(now, one.slot, one.cause, enforcing_percent);
+            if self.fleet.at(one.slot).is_in()
+                && self.rule_on(now, one.slot, one.cause, enforcing_percent) == Some(Reprieve::NotEnforced)
+            {
+                // One lot for the same attempts.
+                self.fleet.at(one.slot).let_go(self.config.gathers_max);
             }
         }
         self.scratch.found = found;
@@ -133,6 +133,7 @@ impl OutlierDetector {
             let until = now + host.next_ejection(now, &config.ejection) + jitter;
             host.standing = Standing::Ejected { until, cause };
             host.refused = false;
+            host.let_go(config.gathers_max);
             (until, host.key.clone())
         });
         self.ejected.set(key.clone(), until);
@@ -194,11 +195,5 @@ impl OutlierDetector {
     }
 }
 
-/// The lengths of the runs of `reading`, as [`RUN_KINDS`] orders them.
-const fn lengths(reading: &Reading) -> [u32; RUNS] {
-    [reading.gateway_in_row, reading.local_in_row, reading.failures_in_row]
-}
-
-/// The runs in the order in which they are judged: the more special first, so that the cause says most. Envoy looks
-/// at the gateway's before any.
+/// The runs in the order of [`Reading::runs`].
 const RUN_KINDS: [Run; RUNS] = [Run::Gateway, Run::Local, Run::Any];

@@ -19,7 +19,7 @@ pub enum CheckStatus {
     Warning(Note),
     /// It fails.
     Failed(Note),
-    /// It has not reported for this long, which is longer than its reports count.
+    /// Its reports count for this long, and it has not reported since.
     Stale(Duration),
     /// A check that it depends on fails, so that its own word means nothing.
     Blocked {

@@ -94,7 +94,8 @@ impl OwnHealth {
         Ok(())
     }
 
-    /// Takes in what came of a check. What a startup check that has passed reports is ignored.
+    /// Takes in what came of a check. What a startup check that has passed reports is ignored, and so is that one passes
+    /// while it is blocked by a check that it depends on.
     ///
     /// With the last startup check that passes, what liveness checks reported before is forgotten: they are not asked
     /// before that.
@@ -102,8 +103,13 @@ impl OwnHealth {
     /// # Errors
     /// Says that there is no such check.
     pub fn report(&mut self, now: Instant, name: &CheckName, report: Report) -> Result<(), UnknownCheck> {
+        let now = self.at(now);
+        let blocked = report.is_good() && self.is_starting_blocked(now, name);
         let Some(check) = self.checks.get_mut(name) else { return Err(UnknownCheck { name: name.clone() }) };
-        let now = self.clock.observe(now);
+        self.clock.observe(now);
+        if blocked {
+            return Ok(());
+        }
         let starting = check.is_starting();
         check.record(now, report);
         if starting && !self.is_starting() {
@@ -191,6 +197,12 @@ impl OwnHealth {
 
     fn at(&self, now: Instant) -> Instant {
         now.max(self.clock.latest())
+    }
+
+    /// Whether `name` is a startup check that has not passed, and cannot.
+    fn is_starting_blocked(&self, now: Instant, name: &CheckName) -> bool {
+        let is_blocked = || matches!(self.statuses(now).get(name), Some(CheckStatus::Blocked { .. }));
+        self.checks.get(name).is_some_and(Judgement::is_starting) && is_blocked()
     }
 
     fn is_starting(&self) -> bool {

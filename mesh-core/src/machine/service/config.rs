@@ -27,10 +27,14 @@ pub struct ServiceMachineConfig {
     /// How active checks are spread and bounded.
     pub checks: CheckerConfig,
     /// A check to run on every instance in place of the one that the registry leaves to the mesh. Default none.
+    ///
+    /// With it nobody is deregistered automatically, whatever its `deregister_after`: only what an instance itself was
+    /// registered with can ask for that.
     pub check: Option<HealthCheck>,
     /// After how many failures in a row an instance is checked at once: 1 to 1023. Default 5, as Envoy's `consecutive_5xx`.
     pub wake_after: NonZeroU32,
-    /// Which instances are out for how requests to them end. Default [`OutlierConfig::default`].
+    /// Which instances are out for how requests to them end. Where nobody looks ([`OutlierConfig::off`]), nothing is known of
+    /// that, and checks are believed though they fail nearly everywhere. Default [`OutlierConfig::default`].
     pub outlier: OutlierConfig,
     /// How long an instance that keeps falling and returning is held out.
     pub damping: DampingConfig,

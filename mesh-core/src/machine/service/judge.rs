@@ -25,6 +25,8 @@ pub(super) struct Judge {
     outliers: OutlierDetector,
     /// Whether what endpoints counted is looked at.
     sweeps: bool,
+    /// Whether overload is a failure.
+    overload_fails: bool,
     /// Whether what an instance did before it came back is forgotten.
     starts_fresh: bool,
     ledger: Ledger,
@@ -36,7 +38,7 @@ pub(super) struct Judge {
     timers: Timers<Due>,
     affected: VecDeque<InstanceKey>,
     /// Memory that is kept from sweep to sweep.
-    latencies: Vec<Duration>,
+    latencies: Vec<f64>,
     outcomes: VecDeque<OutlierEvent>,
 }
 
@@ -52,10 +54,12 @@ enum Due {
 #[derive(Debug, Default)]
 struct Ward {
     damper: Damper,
-    /// Whether the mesh's own checks had it down when they were asked last.
+    /// Whether the mesh's own checks had it down when they were asked last, doubted or not: a doubt that ends is no fall.
     is_down: bool,
     weight: HealthWeight,
     status: Status,
+    /// Whether it is to warm up once it may be picked.
+    is_cold: bool,
     warms_since: Option<Instant>,
     /// As it was at the last sweep.
     tally: Tally,
@@ -78,6 +82,7 @@ impl Judge {
         Self {
             outliers: OutlierDetector::new(config.outlier.clone(), seed),
             sweeps: Self::rules(config).tally,
+            overload_fails: config.outlier.overloaded_is_failure,
             starts_fresh: config.outlier.ejection.fresh_start,
             ledger: Ledger::new(&config.history),
             damping: Damping::new(&config.damping),
@@ -103,7 +108,9 @@ impl Judge {
             local: length(local_in_row),
             split_local: config.outlier.split_local_origin,
             overload_fails: config.outlier.overloaded_is_failure,
-            tally: !config.outlier.is_off() || config.weighting.is_on(),
+            overload_fails_trials: config.outlier.overloaded_lowers_rate,
+            // Without outlier detection there are no sweeps to look at it.
+            tally: !config.outlier.is_off(),
         }
     }
 
@@ -193,14 +200,16 @@ impl Judge {
         sweeps
     }
 
-    /// Tells the detector of requests that are under way to those whose probation would end.
+    /// Tells the detector how it is with the requests to those whose probation would end: nobody need have been woken since
+    /// one ended, or for one that was given up.
     fn see_who_is_tried(&mut self, now: Instant, view: &View) {
         if self.outliers.probing_count() == 0 || self.outliers.next().is_none_or(|due| due > now) {
             return;
         }
         for endpoint in view.endpoints() {
-            if let Some(started) = endpoint.ticket().taken_at() {
-                self.outliers.tried(endpoint.key(), started);
+            match endpoint.ticket().verdict() {
+                Some(passed) => self.outliers.probed(now, endpoint.key(), passed),
+                None => self.outliers.tried(endpoint.key(), endpoint.ticket().taken_at()),
             }
         }
     }
@@ -222,13 +231,16 @@ impl Judge {
                 OutlierEvent::Restored { key, .. } => {
                     if let Some(endpoint) = endpoint(key) {
                         endpoint.forgive();
+                        let forgiven = reading(&endpoint);
                         if self.starts_fresh {
-                            self.outliers.rebase(key, &reading(&endpoint));
+                            self.outliers.rebase(key, &forgiven);
+                        } else {
+                            // The run that it was ejected for has ended.
+                            self.outliers.heed(now, key, &forgiven);
                         }
                     }
-                    if let Some(ward) = self.wards.get_mut(key).filter(|_| !self.slow_start.window.is_zero()) {
-                        ward.warms_since = Some(now);
-                        self.warm(now, key);
+                    if let Some(ward) = self.wards.get_mut(key) {
+                        ward.is_cold = !self.slow_start.window.is_zero();
                     }
                     self.affected.push_back(key.clone());
                 }
@@ -302,6 +314,9 @@ impl Judge {
         self.outliers.set_aside(key, !otherwise.is_up());
         let since = self.ledger.of(key).map_or(now, History::since);
         let change = self.ledger.record(now, key, status, reason).map(|change| (change, now.since(since)));
+        if status.is_up() {
+            self.begin_to_warm(now, key);
+        }
         let factor_milli = self.wards.get_mut(key).map_or(WHOLE, |ward| {
             ward.status = status;
             if change.is_some() {
@@ -323,11 +338,11 @@ impl Judge {
         if Status::of(sources).0.is_planned() {
             return;
         }
-        let fails = |check: &CheckEvidence| check.health == Health::Unhealthy && !sources.check_doubted;
+        let fails = |check: &CheckEvidence| check.health == Health::Unhealthy;
         let is_down = sources.check.as_ref().is_some_and(fails);
-        let falls = is_down && !ward.is_down && self.ledger.of(key).is_some_and(|it| it.status() != Status::Unknown);
-        ward.is_down = is_down;
-        if !falls {
+        let was_down = core::mem::replace(&mut ward.is_down, is_down);
+        let had_risen = |it: &History| it.status() != Status::Unknown && !it.status().is_planned();
+        if !is_down || was_down || sources.check_doubted || !self.ledger.of(key).is_some_and(had_risen) {
             return;
         }
         ward.damper.flap(now, &self.damping);

@@ -6,8 +6,9 @@
 //!
 //! - **Inputs**: lists from the registry or from a memory of it, its loss, answers to probes and deregistrations, load reports, sweeps.
 //! - **Effects**: run a probe, deregister an instance, publish a view.
-//! - **Events**: changes of freshness and health, doubts, deregistrations.
-//! - **Timers**: checks due and late, a doubted list believed, an instance critical for too long.
+//! - **Events**: changes of freshness, health and status, what outlier detection did, deregistrations.
+//! - **Timers**: checks due and late, a doubted list believed, an instance critical for too long; sweeps, the ends of
+//!   ejections, probation and damping, the steps of a warm-up.
 //! - **Bounds**: checks in flight (`checks.in_flight_max`), routes, events ([`ServiceMachine::EVENTS_MAX`]); one
 //!   entry for each instance that the owner drained and that has not left; one entry an instance for all else.
 
@@ -233,7 +234,8 @@ impl ServiceMachine {
     }
 
     fn sweep(&mut self, now: Instant) {
-        let failing = |runs: Runs| runs.failures >= self.config.wake_after.get();
+        // Those that could not be reached are no part of the run of failures where the two are told apart.
+        let failing = |runs: Runs| runs.failures.max(runs.local) >= self.config.wake_after.get();
         let failing = self.view.endpoints().filter(|endpoint| failing(endpoint.runs()));
         let failing: Vec<_> = failing.map(|endpoint| endpoint.key().clone()).collect();
         for key in &failing {

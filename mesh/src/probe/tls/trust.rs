@@ -20,12 +20,19 @@ pub(super) fn roots(config: &ProbeTlsConfig) -> Result<RootCertStore, ConfigErro
             roots.add(certificate).map_err(|_| ConfigError::new("probe_tls.ca_file", file.display(), rule))?;
         }
     }
+    let mut obstacle = None;
     if config.ca_file.is_none() || config.system_roots {
+        let found = rustls_native_certs::load_native_certs();
         // What a system has of certificates that cannot be used hides none of the others.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(found.certs);
+        obstacle = found.errors.into_iter().next();
     }
-    let rule = "must be given where the system trusts no authority";
-    if roots.is_empty() { Err(ConfigError::new("probe_tls.ca_file", "", rule)) } else { Ok(roots) }
+    if !roots.is_empty() {
+        return Ok(roots);
+    }
+    let why = obstacle.map_or_else(|| "none was found".to_owned(), |error| error.to_string());
+    let rule = format!("must be given where the system trusts no authority: {why}");
+    Err(ConfigError::new("probe_tls.ca_file", "", rule))
 }
 
 /// The certificates in `file`; at least one.

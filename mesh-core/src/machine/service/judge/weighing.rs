@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::{Due, Judge};
 use crate::balance::{Tally, View};
 use crate::health::Signals;
+use crate::health::outlier::median;
 use crate::service::InstanceKey;
 use crate::time::Instant;
 
@@ -22,22 +23,22 @@ impl Judge {
             let Some((_, ward)) = wards.next_if(|(key, _)| *key == endpoint.key()) else { continue };
             ward.earlier = core::mem::replace(&mut ward.tally, endpoint.tally());
             if is_on {
-                self.latencies.extend(geometric_mean(&ward.tally, &ward.earlier));
+                self.latencies.extend(mean_latency(&ward.tally, &ward.earlier));
             }
         }
         if !is_on {
             return;
         }
-        self.latencies.sort_unstable();
-        let fleet_latency = self.latencies.get(self.latencies.len() / 2).copied().unwrap_or_default();
+        let fleet_latency = median(&mut self.latencies).map(Tally::latency_of).unwrap_or_default();
+        let overload_fails = self.overload_fails;
         for (key, ward) in &mut self.wards {
             let (before, tally) = (ward.earlier, ward.tally);
             let mut signals = Signals::new(ward.status);
             let succeeded = tally.successes.wrapping_sub(before.successes);
-            let failed = failed(&tally).wrapping_sub(failed(&before));
+            let failed = failed(&tally, overload_fails).wrapping_sub(failed(&before, overload_fails));
             signals.succeeded = u32::try_from(succeeded).unwrap_or(u32::MAX);
             signals.ended = u32::try_from(succeeded.saturating_add(failed)).unwrap_or(u32::MAX);
-            signals.latency = geometric_mean(&tally, &before).unwrap_or_default();
+            signals.latency = mean_latency(&tally, &before).map(Tally::latency_of).unwrap_or_default();
             signals.fleet_latency = fleet_latency;
             if ward.weight.update(&self.scores, &signals).is_some() {
                 self.affected.push_back(key.clone());
@@ -49,8 +50,18 @@ impl Judge {
     pub(in super::super) fn serves(&self, key: &InstanceKey, tally: &Tally) -> bool {
         self.wards.get(key).is_some_and(|ward| {
             let successes = tally.successes.wrapping_sub(ward.earlier.successes);
+            let failed = |tally| failed(tally, self.overload_fails);
             successes > 0 && successes >= failed(tally).wrapping_sub(failed(&ward.earlier))
         })
+    }
+
+    /// Has an instance warm up that came back, from when it may be picked: one may come back while its check fails.
+    pub(super) fn begin_to_warm(&mut self, now: Instant, key: &InstanceKey) {
+        if let Some(ward) = self.wards.get_mut(key).filter(|ward| ward.is_cold) {
+            ward.is_cold = false;
+            ward.warms_since = Some(now);
+            self.warm(now, key);
+        }
     }
 
     /// Sets the time of the next step of an instance that warms up, until it is warm.
@@ -66,15 +77,16 @@ impl Judge {
     }
 }
 
-const fn failed(tally: &Tally) -> u64 {
-    tally.failures.wrapping_add(tally.timed_out).wrapping_add(tally.unreachable)
+const fn failed(tally: &Tally, overload_fails: bool) -> u64 {
+    let overloaded = if overload_fails { tally.overloaded } else { 0 };
+    tally.failures.wrapping_add(overloaded).wrapping_add(tally.timed_out).wrapping_add(tally.unreachable)
 }
 
-/// The geometric mean of the latencies between two tallies; none where nothing succeeded.
-fn geometric_mean(tally: &Tally, before: &Tally) -> Option<Duration> {
+/// The logarithm of the geometric mean of the latencies between two tallies; none where nothing succeeded.
+fn mean_latency(tally: &Tally, before: &Tally) -> Option<f64> {
     let count = NonZeroU32::new(u32::try_from(tally.successes.wrapping_sub(before.successes)).unwrap_or(u32::MAX))?;
     let sum = tally.latency_log2_sum.wrapping_sub(before.latency_log2_sum);
-    Some(Tally::latency_of(sum as f64 / f64::from(count.get())))
+    Some(sum as f64 / f64::from(count.get()))
 }
 
 /// In how many steps a weight comes back: each is a new view.
