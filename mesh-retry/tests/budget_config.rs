@@ -54,7 +54,7 @@ fn each_rule_of_a_token_bucket_is_checked_at_its_boundary() {
         config.validate()
     };
     check("ratio_milli", 0, 1_000_000, |value| with(|config, value| config.ratio_milli = value, value));
-    check("per_second_milli", 0, 500_000_000, |value| with(|config, value| config.per_second_milli = value, value));
+    check("per_second_milli", 0, 1_000_000_000, |value| with(|config, value| config.per_second_milli = value, value));
     check("burst_milli", 1_000, 1_000_000_000, |value| with(|config, value| config.burst_milli = value, value));
 }
 

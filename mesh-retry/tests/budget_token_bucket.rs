@@ -80,6 +80,16 @@ fn a_first_attempt_that_finds_it_full_and_a_denial_write_nothing() {
 }
 
 #[test]
+fn all_that_it_holds_may_be_spent_at_once_at_any_time() {
+    for nanos in [0, 1, 3, 1_000_000_007, 86_400_000_000_001] {
+        let bucket = TokenBucket::new(&TokenBucketConfig::default());
+        let now = Instant::from_nanos(nanos);
+        let granted = (0..20).filter(|_| bucket.withdraw(now, Extra::hedge()).is_granted()).count();
+        assert_eq!(granted, 10, "at {nanos} ns");
+    }
+}
+
+#[test]
 fn time_brings_its_rate_up_to_the_burst() {
     // Two and a half a second.
     let bucket = bucket(0, 2_500, 5_000);
@@ -131,7 +141,7 @@ fn a_time_that_goes_back_brings_nothing_and_takes_nothing_away() {
 
 #[test]
 fn the_far_ends_of_time_are_times_as_any() {
-    for per_second in [0, 1, 1_000, 500_000_000] {
+    for per_second in [0, 1, 3, 1_000, 500_000_001, 1_000_000_000] {
         let bucket = bucket(0, per_second, 2_000);
         for now in [Instant::MAX, Instant::MAX, Instant::ZERO, Instant::MAX] {
             let _ = bucket.withdraw(now, Extra::hedge());

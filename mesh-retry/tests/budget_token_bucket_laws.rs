@@ -45,35 +45,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, rng_seed: RngSeed::Fixed(81), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn where_times_fall_on_ticks_it_is_the_exact_bucket(
-        (config, nanos_a_tick) in config_with_whole_ticks(),
-        steps in steps(0..5_000),
-    ) {
-        let (bucket, mut exact) = (TokenBucket::new(&config), Exact::new(config));
-        let mut nanos = 0;
-        for (ticks, step) in steps {
-            nanos += ticks * nanos_a_tick;
-            exact.pass(nanos);
-            let now = Instant::from_nanos(nanos);
-            prop_assert_eq!(u128::from(bucket.level(now).has_milli) * MILLI, exact.level);
-            match step {
-                Step::Deposit => {
-                    bucket.deposit(now);
-                    exact.deposit();
-                }
-                Step::Withdraw => {
-                    let granted = bucket.withdraw(now, Extra::hedge()).is_granted();
-                    prop_assert_eq!(granted, exact.level >= TOKEN);
-                    exact.level -= if granted { TOKEN } else { 0 };
-                }
-            }
-            prop_assert_eq!(u128::from(bucket.level(now).has_milli) * MILLI, exact.level);
-        }
-    }
-
-    #[test]
-    fn at_any_time_it_has_at_most_what_the_exact_bucket_has_and_two_thousandths_less_at_least(
-        config in any_config(),
+    fn where_a_nanosecond_brings_a_whole_part_of_a_thousandth_it_is_the_exact_bucket(
+        config in config_with_whole_ticks(),
         steps in steps(0..3_000_000_000),
     ) {
         let (bucket, mut exact) = (TokenBucket::new(&config), Exact::new(config));
@@ -89,13 +62,41 @@ proptest! {
                 }
                 Step::Withdraw => {
                     let granted = bucket.withdraw(now, Extra::hedge()).is_granted();
+                    prop_assert_eq!(granted, exact.level >= TOKEN, "{}", exact.level);
+                    exact.level -= if granted { TOKEN } else { 0 };
+                }
+            }
+            prop_assert_eq!(u128::from(bucket.level(now).has_milli), exact.level / MILLI);
+        }
+    }
+
+    #[test]
+    fn at_any_rate_it_has_at_most_what_the_exact_bucket_has_and_what_four_nanoseconds_bring_less_at_least(
+        config in any_config(),
+        steps in steps(0..3_000_000_000),
+    ) {
+        let (bucket, mut exact) = (TokenBucket::new(&config), Exact::new(config));
+        // A tick is held back where a retry was paid for, and another where a level is read; each is less than two nanoseconds.
+        let held_back = 4 * u128::from(config.per_second_milli);
+        let mut nanos = 0;
+        for (passed, step) in steps {
+            nanos += passed;
+            exact.pass(nanos);
+            let now = Instant::from_nanos(nanos);
+            match step {
+                Step::Deposit => {
+                    bucket.deposit(now);
+                    exact.deposit();
+                }
+                Step::Withdraw => {
+                    let granted = bucket.withdraw(now, Extra::hedge()).is_granted();
                     prop_assert!(!granted || exact.level >= TOKEN, "granted with {}", exact.level);
-                    prop_assert!(granted || exact.level < TOKEN + 2 * MILLI, "denied with {}", exact.level);
+                    prop_assert!(granted || exact.level < TOKEN + held_back, "denied with {}", exact.level);
                     exact.level -= if granted { TOKEN } else { 0 };
                 }
             }
             let has = u128::from(bucket.level(now).has_milli) * MILLI;
-            prop_assert!(has <= exact.level && exact.level < has + 2 * MILLI, "{} of {}", has, exact.level);
+            prop_assert!(has <= exact.level && exact.level < has + MILLI + held_back, "{} of {}", has, exact.level);
         }
     }
 
@@ -191,22 +192,15 @@ fn times() -> impl Strategy<Value = u64> {
 
 fn any_config() -> impl Strategy<Value = TokenBucketConfig> {
     let ratio = prop_oneof![Just(0), 1..1_500_u32, Just(1_000_000)];
-    let per_second = prop_oneof![Just(0), 1..20_u32, 1..20_000_u32, 1..500_000_001_u32, Just(500_000_000)];
+    let per_second = prop_oneof![Just(0), 1..20_u32, 1..20_000_u32, 1..1_000_000_001_u32, Just(1_000_000_000)];
     let burst = prop_oneof![Just(1_000), 1_000..6_000_u32, Just(1_000_000_000)];
     (ratio, per_second, burst).prop_map(|(ratio, per_second, burst)| config(ratio, per_second, burst))
 }
 
-/// Rates of which a tick is a whole number of nanoseconds.
-fn config_with_whole_ticks() -> impl Strategy<Value = (TokenBucketConfig, u64)> {
-    let rates = prop::sample::select(vec![
-        (1, 1_000_000_000),
-        (8, 125_000_000),
-        (1_000, 1_000_000),
-        (10_000, 100_000),
-        (500_000_000, 2),
-    ]);
-    (0..1_500_u32, rates, 1_000..9_000_u32)
-        .prop_map(|(ratio, (per_second, nanos), burst)| (config(ratio, per_second, burst), nanos))
+/// Rates of which a nanosecond brings a whole part of a thousandth: divisors of a thousand million.
+fn config_with_whole_ticks() -> impl Strategy<Value = TokenBucketConfig> {
+    let rates = prop::sample::select(vec![0, 1, 8, 100, 1_000, 3_125, 10_000, 64_000_000, 500_000_000, 1_000_000_000]);
+    (0..1_500_u32, rates, 1_000..9_000_u32).prop_map(|(ratio, per_second, burst)| config(ratio, per_second, burst))
 }
 
 fn config(ratio_milli: u32, per_second_milli: u32, burst_milli: u32) -> TokenBucketConfig {

@@ -10,7 +10,7 @@ use mesh_core::time::Instant;
 pub(super) struct Accrual {
     units: u64,
     nanos: u64,
-    /// `units · 2^64 / nanos`, rounded down.
+    /// `units · 2^64 / nanos`, rounded down, and at most 2^64 - 1.
     reciprocal: u64,
 }
 
@@ -22,21 +22,21 @@ pub(super) struct Brought {
 }
 
 impl Accrual {
-    /// `units` in every `nanos` nanoseconds: at least one nanosecond, at most 2^62, and fewer units than nanoseconds.
+    /// `units` in every `nanos` nanoseconds: at least one nanosecond, at most 2^62, and no more units than nanoseconds.
     /// Where there are more units, there are as many as fit.
     pub(super) fn new(units: u64, nanos: u64) -> Self {
         let nanos = nanos.clamp(1, NANOS_MAX);
-        let units = units.min(nanos - 1);
+        let units = units.min(nanos);
         let reciprocal = (u128::from(units) << 64) / u128::from(nanos);
-        // Below 2^64, as there are fewer units than nanoseconds.
-        Self { units, nanos, reciprocal: reciprocal as u64 }
+        // As many units as nanoseconds would be 2^64: one less is short by one at most, too.
+        Self { units, nanos, reciprocal: u64::try_from(reciprocal).unwrap_or(u64::MAX) }
     }
 
     /// What time has brought by `now`.
     #[inline]
     pub(super) fn brought(&self, now: Instant) -> Brought {
         let nanos = now.as_nanos();
-        // The reciprocal is short by less than one, and `nanos` by less than 2^64 of it: at most one unit is missing.
+        // The reciprocal is short by one at most, and `nanos` of it by less than 2^64: no more than one unit is missing.
         let guess = ((u128::from(nanos) * u128::from(self.reciprocal)) >> 64) as u64;
         // Less than two units' worth, so that the difference of the two products is right whatever they lost at the top.
         let left = nanos.wrapping_mul(self.units).wrapping_sub(guess.wrapping_mul(self.nanos));
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn what_time_has_brought_is_exact() {
-        let rates = [0, 1, 3, 7, 100, 999, 1000, 333_333, 10_000_019, 499_999_999, 500_000_000, SECOND - 1];
+        let rates = [0, 1, 3, 7, 100, 999, 1000, 333_333, 10_000_019, 499_999_999, 500_000_000, SECOND - 1, SECOND];
         let times =
             [0, 1, 2, 3, 999, SECOND - 1, SECOND, SECOND + 1, 18 * SECOND, u64::MAX / 3, u64::MAX - 1, u64::MAX];
         for units in rates {

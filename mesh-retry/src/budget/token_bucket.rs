@@ -21,7 +21,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub struct TokenBucketConfig {
     /// What a first attempt brings: 0 to 1,000,000, which is a thousand retries. Default 200.
     pub ratio_milli: u32,
-    /// What a second brings: 0 to 500,000,000. Default 100.
+    /// What a second brings: 0 to 1,000,000,000. Default 100.
     pub per_second_milli: u32,
     /// What the bucket holds at the start and at most: 1000, which is one retry, to 1,000,000,000. Default 10,000.
     pub burst_milli: u32,
@@ -46,7 +46,7 @@ impl TokenBucketConfig {
         if let Err(error) = in_range("per_second_milli", self.per_second_milli, 0, PER_SECOND_MAX) {
             return Err(error);
         }
-        in_range("burst_milli", self.burst_milli, RETRY as u32, BURST_MAX)
+        in_range("burst_milli", self.burst_milli, RETRY_MILLI, BURST_MAX)
     }
 }
 
@@ -63,13 +63,14 @@ impl Default for TokenBucketConfig {
 ///
 /// # How it counts
 ///
-/// There is one word, and no fraction is lost in it. Time is a number of ticks since the owner's epoch, of which one is as
-/// long as time takes to bring a thousandth of a retry. The word is the tick at which the bucket will be full: a retry
-/// moves it a thousand ticks ahead, but not from a past tick, and a first attempt moves it `ratio_milli` back. What is
-/// missing in the bucket is what is left until then (virtual scheduling, as in the GCRA of ATM Forum TM 4.0).
+/// There is one word, and no fraction is lost in it. Time is a number of ticks since the owner's epoch, each of which brings
+/// the same part of a thousandth of a retry: the part is chosen so that a tick is a nanosecond where that can be, and less
+/// than two otherwise. The word is the tick at which the bucket will be full. A retry moves it ahead by as many ticks as
+/// bring one, but not from a past tick, and a first attempt moves it back by what it brings. What is missing in the bucket
+/// is what is left until then (virtual scheduling, as in the GCRA of ATM Forum TM 4.0).
 ///
-/// Where time falls between two ticks, what is left is counted from the earlier and what is spent from the later, so that
-/// no thread can gain from asking at the right moment: at most two thousandths of a retry are held back in the meantime.
+/// Where a time falls between two ticks, what is left is counted from the earlier and what is spent from the later, so that
+/// nobody can gain from asking at the right moment. What is held back so is there with the next tick.
 ///
 /// A first attempt reads the word, and writes it where the bucket is not full. A denial writes nothing.
 #[derive(Debug)]
@@ -78,6 +79,10 @@ pub struct TokenBucket {
     /// The tick at which it will be full, plus [`BEFORE_ZERO`].
     full_at: AtomicU64,
     ticks: Accrual,
+    /// How many ticks bring a thousandth of a retry.
+    milli: u64,
+    /// How many bring a retry, as many as a first attempt does, and all that the bucket holds.
+    retry: u64,
     ratio: u64,
     burst: u64,
 }
@@ -87,35 +92,43 @@ impl TokenBucket {
     /// [`TokenBucketConfig::validate`].
     #[must_use]
     pub fn new(config: &TokenBucketConfig) -> Self {
+        let per_second = u64::from(config.per_second_milli.min(PER_SECOND_MAX));
+        let milli = ticks_of_a_thousandth(per_second);
         Self {
             full_at: AtomicU64::new(BEFORE_ZERO),
-            ticks: Accrual::new(u64::from(config.per_second_milli.min(PER_SECOND_MAX)), SECOND),
-            ratio: u64::from(config.ratio_milli),
-            burst: u64::from(config.burst_milli),
+            ticks: Accrual::new(per_second * milli, SECOND),
+            milli,
+            retry: u64::from(RETRY_MILLI) * milli,
+            ratio: u64::from(config.ratio_milli.min(RATIO_MAX)) * milli,
+            burst: u64::from(config.burst_milli.min(BURST_MAX)) * milli,
         }
     }
 
     #[inline]
     fn tick(&self, now: Instant) -> Brought {
         let Brought { floor, ceil } = self.ticks.brought(now);
-        // Half a tick a nanosecond at most: the sums are far from the end of the word.
-        Brought { floor: floor + BEFORE_ZERO, ceil: ceil + BEFORE_ZERO }
+        Brought { floor: floor.min(LAST) + BEFORE_ZERO, ceil: ceil.min(LAST) + BEFORE_ZERO }
     }
 
     #[cold]
     fn denial(&self, full_at: u64, missing: u64) -> Denial {
-        // What is missing falls to `burst - RETRY` at this tick.
-        let enough_at = (full_at + RETRY).saturating_sub(self.burst + BEFORE_ZERO);
-        let retry_at = if self.burst < RETRY { None } else { self.ticks.reaches(enough_at) };
-        Denial::new(BudgetKind::TokenBucket, milli(self.burst.saturating_sub(missing)), milli(RETRY), retry_at)
+        // At this tick what is missing has fallen to all but a retry.
+        let enough_at = (full_at + self.retry).saturating_sub(self.burst + BEFORE_ZERO);
+        let retry_at = if self.burst < self.retry { None } else { self.ticks.reaches(enough_at) };
+        Denial::new(BudgetKind::TokenBucket, self.left(missing), RETRY_MILLI, retry_at)
+    }
+
+    /// What is left where so many ticks are missing, in whole thousandths of a retry.
+    fn left(&self, missing: u64) -> u32 {
+        u32::try_from(self.burst.saturating_sub(missing) / self.milli).unwrap_or(u32::MAX)
     }
 }
 
 impl Budget for TokenBucket {
     #[inline]
     fn deposit(&self, now: Instant) {
-        // What does not fit is lost; a bucket that another thread fills meanwhile is full a little longer than it says,
-        // which is what [`BEFORE_ZERO`] leaves room for.
+        // What does not fit is lost; a bucket that other threads fill meanwhile is full for longer than it says, which is
+        // what [`BEFORE_ZERO`] leaves room for.
         if self.ratio > 0 && self.full_at.load(Ordering::Relaxed) > self.tick(now).floor {
             self.full_at.fetch_sub(self.ratio, Ordering::Relaxed);
         }
@@ -128,12 +141,12 @@ impl Budget for TokenBucket {
         let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
             let missing = full_at.saturating_sub(tick.floor);
-            if missing + RETRY > self.burst {
+            if missing + self.retry > self.burst {
                 return Answer::Denied(self.denial(full_at, missing));
             }
-            let paid = full_at.max(tick.ceil) + RETRY;
+            let paid = full_at.max(tick.ceil) + self.retry;
             match self.full_at.compare_exchange_weak(full_at, paid, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Answer::Granted(Paid::new(RETRY as u32)),
+                Ok(_) => return Answer::Granted(Paid::new(RETRY_MILLI)),
                 Err(changed) => full_at = changed,
             }
         }
@@ -145,21 +158,48 @@ impl Budget for TokenBucket {
 
     fn level(&self, now: Instant) -> Level {
         let missing = self.full_at.load(Ordering::Relaxed).saturating_sub(self.tick(now).floor);
-        Level::new(milli(self.burst.saturating_sub(missing)), Some(milli(self.burst)))
+        Level::new(self.left(missing), Some(self.left(0)))
     }
 }
 
-fn milli(ticks: u64) -> u32 {
-    u32::try_from(ticks).unwrap_or(u32::MAX)
+/// How many ticks bring a thousandth of a retry, where a second brings `per_second` thousandths: as many as there can be
+/// without more than one tick a nanosecond, and so that a thousandth is a whole number of them. Of the divisors of a
+/// thousand million the next is at most twice as great, so that a tick is shorter than two nanoseconds.
+fn ticks_of_a_thousandth(per_second: u64) -> u64 {
+    let divisors = (0..10).flat_map(|twos| (0..10).map(move |fives| (1 << twos) * 5_u64.pow(fives)));
+    let most = SECOND.checked_div(per_second).unwrap_or(1);
+    divisors.filter(|ticks| *ticks <= most).max().unwrap_or(1)
 }
 
-/// What a retry costs, in ticks.
-const RETRY: u64 = 1_000;
+/// What a retry costs.
+const RETRY_MILLI: u32 = 1_000;
 const RATIO_MAX: u32 = 1_000_000;
-const PER_SECOND_MAX: u32 = 500_000_000;
+const PER_SECOND_MAX: u32 = 1_000_000_000;
 const BURST_MAX: u32 = 1_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// By how many ticks the word is ahead, so that it does not fall below zero where threads fill the bucket at once: each
-/// falls short of what it saw by less than its own deposit, and no process has a million threads.
-const BEFORE_ZERO: u64 = 1 << 48;
+/// takes it down by no more than a deposit, which is 10^15 ticks at the very most, after it has seen it above.
+const BEFORE_ZERO: u64 = 1 << 60;
+
+/// Time ends at this tick, after 475 years at least, so that what is promised beyond it fits into the word.
+const LAST: u64 = u64::MAX - BEFORE_ZERO - (1 << 61);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_a_nanosecond_or_less_than_two_and_a_thousandth_a_whole_number_of_them() {
+        for per_second in (1..50_000).chain([123_457, 99_999_989, 499_999_993, 500_000_001, SECOND - 1, SECOND]) {
+            let ticks = ticks_of_a_thousandth(per_second);
+            let in_a_second = ticks * per_second;
+            assert_eq!(SECOND % ticks, 0, "{per_second}");
+            assert!(in_a_second <= SECOND && 2 * in_a_second > SECOND, "{in_a_second} ticks a second at {per_second}");
+            if SECOND.is_multiple_of(per_second) {
+                assert_eq!(in_a_second, SECOND, "{per_second}");
+            }
+        }
+        assert_eq!(ticks_of_a_thousandth(0), 1);
+    }
+}
