@@ -6,6 +6,7 @@ pub mod breaker;
 pub mod budget;
 pub mod call;
 pub mod classify;
+pub mod coordinator;
 pub mod deadline;
 pub mod hedge;
 pub mod limit;

@@ -1,0 +1,156 @@
+//! What is asked of a store. Decides nothing.
+
+use core::time::Duration;
+
+use super::key::{Fence, Fingerprint, OwnerToken, ProcessId, StateKey};
+use crate::budget::TokenBucketConfig;
+
+/// How long the result of an operation may be that is kept to be told again.
+pub const RESULT_BYTES_MAX: usize = 64 * 1024;
+
+/// One command: carried out as a whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreCommand {
+    /// Tells a budget what a process did, and asks for what it may do.
+    Settle(Settle),
+    /// Takes numbers of a counter that all retriers share.
+    TakeSlots(TakeSlots),
+    /// Begins an operation that is to be carried out once.
+    Begin(Begin),
+    /// Stays its owner for longer.
+    Renew(Renew),
+    /// Ends it with a result.
+    Finish(Finish),
+    /// Ends it as one that was certainly not carried out.
+    Abandon(Abandon),
+    /// Says what a process thinks of a subject.
+    Vote(Vote),
+    /// Asks to be the one who tries a subject that is thought to be down.
+    Probe(Probe),
+    /// Lets another be the one.
+    ReleaseProbe(ReleaseProbe),
+}
+
+/// Tells a budget what a process did since it last settled, and asks for tokens, each of which is one retry or hedge.
+///
+/// A store carries out each epoch of a process once: the same epoch again is answered as before and changes nothing, and an
+/// earlier one grants nothing and changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// Which budget.
+    pub budget: StateKey,
+    /// What all processes together may do.
+    pub limits: TokenBucketConfig,
+    /// Who settles.
+    pub process: ProcessId,
+    /// Its number among the settlements of this process, from 1, without gaps.
+    pub epoch: u64,
+    /// How many first attempts the process has made since its start, as far as they count for this budget.
+    pub cumulative_requests: u64,
+    /// How many of these were told by settlements before this one, whether their replies came or not. They are not credited
+    /// again, even by a store that has forgotten them.
+    pub reported_requests: u64,
+    /// How many more tokens it wants.
+    pub want: u32,
+    /// How many of those it was granted it still holds, unspent.
+    pub kept: u32,
+    /// How many of those it was granted it gives back, unspent. A store takes back no more than it believes to be held.
+    pub returned: u32,
+}
+
+/// Takes the next `count` numbers of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakeSlots {
+    /// Which counter.
+    pub counter: StateKey,
+    /// How many: at least 1.
+    pub count: u32,
+}
+
+/// Begins an operation, unless somebody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// Which operation.
+    pub key: StateKey,
+    /// What makes it what it is; another under the same key is refused.
+    pub fingerprint: Fingerprint,
+    /// The owner it gets. The same one again is answered as before.
+    pub owner: OwnerToken,
+    /// For how long nobody else takes it over.
+    pub lease: Duration,
+    /// For how long the key is remembered at least.
+    pub keep: Duration,
+}
+
+/// Stays the owner of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renew {
+    /// Which operation.
+    pub key: StateKey,
+    /// Its owner.
+    pub owner: OwnerToken,
+    /// The owner's fence.
+    pub fence: Fence,
+    /// For how long from now.
+    pub lease: Duration,
+}
+
+/// Ends an operation with a result, which whoever begins it again is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// Which operation.
+    pub key: StateKey,
+    /// Its owner.
+    pub owner: OwnerToken,
+    /// The owner's fence.
+    pub fence: Fence,
+    /// At most [`RESULT_BYTES_MAX`] bytes, which a store on the network seals.
+    pub result: Vec<u8>,
+    /// For how long it is told.
+    pub keep: Duration,
+}
+
+/// Ends an operation that was certainly not carried out, so that the next to begin it is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abandon {
+    /// Which operation.
+    pub key: StateKey,
+    /// Its owner.
+    pub owner: OwnerToken,
+    /// The owner's fence.
+    pub fence: Fence,
+}
+
+/// Says what a process thinks of a subject. Each process has one vote, and the latest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// What is voted on: an instance as it is seen from one zone, say.
+    pub subject: StateKey,
+    /// Who votes.
+    pub voter: ProcessId,
+    /// Whether its own breaker for the subject is open.
+    pub open: bool,
+    /// For how long the vote counts.
+    pub live_for: Duration,
+}
+
+/// Asks to be the only one who tries a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Which subject.
+    pub subject: StateKey,
+    /// Who asks. Whoever has it keeps it for another `lease`.
+    pub holder: ProcessId,
+    /// For how long nobody else is.
+    pub lease: Duration,
+}
+
+/// Lets another try the subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleaseProbe {
+    /// Which subject.
+    pub subject: StateKey,
+    /// Who had it; nothing happens where it was another.
+    pub holder: ProcessId,
+}
