@@ -1,4 +1,13 @@
 //! Coordinates the retries of all processes through state they share. Never waits for it: what a call asks is answered from
 //! what the process holds, and the machines here say what is to be asked of the [store] meanwhile.
 
+mod error;
+mod exchange;
+pub mod idempotency;
+pub mod slots;
 pub mod store;
+mod wake;
+
+pub use error::CoordinatorError;
+pub use exchange::{Answer, Send, SendId};
+pub use wake::Wake;
