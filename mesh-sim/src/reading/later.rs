@@ -10,17 +10,11 @@ use super::words::Said;
 use crate::near::{did_you_mean, near};
 
 /// Keys, by their path without numbers.
-const KEYS: &[&str] = &["clients.routes", "clients.tree", "servers.priority", "store"];
+const KEYS: &[&str] = &["clients.routes", "clients.tree", "servers.priority"];
 
 /// Names, by the path of the value that gives them, and what they are names of.
-const NAMES: &[(&str, &str, &[&str])] = &[
-    ("clients.retry.budget.scope", "scope", SCOPES),
-    ("faults.fault", "fault", FAULTS),
-    ("strategies", "strategy", STRATEGIES),
-];
+const NAMES: &[(&str, &str, &[&str])] = &[("strategies", "strategy", STRATEGIES)];
 
-const SCOPES: &[&str] = &["fleet"];
-const FAULTS: &[&str] = &["store-outage"];
 const STRATEGIES: &[&str] = &["client-wrr", "prequal"];
 
 /// Everything in a file that is not supported yet, in the order of its places, and strategies that nobody knows.

@@ -1,6 +1,7 @@
 //! What retries add to a load, and what bounds them: closed forms, and the published simulators of Marc Brooker
 //! ("Fixing retries with token buckets and circuit breakers", 2022, and "Metastability and distributed systems", 2021).
 
+use alloc::sync::Arc;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -63,7 +64,7 @@ fn breaker((p, load, success): (f64, f64, f64)) -> Task {
     let claims = claims(format!("breaker p={p}"), load, success);
     measured(claims, move |seed| {
         let scenario = failing(p, 100, 10, 4, None, seed);
-        let budgets = (0..100).map(|_| Box::new(LifetimeBreaker::default()) as Box<dyn Budget>).collect();
+        let budgets = (0..100).map(|_| Arc::new(LifetimeBreaker::default()) as Arc<dyn Budget>).collect();
         let course = Production::with_budgets(&scenario, budgets);
         numbers(&run_course(&scenario, &Strategy::Random, &&course, &mut ()))
     })

@@ -49,6 +49,12 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
                     self.settle(client);
                 }
             }
+            Victims::Store => {
+                self.note_fault(kind, effect, NOBODY);
+                if let Some(fleet) = &mut self.fleet {
+                    fleet.turn(begins);
+                }
+            }
             Victims::Registry => {
                 self.note_fault(kind, effect, NOBODY);
                 if !self.registry.turn(begins) {

@@ -33,6 +33,7 @@ pub(super) enum Victims {
     Servers(Arc<[u32]>),
     Clients,
     Registry,
+    Store,
 }
 
 /// What is so.
@@ -76,7 +77,11 @@ impl Schedule {
         let mut schedule = Self { effects: Vec::new(), edges: Vec::new() };
         let end = instant(scenario.duration);
         for fault in &scenario.faults {
-            schedule.add(fault, victims(fault.target.as_ref(), &scenario.servers), end);
+            let victims = match fault.fault {
+                FaultKind::StoreOutage => Victims::Store,
+                _ => victims(fault.target.as_ref(), &scenario.servers),
+            };
+            schedule.add(fault, victims, end);
         }
         // A stable sort: of two at one time, the one that stands first in the file comes first, ends before beginnings.
         schedule.edges.sort_by_key(|edge| (edge.at, edge.begins));
@@ -129,7 +134,7 @@ fn effect(kind: &FaultKind) -> EffectKind {
         FaultKind::Join => EffectKind::Absent,
         FaultKind::Drain => EffectKind::Left { serves: false },
         FaultKind::Deregister => EffectKind::Left { serves: true },
-        FaultKind::RegistryOutage => EffectKind::Outage,
+        FaultKind::RegistryOutage | FaultKind::StoreOutage => EffectKind::Outage,
         FaultKind::ClockSkew { by } => EffectKind::Skew(saturating_nanos(*by)),
     }
 }

@@ -17,6 +17,7 @@ mod course;
 mod digest;
 mod edges;
 mod faults;
+mod fleet;
 mod law;
 mod losing;
 mod metrics;
@@ -54,6 +55,7 @@ use condition::Condition;
 pub(crate) use course::Course;
 use digest::Digest;
 use faults::{Edge, Effect};
+use fleet::{Fleet, LetterKey};
 use metrics::Metrics;
 use network::Wire;
 pub(crate) use production::Production;
@@ -87,6 +89,7 @@ pub(crate) fn run_course<C: Course, O: Observer>(
         }
         engine.foresee();
         engine.dispatch(due);
+        engine.answer_bells();
         if engine.is_over() {
             break;
         }
@@ -121,6 +124,8 @@ struct Engine<'a, C: Course, O> {
     probes: SlotMap<ProbeKey, Probing>,
     probes_made: u64,
     registry: Registry,
+    /// The coordinator of the clients, where they share a budget.
+    fleet: Option<Box<Fleet>>,
 
     arrivals: arrivals::Process,
     choice: Rng,
@@ -157,6 +162,9 @@ enum Due {
     Hears { client: u32, version: u64 },
     LosesRegistry(u32),
     Machine(u32),
+    Coordinator(u32),
+    StoreReached(LetterKey),
+    StoreReplied(LetterKey),
     ProbeReaches(ProbeKey),
     ProbeReturns(ProbeKey),
     Edge(usize),
@@ -184,13 +192,16 @@ impl Due {
             | Self::Hears { .. }
             | Self::LosesRegistry(_)
             | Self::Machine(_)
+            | Self::Coordinator(_)
+            | Self::StoreReplied(_)
             | Self::ProbeReturns(_) => Side::Client,
             Self::Reaches(_)
             | Self::Ends(_)
             | Self::Shares { .. }
             | Self::Answers(_)
             | Self::Cancels(_)
-            | Self::ProbeReaches(_) => Side::Server,
+            | Self::ProbeReaches(_)
+            | Self::StoreReached(_) => Side::Server,
             Self::Edge(_) => Side::Faults,
         }
     }
@@ -288,6 +299,9 @@ impl<C: Course, O: Observer> Engine<'_, C, O> {
             Due::Hears { client, version } => self.hear(client, version),
             Due::LosesRegistry(client) => self.lose_registry(client),
             Due::Machine(client) => self.turn_machine(client),
+            Due::Coordinator(client) => self.turn_coordinator(client),
+            Due::StoreReached(letter) => self.reach_store(letter),
+            Due::StoreReplied(letter) => self.hear_store(letter),
             Due::ProbeReaches(probe) => self.probe_reaches(probe),
             Due::ProbeReturns(probe) => self.probe_returns(probe),
             Due::Edge(edge) => self.edge(edge),

@@ -14,6 +14,7 @@ use super::arrivals::Process;
 use super::client::Template;
 use super::digest::Digest;
 use super::faults::{EffectKind, Schedule, Victims};
+use super::fleet::Fleet;
 use super::metrics::Metrics;
 use super::network::Wire;
 use super::random::{Bits as _, Streams};
@@ -56,6 +57,7 @@ impl<'a, C: Course, O: Observer> Engine<'a, C, O> {
             probes: SlotMap::new(),
             probes_made: 0,
             registry: Registry::new(instances, &scenario.discovery, seed),
+            fleet: course.fleet().map(|(budgets, _)| Box::new(Fleet::new(budgets, &scenario.store, seed))),
             arrivals: Process::new(&clients.arrivals, scenario.duration, Streams::new(seed, "arrivals").single()),
             choice: Streams::new(seed, "clients").single(),
             keys: clients.keys.as_ref().map(|keys| KeyLaw::new(keys, seed)),
@@ -82,6 +84,7 @@ impl<'a, C: Course, O: Observer> Engine<'a, C, O> {
             }
         }
         self.introduce();
+        self.introduce_coordinators();
         self.expect_edge(0);
         if let Arrivals::Closed { concurrency, .. } = &self.scenario.clients.arrivals {
             self.sources = *concurrency;

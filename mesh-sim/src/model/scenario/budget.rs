@@ -31,10 +31,12 @@ pub enum BudgetScope {
     /// Each client has one.
     #[default]
     Client,
+    /// All clients share one, through the coordinator and the store.
+    Fleet,
 }
 
 impl RetryBudget {
-    /// The production value. What is out of range is cut off: validation has refused it.
+    /// The production value of the limits. What is out of range is cut off: validation has refused it.
     #[must_use]
     pub fn to_config(&self) -> TokenBucketConfig {
         let mut config = TokenBucketConfig::default();

@@ -135,6 +135,8 @@ pub enum FaultKind {
     Deregister,
     /// Clients hear nothing from the registry.
     RegistryOutage,
+    /// Nothing gets to the coordinator's store or back; it keeps what it knows.
+    StoreOutage,
     /// The clients' clocks are ahead.
     ClockSkew {
         /// By how much.
@@ -171,6 +173,12 @@ impl Fault {
         Self { at, lasts: None, target: None, fault: FaultKind::RegistryOutage }
     }
 
+    /// An outage of the coordinator's store from `at` until the end.
+    #[must_use]
+    pub const fn store_outage(at: Duration) -> Self {
+        Self { at, lasts: None, target: None, fault: FaultKind::StoreOutage }
+    }
+
     /// Ends it after `lasts`.
     #[must_use]
     pub const fn lasting(mut self, lasts: Duration) -> Self {
@@ -200,6 +208,7 @@ impl FaultKind {
             Self::Drain => "drain",
             Self::Deregister => "deregister",
             Self::RegistryOutage => "registry-outage",
+            Self::StoreOutage => "store-outage",
             Self::ClockSkew { .. } => "clock-skew",
         }
     }

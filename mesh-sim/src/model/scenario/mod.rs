@@ -32,7 +32,7 @@ pub use expect::{Bound, Expectation};
 pub use fault::{Direction, Fault, FaultKind, Target};
 pub use servers::{Discipline, ServerGroup};
 pub use trace::TraceError;
-pub use world::{Discovery, Network};
+pub use world::{Discovery, Network, Store};
 
 /// A simulation: servers, clients, what happens to them, and the strategies to compare.
 ///
@@ -84,6 +84,9 @@ pub struct Scenario {
     /// How the registry's changes reach the clients.
     #[serde(default)]
     pub discovery: Discovery,
+    /// The store that the clients' coordinator speaks with.
+    #[serde(default)]
+    pub store: Store,
     /// What goes wrong, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -111,6 +114,7 @@ impl Scenario {
             clients: Clients::new(arrivals),
             network: Network::default(),
             discovery: Discovery::default(),
+            store: Store::default(),
             faults: Vec::new(),
             expect: Vec::new(),
         }

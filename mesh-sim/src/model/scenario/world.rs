@@ -27,6 +27,16 @@ pub struct Discovery {
     pub delay: Distribution,
 }
 
+/// The store that the clients' coordinator speaks with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Store {
+    /// How long a command or a reply takes, one way.
+    pub latency: Distribution,
+}
+
 impl Network {
     /// A network without losses.
     #[must_use]

@@ -34,13 +34,16 @@ fn verify_need(fault: &Fault, path: Path<'_>, found: &mut Findings) {
     let (kind, name) = (&fault.fault, fault.fault.name());
     let path = path.key("target");
     match (&fault.target, kind) {
-        (None, FaultKind::RegistryOutage) => {}
+        (None, FaultKind::RegistryOutage | FaultKind::StoreOutage) => {}
         (None, _) => {
             let help = "name one: { group = \"…\" }, { zone = \"…\" } or { clients = \"all\" }";
             found.object(path, format!("`{name}` needs a target"), Some(help.into()));
         }
         (Some(_), FaultKind::RegistryOutage) => {
             found.object(path, format!("`{name}` takes no target: it hits the registry"), None);
+        }
+        (Some(_), FaultKind::StoreOutage) => {
+            found.object(path, format!("`{name}` takes no target: it hits the store"), None);
         }
         (Some(Target::Clients), kind) if !hits_clients(kind) => {
             let some = "partition, latency, loss, pause and clock-skew";
@@ -135,6 +138,7 @@ fn verify_kind(kind: &FaultKind, path: Path<'_>, found: &mut Findings) {
         | FaultKind::Drain
         | FaultKind::Deregister
         | FaultKind::RegistryOutage
+        | FaultKind::StoreOutage
         | FaultKind::ClockSkew { .. } => {}
     }
 }

@@ -38,6 +38,7 @@ impl Scenario {
         let loss = self.network.loss;
         found.require((0.0..=1.0).contains(&loss), network.key("loss"), loss, "must be 0 to 1");
         distribution::verify(&self.discovery.delay, Path::Root.key("discovery").key("delay"), &mut found);
+        distribution::verify(&self.store.latency, Path::Root.key("store").key("latency"), &mut found);
         faults::verify(self, &mut found);
         endless::verify(self, &mut found);
         size::verify(self, &mut found);
