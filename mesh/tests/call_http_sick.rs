@@ -87,13 +87,18 @@ async fn a_deadline_ends_a_call_whose_copies_all_hang() {
 
 #[tokio::test]
 async fn a_caller_may_leave_in_the_middle_of_an_attempt_a_wait_or_a_copy() {
-    let (world, silent) = World::with_silent().await;
-    world.well.set(Sickness::Hang);
     let mut waits = retries(2);
     (waits.attempt_timeout, waits.backoff.base, waits.backoff.cap) = (Some(ms(20)), secs(60), secs(60));
-    for (retry, leaves) in [(retries(2), ms(50)), (waits, ms(120)), (hedged(), ms(120))] {
-        assert!(tokio::time::timeout(leaves, world.get(&retry)).await.is_err());
-        assert_eq!(in_flight(&world.mesh, "api").await, 0);
+    for (retry, made, open) in [(retries(2), 1, 1), (waits, 1, 0), (hedged(), 2, 2)] {
+        let (silent, mesh) = (Silent::default(), mesh_without_budget().await);
+        for _ in 0..2 {
+            offer(&mesh, silent.one_more().await).await;
+        }
+        tokio::select! {
+            reply = get(&mesh, &retry) => panic!("{reply:?}"),
+            () = eventually("it is as far as that", async || silent.counts() == (made, open)) => {}
+        }
+        assert_eq!(in_flight(&mesh, "api").await, 0);
         silent.is_left_alone().await;
     }
 }
@@ -130,18 +135,15 @@ impl World {
 
     /// With the one that is well, and one that never answers.
     async fn with_silent() -> (Self, Silent) {
-        let (world, (silent, address)) = (Self::alone().await, Silent::start().await);
-        offer(&world.mesh, address).await;
+        let (world, silent) = (Self::alone().await, Silent::default());
+        offer(&world.mesh, silent.one_more().await).await;
         (world, silent)
     }
 
     async fn alone() -> Self {
         let (well, behind) = (Backend::start("well").await, Backend::start("well").await);
         let sick = FaultProxy::start(behind.address()).await;
-        let mut config = mesh::MeshConfig::default();
-        config.service.outlier = mesh::mesh_core::health::outlier::OutlierConfig::off();
-        config.calls.budget = None;
-        let mesh = ServiceMesh::builder().config(config).build().await.unwrap();
+        let mesh = mesh_without_budget().await;
         offer(&mesh, well.address()).await;
         Self { mesh, well, sick, _behind: behind }
     }
@@ -151,22 +153,31 @@ impl World {
     }
 }
 
-/// A server that takes requests and never answers, and counts the connections that its callers have not closed.
+/// A mesh that leaves nobody out and bounds retries by the policies alone.
+async fn mesh_without_budget() -> ServiceMesh {
+    let mut config = mesh::MeshConfig::default();
+    config.service.outlier = mesh::mesh_core::health::outlier::OutlierConfig::off();
+    config.calls.budget = None;
+    ServiceMesh::builder().config(config).build().await.unwrap()
+}
+
+/// Servers that take requests and never answer, and the connections to them: all that were made, and those that the
+/// callers have not closed.
+#[derive(Default)]
 struct Silent {
     made: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
 }
 
 impl Silent {
-    async fn start() -> (Self, SocketAddr) {
+    async fn one_more(&self) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (made, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let counts = (Arc::clone(&made), Arc::clone(&open));
+        let counts = (Arc::clone(&self.made), Arc::clone(&self.open));
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                counts.0.fetch_add(1, Ordering::Relaxed);
                 counts.1.fetch_add(1, Ordering::Relaxed);
+                counts.0.fetch_add(1, Ordering::Relaxed);
                 let open = Arc::clone(&counts.1);
                 tokio::spawn(async move {
                     while matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {}
@@ -174,7 +185,11 @@ impl Silent {
                 });
             }
         });
-        (Self { made, open }, address)
+        address
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        (self.made.load(Ordering::Relaxed), self.open.load(Ordering::Relaxed))
     }
 
     /// Somebody came, and everybody has left.
