@@ -72,7 +72,7 @@ fn step(fleet: &mut Fleet, operation: u8, argument: u8) {
         14..=18 => fleet.advance(Duration::from_millis(u64::from(argument))),
         19..=21 => (0..count).for_each(|_| fleet.succeed(process)),
         22..=28 => (0..count).for_each(|_| fleet.fail(process)),
-        _ => fleet.press(u64::from(count), Duration::from_millis(1_000)),
+        _ => fleet.press(u64::from(count) / 8 + 1, Duration::from_millis(1_000)),
     }
 }
 
@@ -93,8 +93,8 @@ fn faults(argument: u8) -> Faults {
         copy_milli: of(4, 300),
         refuse_milli: of(8, 300),
         delay_max: Duration::from_millis(delay),
-        is_refusing: argument & 32 != 0,
-        is_silent: argument & 64 != 0,
+        is_refusing: argument >> 5 == 6,
+        is_silent: argument >> 5 == 7,
     }
 }
 

@@ -61,18 +61,29 @@ pub(super) enum Message {
     Again,
 }
 
+impl Message {
+    fn tokens(&self) -> u64 {
+        match self {
+            Self::Command { settle, .. } => u64::from(settle.returned),
+            Self::Reply { settled, .. } => u64::from(settled.granted),
+            Self::Failure { .. } | Self::Again => 0,
+        }
+    }
+}
+
 /// What is under way, in the order of time. Each message is to or from the process with the number before it.
 #[derive(Debug)]
 pub(super) struct Network {
     pub(super) faults: Faults,
     under_way: BTreeMap<(Instant, u64), (u64, Message)>,
     sent: u64,
+    tokens: u64,
     rng: Rng,
 }
 
 impl Network {
     pub(super) fn new(seed: u64) -> Self {
-        Self { faults: Faults::default(), under_way: BTreeMap::new(), sent: 0, rng: Rng::from_seed(seed) }
+        Self { faults: Faults::default(), under_way: BTreeMap::new(), sent: 0, tokens: 0, rng: Rng::from_seed(seed) }
     }
 
     /// A process sends a command.
@@ -109,6 +120,7 @@ impl Network {
 
     pub(super) fn put_at(&mut self, at: Instant, process: u64, message: Message) {
         self.sent += 1;
+        self.tokens += message.tokens();
         self.under_way.insert((at, self.sent), (process, message));
     }
 
@@ -118,23 +130,21 @@ impl Network {
 
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<(u64, Message)> {
         let due = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;
-        Some(due.remove())
+        let (process, message) = due.remove();
+        self.tokens -= message.tokens();
+        Some((process, message))
     }
 
     /// The store's state is lost. What was sent twice is not delivered to what takes its place: a command that two states
     /// carry out, one after the other, counts twice.
     pub(super) fn forget_copies(&mut self) {
         self.under_way.retain(|_, (_, message)| !matches!(message, Message::Command { is_copied: true, .. }));
+        self.tokens = self.under_way.values().map(|(_, message)| message.tokens()).sum();
     }
 
     /// How many tokens are on their way to a process or back.
-    pub(super) fn tokens(&self) -> u64 {
-        let of = |message: &Message| match message {
-            Message::Command { settle, .. } => settle.returned,
-            Message::Reply { settled, .. } => settled.granted,
-            Message::Failure { .. } | Message::Again => 0,
-        };
-        self.under_way.values().map(|(_, message)| u64::from(of(message))).sum()
+    pub(super) const fn tokens(&self) -> u64 {
+        self.tokens
     }
 
     /// A wait before a call asks again: 20 to 120 ms.
