@@ -8,6 +8,12 @@ use crate::budget::TokenBucketConfig;
 /// How long the result of an operation may be that is kept to be told again.
 pub const RESULT_BYTES_MAX: usize = 64 * 1024;
 
+/// For how long after its latest settlement a process counts among those that share a budget.
+pub const PROCESS_COUNTS_FOR: Duration = Duration::from_secs(15);
+
+/// For how long after its latest settlement a process is known to a budget.
+pub const PROCESS_KEPT_FOR: Duration = Duration::from_secs(60);
+
 /// One command: carried out as a whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,6 +64,19 @@ pub struct Settle {
     /// How many of those it was granted it gives back, unspent. A store takes back no more than it believes to be held.
     pub returned: u32,
 }
+
+impl Settle {
+    /// For how long a store keeps the bucket when nobody settles with it: until time alone has filled it, so that it is no
+    /// gain that the bucket is full where it is made anew; but at least for as long as it knows its processes, and at most
+    /// for a day.
+    #[must_use]
+    pub fn bucket_kept_for(&self) -> Duration {
+        let fills_in = u64::from(self.limits.burst_milli).div_ceil(u64::from(self.limits.per_second_milli.max(1)));
+        Duration::from_secs(fills_in).clamp(PROCESS_KEPT_FOR, BUCKET_KEPT_MAX)
+    }
+}
+
+const BUCKET_KEPT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Takes the next `count` numbers of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,12 +9,15 @@
 
 mod command;
 mod key;
+mod memory;
 mod reply;
 
 pub use command::{
-    Abandon, Begin, Finish, Probe, RESULT_BYTES_MAX, ReleaseProbe, Renew, Settle, StoreCommand, TakeSlots, Vote,
+    Abandon, Begin, Finish, PROCESS_COUNTS_FOR, PROCESS_KEPT_FOR, Probe, RESULT_BYTES_MAX, ReleaseProbe, Renew, Settle,
+    StoreCommand, TakeSlots, Vote,
 };
 pub use key::{Fence, Fingerprint, OwnerToken, ProcessId, StateKey};
+pub use memory::MemoryStore;
 pub use reply::{
     Abandoned, Begun, Finished, Probed, Renewed, Settled, Settlement, Slots, StoreFailure, StoreReply, StoreTime, Voted,
 };
