@@ -87,7 +87,8 @@ pub struct TakeSlots {
     pub count: u32,
 }
 
-/// Begins an operation, unless somebody has.
+/// Begins an operation, unless somebody has. May be sent again with the same owner: as long as he has it, it is answered as
+/// before, and his lease begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begin {
     /// Which operation.
@@ -98,11 +99,12 @@ pub struct Begin {
     pub owner: OwnerToken,
     /// For how long nobody else takes it over.
     pub lease: Duration,
-    /// For how long the key is remembered at least.
+    /// For how long after the lease the key is remembered, so that whoever begins it next is told that the outcome is
+    /// unknown. Renewing it begins this time anew, too.
     pub keep: Duration,
 }
 
-/// Stays the owner of an operation.
+/// Stays the owner of an operation, though his lease may have ended, as long as nobody has taken over. May be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renew {
     /// Which operation.
@@ -111,11 +113,12 @@ pub struct Renew {
     pub owner: OwnerToken,
     /// The owner's fence.
     pub fence: Fence,
-    /// For how long from now.
+    /// For how long from now. Zero hands the operation over: the next to begin it takes over at once.
     pub lease: Duration,
 }
 
-/// Ends an operation with a result, which whoever begins it again is told.
+/// Ends an operation with a result, which whoever begins it again is told. His lease may have ended, as long as nobody has
+/// taken over. May be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finish {
     /// Which operation.
@@ -130,7 +133,9 @@ pub struct Finish {
     pub keep: Duration,
 }
 
-/// Ends an operation that was certainly not carried out, so that the next to begin it is the first.
+/// Ends an operation that was certainly not carried out, so that the next to begin it is the first. May be sent again, and is
+/// [fenced](super::Abandoned::Fenced) then. Not for an owner who took over and does not know what the one before did: he
+/// hands it over ([`Renew::lease`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abandon {
     /// Which operation.

@@ -3,7 +3,8 @@
 //!
 //! Every command is carried out by the store as a whole or not at all, at one moment of the store's own clock
 //! ([`StoreTime`]): no caller's clock is ever believed. A command whose reply does not come may have been carried out, or
-//! may be yet: its sender takes it as [unknown](StoreFailure::Unknown) and never sends the same command again.
+//! may be yet: its sender takes it as [unknown](StoreFailure::Unknown). No settlement is ever sent twice; what is sent again
+//! is what may be carried out twice, which each command says of itself.
 //!
 //! All numbers that come from a store are checked by whoever reads them: another process may have written them.
 

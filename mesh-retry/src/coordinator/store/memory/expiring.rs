@@ -48,6 +48,11 @@ impl<K: Ord + Copy, V> Expiring<K, V> {
         Some(value)
     }
 
+    /// Whether another key would take the place of one that is there, unless some have expired.
+    pub(super) fn is_full(&self) -> bool {
+        self.by_key.len() >= self.most
+    }
+
     /// The values that have not expired, in the order of their keys.
     pub(super) fn values(&mut self, now: StoreTime) -> impl Iterator<Item = &V> {
         self.sweep(now);
