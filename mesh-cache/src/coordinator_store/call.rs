@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use mesh_core::time::saturating_nanos;
 use mesh_retry::coordinator::store::{
-    Abandon, Begin, Fence, Finish, OwnerToken, Probe, ProcessId, ReleaseProbe, Renew, Settle, StateKey, TakeSlots, Vote,
+    Abandon, Begin, Fence, Finish, OwnerToken, PROCESS_COUNTS_FOR, PROCESS_KEPT_FOR, Probe, ProcessId, ReleaseProbe,
+    Renew, Settle, StateKey, TakeSlots, Vote,
 };
 
 use super::lua::Scripts;
@@ -67,7 +68,7 @@ impl Calls {
             u64::from(kept),
             u64::from(returned),
         ];
-        let lifetimes = [millis(BUDGET_KEPT), millis(PROCESS_KEPT), millis(PROCESS_COUNTS)];
+        let lifetimes = [settle.bucket_kept_for(), PROCESS_KEPT_FOR, PROCESS_COUNTS_FOR].map(millis);
         let args = [name(process)].into_iter().chain(numbers.map(number)).chain(lifetimes).collect();
         let keys = vec![self.key(budget, "rb"), self.key(budget, &format!("p:{process}")), self.key(budget, "hb")];
         ScriptCall { script: &self.scripts.settle, keys, args }
@@ -169,12 +170,6 @@ fn millis(lifetime: Duration) -> Vec<u8> {
 /// For how long at most somebody owns an operation, has a vote that counts, or is the one who tries a subject, unless he
 /// asks again. Times that are further ahead are nobody's of ours.
 const LEASE_MAX: Duration = Duration::from_hours(1);
-/// For how long a budget is remembered that nobody settles with. It starts full after that, which is one burst a day.
-const BUDGET_KEPT: Duration = Duration::from_hours(24);
-/// For how long a process is remembered that does not settle.
-const PROCESS_KEPT: Duration = Duration::from_secs(60);
-/// For how long it counts as one of those that settle.
-const PROCESS_COUNTS: Duration = Duration::from_secs(15);
 /// For how long a counter is remembered that nobody takes from.
 const COUNTER_KEPT: Duration = Duration::from_mins(1);
 /// For how long an operation is remembered at most, after its last lease or with its result.

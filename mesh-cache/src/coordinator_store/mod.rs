@@ -2,7 +2,7 @@
 //! coordinator are carried out.
 //!
 //! Decides nothing but what is known of a command that failed. [`RedisCoordinator`] carries commands to Redis, one script
-//! each.
+//! each; [`MemoryCoordinator`] is for one process, and for tests.
 //!
 //! ```no_run
 //! use mesh_cache::Environment;
@@ -25,6 +25,7 @@
 mod call;
 #[cfg(feature = "redis")]
 mod lua;
+mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
@@ -35,6 +36,7 @@ use std::fmt::Debug;
 use mesh_core::port::BoxFuture;
 use mesh_retry::coordinator::store::{StoreCommand, StoreFailure, StoreReply};
 
+pub use memory::MemoryCoordinator;
 #[cfg(feature = "redis")]
 pub use redis::{CoordinatorStats, RedisCoordinator};
 

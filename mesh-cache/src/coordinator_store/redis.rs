@@ -35,8 +35,8 @@ use crate::second::check_prefix;
 ///
 /// # What it counts
 /// Epochs and counts of requests above 2^53 are taken for 2^53 - 1. A lease, a vote and a turn to try a subject last an hour
-/// at most, and a millisecond at least; a result is kept for 30 days at most. A budget that nobody settles with for a day
-/// starts full.
+/// at most, and a millisecond at least; a result is kept for 30 days at most. A budget starts full when nobody has settled with
+/// it for [so long](mesh_retry::coordinator::store::Settle::bucket_kept_for).
 ///
 /// # What is not known
 /// A call that is not answered within the deadline is [`StoreFailure::Unknown`], as is one whose connection ended before the

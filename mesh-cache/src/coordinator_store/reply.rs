@@ -61,23 +61,17 @@ pub(super) fn begun(
     reply: &Value,
     open: impl FnOnce(&[u8]) -> Result<Vec<u8>, RedisError>,
 ) -> Result<Begun, RedisError> {
-    let items = items(reply)?;
-    let code = items.first().map(number).ok_or(RedisError::Hostile)??;
-    let value = || items.get(1).ok_or(RedisError::Hostile);
-    let fence = || {
-        value()
-            .and_then(number)
-            .and_then(|number| if number > 0 { Ok(Fence::new(number)) } else { Err(RedisError::Hostile) })
+    let fence = |value| match number(value)? {
+        0 => Err(RedisError::Hostile),
+        number => Ok(Fence::new(number)),
     };
-    match code {
-        1 => Ok(Begun::Fresh { fence: fence()? }),
-        2 => Ok(Begun::TakenOver { fence: fence()? }),
-        3 => Ok(Begun::InFlight { lease_left: Duration::from_micros(number(value()?)?) }),
-        4 => match value()? {
-            Value::BulkString(bytes) => Ok(Begun::Done { result: open(bytes)? }),
-            _ => Err(RedisError::Hostile),
-        },
-        5 => Ok(Begun::Mismatch),
+    match items(reply)? {
+        [Value::Int(1), value] => Ok(Begun::Fresh { fence: fence(value)? }),
+        [Value::Int(2), value] => Ok(Begun::TakenOver { fence: fence(value)? }),
+        [Value::Int(3), value] => Ok(Begun::InFlight { lease_left: Duration::from_micros(number(value)?) }),
+        [Value::Int(4), Value::BulkString(envelope)] => Ok(Begun::Done { result: open(envelope)? }),
+        [Value::Int(5)] => Ok(Begun::Mismatch),
+        // Done, and what is there is too long for a result.
         _ => Err(RedisError::Hostile),
     }
 }
@@ -140,4 +134,99 @@ fn number(value: &Value) -> Result<u64, RedisError> {
 
 fn small(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_retry::budget::TokenBucketConfig;
+    use mesh_retry::coordinator::store::{ProcessId, StateKey};
+
+    use super::*;
+
+    fn wanting(want: u32) -> Settle {
+        Settle {
+            budget: StateKey::new(1),
+            limits: TokenBucketConfig::default(),
+            process: ProcessId::new(1),
+            epoch: 1,
+            cumulative_requests: 0,
+            reported_requests: 0,
+            want,
+            kept: 0,
+            returned: 0,
+        }
+    }
+
+    fn array(numbers: &[i64]) -> Value {
+        Value::Array(numbers.iter().map(|number| Value::Int(*number)).collect())
+    }
+
+    #[test]
+    fn no_more_is_taken_than_was_wanted_and_a_budget_holds() {
+        let settled = settled(&array(&[1, i64::MAX, i64::MAX, i64::MAX, i64::MAX]), &wanting(3)).unwrap();
+        assert_eq!((settled.granted, settled.left_milli, settled.processes), (3, 10_000, u32::MAX));
+        let stale = super::settled(&array(&[3, 3, 0, 0, 0]), &wanting(3)).unwrap();
+        assert_eq!((stale.granted, stale.processes), (0, 1));
+        assert_eq!(voted(&array(&[0, 9])), Ok(Voted { live: 1, open: 1 }));
+    }
+
+    #[test]
+    fn the_wait_is_for_what_is_missing() {
+        let wait = |granted, level| settled(&array(&[1, granted, level, 0, 1]), &wanting(3)).unwrap().wait;
+        // A tenth of a token comes every second.
+        assert_eq!(wait(3, 0), Some(Duration::ZERO));
+        assert_eq!(wait(2, 0), Some(Duration::from_secs(10)));
+        assert_eq!(wait(2, 999_999), Some(Duration::from_micros(10)));
+        let mut nothing = wanting(u32::MAX);
+        nothing.limits.per_second_milli = 0;
+        assert_eq!(settled(&array(&[1, 0, 0, 0, 1]), &nothing).unwrap().wait, None);
+        nothing.limits.per_second_milli = 1;
+        let longest = settled(&array(&[1, 0, 0, 0, 1]), &nothing).unwrap().wait;
+        assert_eq!(longest, Some(Duration::from_secs(u64::from(u32::MAX) * 1_000)));
+    }
+
+    #[test]
+    fn what_no_script_of_ours_replies_is_hostile() {
+        let strange = [
+            Value::Nil,
+            Value::Okay,
+            Value::Int(-1),
+            Value::Int(7),
+            Value::Double(1.0),
+            Value::BulkString(b"1".to_vec()),
+            array(&[]),
+            array(&[0]),
+            array(&[7, 7]),
+            array(&[-1, -1]),
+            array(&[1, -1]),
+            array(&[1, 2, 3]),
+            array(&[0, 0, 0, 0, 0]),
+            array(&[4, 0, 0, 0, 0]),
+            array(&[1, -1, 0, 0, 1]),
+            array(&[1, 0, 0, 0, 1, 0]),
+            Value::Array(vec![Value::Int(4), Value::Int(4)]),
+            Value::Array(vec![Value::Int(1), Value::BulkString(b"1".to_vec())]),
+            Value::Array(vec![Value::Nil, Value::Int(1)]),
+        ];
+        for reply in &strange {
+            assert_eq!(settled(reply, &wanting(1)), Err(RedisError::Hostile), "{reply:?}");
+            assert_eq!(begun(reply, |_| Ok(vec![])), Err(RedisError::Hostile), "{reply:?}");
+            assert_eq!(probed(reply), Err(RedisError::Hostile), "{reply:?}");
+            for flag in [renewed(reply).err(), finished(reply).err(), abandoned(reply).err()] {
+                assert_eq!(flag, Some(RedisError::Hostile), "{reply:?}");
+            }
+        }
+        for reply in strange.iter().filter(|reply| numbers::<2>(reply).is_err()) {
+            assert_eq!((slots(reply), voted(reply)), (Err(RedisError::Hostile), Err(RedisError::Hostile)), "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_result_is_what_its_envelope_holds_or_nothing() {
+        let done = Value::Array(vec![Value::Int(4), Value::BulkString(b"sealed".to_vec())]);
+        let opened = begun(&done, |envelope| Ok(envelope.to_ascii_uppercase()));
+        assert_eq!(opened, Ok(Begun::Done { result: b"SEALED".to_vec() }));
+        assert_eq!(begun(&done, |_| Err(RedisError::Hostile)), Err(RedisError::Hostile));
+        assert_eq!(begun(&array(&[1, 0]), |_| Ok(vec![])), Err(RedisError::Hostile), "no owner has that number");
+    }
 }
