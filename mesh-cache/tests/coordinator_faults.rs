@@ -13,15 +13,10 @@ use mesh_cache::redis::cluster::slot_of;
 use mesh_cache::redis::{RedisClient, RedisConfig};
 use mesh_testkit::{Fault, FaultProxy, RedisCluster, RedisServer};
 
-use coordinator_support::{KEY, SOON, WRITING, connected, connecting, first, name, one_of_each, ready, settle, until};
+use coordinator_support::{
+    KEY, SOON, WRITING, connected, connecting, first, name, one_of_each, ready, scripts_run, settle, until,
+};
 use redis_support::Stopwatch;
-
-/// How often the server ran scripts that it knew.
-async fn scripts_run(server: &RedisServer) -> u64 {
-    let info = server.command(&["INFO", "commandstats"]).await.unwrap();
-    let line = info.text().unwrap().lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
-    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
-}
 
 #[tokio::test]
 async fn commands_of_a_server_that_is_killed_are_not_carried_out() {
@@ -30,7 +25,7 @@ async fn commands_of_a_server_that_is_killed_are_not_carried_out() {
     settle(&store, first()).await.unwrap();
     server.kill();
     let began = Stopwatch::start();
-    until(|| settle(&store, Settle { epoch: 2, ..first() }), |reply| *reply == Err(StoreFailure::NotDone)).await;
+    _ = until(|| settle(&store, Settle { epoch: 2, ..first() }), |reply| *reply == Err(StoreFailure::NotDone)).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     for command in one_of_each() {
         assert_eq!(store.apply(command).await, Err(StoreFailure::NotDone));
@@ -41,7 +36,7 @@ async fn commands_of_a_server_that_is_killed_are_not_carried_out() {
 async fn a_command_of_a_frozen_server_is_unknown_within_the_deadline_and_is_carried_out_once() {
     let server = RedisServer::start().await;
     let store = connected(&server.url(), Duration::from_millis(200)).await;
-    until(|| settle(&store, first()), Result::is_ok).await;
+    _ = until(|| settle(&store, first()), Result::is_ok).await;
     let before = scripts_run(&server).await;
     server.freeze();
     let two = Settle { epoch: 2, cumulative_requests: 5, want: 3, ..first() };
@@ -49,7 +44,7 @@ async fn a_command_of_a_frozen_server_is_unknown_within_the_deadline_and_is_carr
     assert_eq!(settle(&store, two).await, Err(StoreFailure::Unknown));
     assert!(began.elapsed() >= Duration::from_millis(200) && began.elapsed() < Duration::from_secs(2));
     // Until the link gives the connection up, each further one is unknown too; then none is sent.
-    until(|| settle(&store, two), |reply| *reply == Err(StoreFailure::NotDone)).await;
+    _ = until(|| settle(&store, two), |reply| *reply == Err(StoreFailure::NotDone)).await;
     let unknown = store.stats().unknown;
     server.thaw();
     ready(&store).await;
@@ -220,7 +215,7 @@ async fn a_node_that_is_lost_takes_no_others_budgets_with_it() {
     let lost = cluster.owner_of(slot_of(name("rb").as_bytes())).await;
     settle(&store, first()).await.unwrap();
     cluster.nodes[lost].kill();
-    until(|| settle(&store, Settle { epoch: 2, ..first() }), |reply| *reply == Err(StoreFailure::NotDone)).await;
+    _ = until(|| settle(&store, Settle { epoch: 2, ..first() }), |reply| *reply == Err(StoreFailure::NotDone)).await;
     let mut answered = 0;
     for key in 0..30 {
         let one = Settle { budget: StateKey::new(KEY.bits() + key), ..first() };

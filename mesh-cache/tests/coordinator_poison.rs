@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mesh_cache::coordinator_store::{CoordinatorStore as _, RedisCoordinator};
 use mesh_cache::mesh_retry::coordinator::store::{
-    Begin, Begun, Fence, Fingerprint, Finish, OwnerToken, Probe, Probed, RESULT_BYTES_MAX, Renew, Settle, Settlement,
-    StoreCommand, StoreFailure, StoreReply, TakeSlots, Vote, Voted,
+    Begin, Begun, Fence, Fingerprint, Finish, OwnerToken, Probe, Probed, RESULT_BYTES_MAX, Renew, Renewed, Settle,
+    Settlement, StateKey, StoreCommand, StoreFailure, StoreReply, TakeSlots, Vote, Voted,
 };
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
 use mesh_testkit::RedisServer;
@@ -192,10 +192,9 @@ const BEGIN: Begin =
     Begin { key: KEY, fingerprint: Fingerprint::new(0xF), owner: OwnerToken::new(0x0), lease: MINUTE, keep: MINUTE };
 
 async fn begin(bench: &Bench, command: Begin) -> Begun {
-    match bench.ask(StoreCommand::Begin(command)).await {
-        StoreReply::Begun(begun) => begun,
-        other => panic!("{other:?}"),
-    }
+    let reply = bench.ask(StoreCommand::Begin(command)).await;
+    let StoreReply::Begun(begun) = reply else { panic!("{reply:?}") };
+    begun
 }
 
 #[tokio::test]
@@ -216,13 +215,14 @@ async fn of_a_poisoned_operation_the_outcome_is_unknown() {
         bench.poison("id", poison).await;
         let Begun::TakenOver { fence } = begin(&bench, BEGIN).await else { panic!("{poison:?}") };
         let renew = Renew { key: KEY, owner: BEGIN.owner, fence, lease: MINUTE };
-        assert_eq!(bench.ask(StoreCommand::Renew(renew)).await, StoreReply::Renewed(KEPT), "it has healed: {poison:?}");
+        assert_eq!(
+            bench.ask(StoreCommand::Renew(renew)).await,
+            StoreReply::Renewed(Renewed::Kept),
+            "it has healed: {poison:?}"
+        );
         assert!(bench.is_mortal().await, "{poison:?}");
     }
 }
-
-const KEPT: mesh_cache::mesh_retry::coordinator::store::Renewed =
-    mesh_cache::mesh_retry::coordinator::store::Renewed::Kept;
 
 #[tokio::test]
 async fn a_lease_from_the_future_ends_after_its_length_and_a_mismatch_is_forgotten() {
@@ -270,10 +270,10 @@ async fn a_sealed_result_is_believed_for_its_operation_and_with_its_key_only() {
     let stranger = bench.store.clone().seal(sealer(8));
     for other in [&unsealed, &stranger] {
         assert_eq!(other.apply(StoreCommand::Begin(BEGIN)).await, Err(StoreFailure::Unknown));
-        assert_eq!(other.stats().unsealed > 0, true);
+        assert!(other.stats().unsealed > 0);
     }
     // Another operation's result, and one that is not sealed.
-    let other = Begin { key: mesh_cache::mesh_retry::coordinator::store::StateKey::new(0xDEF), ..BEGIN };
+    let other = Begin { key: StateKey::new(0xDEF), ..BEGIN };
     let elsewhere = name("id").replace(&KEY.to_string(), &other.key.to_string());
     bench.redis(&["COPY", &name("id"), &elsewhere]).await;
     assert_eq!(bench.store.apply(StoreCommand::Begin(other)).await, Err(StoreFailure::Unknown));

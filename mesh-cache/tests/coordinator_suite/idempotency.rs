@@ -37,10 +37,9 @@ pub(super) async fn begin(bench: &Bench, begin: Begin) -> Begun {
 
 /// Begins, and is the first.
 pub(super) async fn fresh(bench: &Bench, command: Begin) -> Fence {
-    match begin(bench, command).await {
-        Begun::Fresh { fence } => fence,
-        other => panic!("{other:?}"),
-    }
+    let begun = begin(bench, command).await;
+    let Begun::Fresh { fence } = begun else { panic!("{begun:?}") };
+    fence
 }
 
 pub(super) fn finish(begin: &Begin, fence: Fence, result: &[u8]) -> StoreCommand {
@@ -161,11 +160,10 @@ async fn of_many_at_once_one_begins(bench: Bench) {
     });
     let mut fresh = 0;
     for begun in begun.collect::<Vec<_>>() {
-        match begun.await.unwrap() {
-            Begun::Fresh { .. } => fresh += 1,
-            Begun::InFlight { .. } => {}
-            other => panic!("{other:?}"),
-        }
+        let begun = begun.await.unwrap();
+        let is_fresh = matches!(begun, Begun::Fresh { .. });
+        assert!(is_fresh || matches!(begun, Begun::InFlight { .. }), "{begun:?}");
+        fresh += u32::from(is_fresh);
     }
     assert_eq!(fresh, 1);
 }

@@ -1,5 +1,6 @@
 //! What every store that processes share must do, as one list of cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
+#![allow(clippy::print_stdout, reason = "what is printed last is the case that failed")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 mod idempotency;
@@ -64,59 +65,51 @@ impl Bench {
     }
 
     pub(crate) async fn settle(&self, settle: Settle) -> Settled {
-        match self.ask(StoreCommand::Settle(settle)).await {
-            StoreReply::Settled(settled) => settled,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(StoreCommand::Settle(settle)).await;
+        let StoreReply::Settled(settled) = reply else { panic!("{reply:?}") };
+        settled
     }
 
     pub(crate) async fn slots(&self, command: StoreCommand) -> Slots {
-        match self.ask(command).await {
-            StoreReply::Slots(slots) => slots,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(command).await;
+        let StoreReply::Slots(slots) = reply else { panic!("{reply:?}") };
+        slots
     }
 
     pub(crate) async fn begun(&self, command: StoreCommand) -> Begun {
-        match self.ask(command).await {
-            StoreReply::Begun(begun) => begun,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(command).await;
+        let StoreReply::Begun(begun) = reply else { panic!("{reply:?}") };
+        begun
     }
 
     pub(crate) async fn renewed(&self, command: StoreCommand) -> Renewed {
-        match self.ask(command).await {
-            StoreReply::Renewed(renewed) => renewed,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(command).await;
+        let StoreReply::Renewed(renewed) = reply else { panic!("{reply:?}") };
+        renewed
     }
 
     pub(crate) async fn finished(&self, command: StoreCommand) -> Finished {
-        match self.ask(command).await {
-            StoreReply::Finished(finished) => finished,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(command).await;
+        let StoreReply::Finished(finished) = reply else { panic!("{reply:?}") };
+        finished
     }
 
     pub(crate) async fn abandoned(&self, command: StoreCommand) -> Abandoned {
-        match self.ask(command).await {
-            StoreReply::Abandoned(abandoned) => abandoned,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(command).await;
+        let StoreReply::Abandoned(abandoned) = reply else { panic!("{reply:?}") };
+        abandoned
     }
 
     pub(crate) async fn voted(&self, command: StoreCommand) -> Voted {
-        match self.ask(command).await {
-            StoreReply::Voted(voted) => voted,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(command).await;
+        let StoreReply::Voted(voted) = reply else { panic!("{reply:?}") };
+        voted
     }
 
     pub(crate) async fn probed(&self, command: StoreCommand) -> Probed {
-        match self.ask(command).await {
-            StoreReply::Probed(probed) => probed,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.ask(command).await;
+        let StoreReply::Probed(probed) = reply else { panic!("{reply:?}") };
+        probed
     }
 }
 

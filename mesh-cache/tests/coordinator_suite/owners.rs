@@ -20,10 +20,8 @@ const SHORT: Duration = Duration::from_millis(40);
 
 async fn takes_over(bench: &Bench, command: Begin) -> Fence {
     let begun = until(|| begin(bench, command), |begun| !matches!(begun, Begun::InFlight { .. })).await;
-    match begun {
-        Begun::TakenOver { fence } => fence,
-        other => panic!("{other:?}"),
-    }
+    let Begun::TakenOver { fence } = begun else { panic!("{begun:?}") };
+    fence
 }
 
 async fn one_whose_lease_is_over_is_taken_over_and_fenced(bench: Bench) {

@@ -13,6 +13,7 @@ use mesh_cache::mesh_retry::coordinator::store::{
     StateKey, StoreCommand, StoreFailure, StoreReply, TakeSlots, Vote,
 };
 use mesh_cache::redis::RedisConfig;
+use mesh_testkit::RedisServer;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const KEY: StateKey = StateKey::new(0xABC);
@@ -63,10 +64,9 @@ pub(crate) fn first() -> Settle {
 }
 
 pub(crate) async fn settle(store: &RedisCoordinator, settle: Settle) -> Result<Settled, StoreFailure> {
-    match store.apply(StoreCommand::Settle(settle)).await? {
-        StoreReply::Settled(settled) => Ok(settled),
-        other => panic!("{other:?}"),
-    }
+    let reply = store.apply(StoreCommand::Settle(settle)).await?;
+    let StoreReply::Settled(settled) = reply else { panic!("{reply:?}") };
+    Ok(settled)
 }
 
 /// One command of each kind, all about [`KEY`]; the first of them writes, whatever is there.
@@ -88,6 +88,13 @@ pub(crate) fn one_of_each() -> Vec<StoreCommand> {
 
 /// How many of [`one_of_each`] write where nothing is there.
 pub(crate) const WRITING: usize = 5;
+
+/// How often the server ran scripts that it knew.
+pub(crate) async fn scripts_run(server: &RedisServer) -> u64 {
+    let info = server.command(&["INFO", "commandstats"]).await.unwrap();
+    let line = info.text().unwrap().lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
 
 /// Asks again and again until `wanted` holds of a reply.
 pub(crate) async fn until<T: std::fmt::Debug, F: Future<Output = T>>(
