@@ -2,4 +2,13 @@
 //! what the process holds, and the machines here say what is to be asked of the [store] meanwhile.
 
 pub mod budget;
+mod error;
+mod exchange;
+pub mod idempotency;
+pub mod slots;
 pub mod store;
+mod wake;
+
+pub use error::CoordinatorError;
+pub use exchange::{Answer, Send, SendId};
+pub use wake::Wake;
