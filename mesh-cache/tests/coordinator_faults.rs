@@ -102,6 +102,23 @@ async fn a_server_that_kept_its_data_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_server_that_lost_what_it_acknowledged_credits_nothing_twice() {
+    let mut server = RedisServer::builder().append_only().setting("appendfsync", "always").start().await;
+    let store = connected(&server.url(), SOON).await;
+    settle(&store, Settle { want: 9, ..first() }).await.unwrap();
+    server.remember().unwrap();
+    let two = Settle { epoch: 2, cumulative_requests: 2, kept: 9, returned: 1, ..first() };
+    assert_eq!(settle(&store, two).await.unwrap().left_milli, 4_000);
+    let three = Settle { epoch: 3, cumulative_requests: 2, reported_requests: 2, kept: 8, want: 4, ..first() };
+    assert_eq!(settle(&store, three).await.unwrap().granted, 4);
+    server.start_as_remembered().await.unwrap();
+    // As a replica that was behind: with one left, and the requests that were told meanwhile are not told again.
+    let four = Settle { epoch: 4, cumulative_requests: 3, reported_requests: 2, kept: 12, want: 9, ..first() };
+    let settled = until(|| settle(&store, four), Result::is_ok).await.unwrap();
+    assert_eq!((settled.settlement, settled.granted, settled.left_milli), (Settlement::Applied, 2, 0));
+}
+
+#[tokio::test]
 async fn scripts_that_a_server_forgets_or_never_knew_are_taught_to_it() {
     let server = RedisServer::start().await;
     let client = RedisClient::start(RedisConfig::at(&server.url()).unwrap(), &Environment::system(), &[]).unwrap();

@@ -110,6 +110,21 @@ async fn a_bucket_from_the_future_gains_with_time_again() {
 }
 
 #[tokio::test]
+async fn a_bucket_from_shortly_ahead_gains_nothing_until_then() {
+    let bench = Bench::start().await;
+    let mut one = first();
+    one.limits.per_second_milli = 1_000_000;
+    let now = settle(&bench.store, one).await.unwrap().at.as_micros();
+    let ahead = (now + 900_000).to_string();
+    bench.poison("rb", &["HSET", "{}", "l", "3000000", "u", &ahead]).await;
+    for (epoch, granted) in [(2, 2), (3, 1), (4, 0)] {
+        assert_eq!(settle(&bench.store, Settle { epoch, want: 2, ..one }).await.unwrap().granted, granted);
+        let kept = bench.server.command(&["HGET", &name("rb"), "u"]).await.unwrap();
+        assert_eq!(kept.text(), Some(ahead.as_str()), "time is credited once, also where the clock went back");
+    }
+}
+
+#[tokio::test]
 async fn a_poisoned_process_is_one_that_is_not_known() {
     let bench = Bench::start().await;
     let me = format!("p:{ME}");
