@@ -3,6 +3,7 @@
 mod cache;
 pub mod codec;
 mod config;
+pub mod coordinator_store;
 mod dial;
 pub mod disk;
 mod early;
@@ -37,5 +38,6 @@ pub use key::{Key, Mark, Marks, Prefix, Scope, Tag};
 pub use lifetimes::Lifetimes;
 pub use memory_tier::MemoryTier;
 pub use mesh_core;
+pub use mesh_retry;
 #[cfg(feature = "redis")]
 pub use secret::Secret;

@@ -1,0 +1,55 @@
+//! The store that processes share to coordinate their retries: where the [commands](StoreCommand) of mesh-retry's
+//! coordinator are carried out.
+//!
+//! Decides nothing but what is known of a command that failed. [`RedisCoordinator`] carries commands to Redis, one script
+//! each; [`MemoryCoordinator`] is for one process, and for tests.
+//!
+//! ```no_run
+//! use mesh_cache::Environment;
+//! use mesh_cache::coordinator_store::{CoordinatorStore as _, RedisCoordinator};
+//! use mesh_cache::redis::RedisConfig;
+//! use mesh_cache::mesh_retry::coordinator::store::{StateKey, StoreCommand, TakeSlots};
+//!
+//! # async fn take() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = RedisConfig::at("redis://127.0.0.1:6379")?;
+//! let store = RedisCoordinator::start("mesh", config, &Environment::system())?;
+//! store.client().ready().await?;
+//! let counter = StateKey::new(0x5EED);
+//! let reply = store.apply(StoreCommand::TakeSlots(TakeSlots { counter, count: 1 })).await?;
+//! # drop(reply);
+//! # Ok(())
+//! # }
+//! ```
+
+#[cfg(feature = "redis")]
+mod call;
+#[cfg(feature = "redis")]
+mod lua;
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod reply;
+
+use std::fmt::Debug;
+
+use mesh_core::port::BoxFuture;
+use mesh_retry::coordinator::store::{StoreCommand, StoreFailure, StoreReply};
+
+pub use memory::MemoryCoordinator;
+#[cfg(feature = "redis")]
+pub use redis::{CoordinatorStats, RedisCoordinator};
+
+/// Carries out what processes ask of the state that they share.
+///
+/// An implementation carries out a command as a whole or not at all, at one moment of a clock of its own, and sends none
+/// twice that may have been carried out. It answers within a time of its own choice: what takes longer is
+/// [unknown](StoreFailure::Unknown). A future that is dropped half-way leaves it unknown, too.
+pub trait CoordinatorStore: Debug + Send + Sync {
+    /// Carries `command` out.
+    ///
+    /// # Errors
+    /// [`StoreFailure::NotDone`] where it is certain that it was not carried out and will not be, else
+    /// [`StoreFailure::Unknown`].
+    fn apply(&self, command: StoreCommand) -> BoxFuture<'_, Result<StoreReply, StoreFailure>>;
+}
