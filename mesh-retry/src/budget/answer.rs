@@ -99,6 +99,8 @@ pub enum BudgetKind {
     AwsStandard,
     /// [`ConcurrentRetries`](super::ConcurrentRetries).
     Concurrent,
+    /// [`FleetBudget`](crate::coordinator::budget::FleetBudget).
+    Fleet,
     /// One of your own, by its name in metrics and logs.
     Custom(&'static str),
 }
@@ -113,6 +115,7 @@ impl BudgetKind {
             Self::GrpcThrottle => "grpc-throttle",
             Self::AwsStandard => "aws-standard",
             Self::Concurrent => "concurrent",
+            Self::Fleet => "fleet",
             Self::Custom(name) => name,
         }
     }

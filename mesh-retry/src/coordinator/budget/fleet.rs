@@ -1,0 +1,236 @@
+//! The part of a fleet's budget that calls meet.
+
+use core::fmt;
+
+use mesh_core::time::Instant;
+
+use super::config::FleetBudgetConfig;
+use super::share::Share;
+use super::word::{Answers, Word};
+use crate::budget::{Answer, Budget, BudgetKind, Denial, End, Extra, Level, Paid};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Tells the driver of a [`FleetMachine`](super::FleetMachine) to hand it [`FleetInput::Woken`](super::FleetInput::Woken)
+/// soon.
+pub trait Wake: fmt::Debug + Send + Sync {
+    /// Called by a call that found no token, on its thread: must not wait. Not called again before the machine has looked.
+    fn wake(&self);
+}
+
+/// A budget that all processes of a fleet share, as one of them sees it: [the module](super) says how and with what bound.
+///
+/// Never waits for the store: a call is answered from what the process holds. A first attempt is one addition; a retry that
+/// finds a token is one swap of a word.
+///
+/// A retry counts, and is paid, when it is granted, before its wait. Where the store may have more it is told to ask again
+/// at the end of its wait ([`Answer::Later`]); the reply has come by then, as a rule.
+#[derive(Debug)]
+pub struct FleetBudget {
+    hot: Hot,
+    share: Share,
+    cold: Cold,
+    config: FleetBudgetConfig,
+    wake: Box<dyn Wake>,
+}
+
+/// What every call writes, alone on its pair of cache lines.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Hot {
+    lease: AtomicU64,
+    /// First attempts that count for the fleet's bucket; those that the local share was told of are not among them.
+    requests: AtomicU64,
+}
+
+/// What those write who find no token, and the machine.
+#[derive(Debug)]
+struct Cold {
+    /// How many were told to ask again, and how many were denied because the store had nothing.
+    deferred: AtomicU64,
+    denied: AtomicU64,
+    /// Whether the driver has been woken and the machine has not looked since.
+    is_woken: AtomicU32,
+    /// Until when the store is not asked for more, in nanoseconds of the owner's epoch.
+    denied_until: AtomicU64,
+    /// What the store had left for all.
+    left_milli: AtomicU32,
+}
+
+impl FleetBudget {
+    /// A budget whose store has not been heard yet. `wake` wakes the driver of its machine.
+    #[must_use]
+    pub fn new(config: &FleetBudgetConfig, wake: Box<dyn Wake>) -> Self {
+        let hot = Hot { lease: AtomicU64::new(Word::of_share(true).bits()), requests: AtomicU64::new(0) };
+        let cold = Cold {
+            deferred: AtomicU64::new(0),
+            denied: AtomicU64::new(0),
+            is_woken: AtomicU32::new(0),
+            denied_until: AtomicU64::new(0),
+            left_milli: AtomicU32::new(0),
+        };
+        Self { hot, share: Share::new(config), cold, config: *config, wake }
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub const fn config(&self) -> &FleetBudgetConfig {
+        &self.config
+    }
+
+    /// How many retries and hedges were told to ask again since the start.
+    #[must_use]
+    pub fn deferred(&self) -> u64 {
+        self.cold.deferred.load(Ordering::Relaxed)
+    }
+
+    /// How many were denied since the start because the store had nothing.
+    #[must_use]
+    pub fn denied(&self) -> u64 {
+        self.cold.denied.load(Ordering::Relaxed)
+    }
+
+    fn word(&self) -> Word {
+        Word::from_bits(self.hot.lease.load(Ordering::Relaxed))
+    }
+
+    #[cold]
+    fn without_token(&self, now: Instant, word: Word) -> Answer {
+        match word.answers() {
+            Answers::Share => self.share_pays(now),
+            Answers::ShareAtFirst => {
+                self.wake_once();
+                let answer = self.share_pays(now);
+                if answer.is_granted() { answer } else { self.defer() }
+            }
+            Answers::Lease => {
+                let until = Instant::from_nanos(self.cold.denied_until.load(Ordering::Relaxed));
+                if now < until {
+                    self.cold.denied.fetch_add(1, Ordering::Relaxed);
+                    let left_milli = self.cold.left_milli.load(Ordering::Relaxed);
+                    return Answer::Denied(Denial::new(BudgetKind::Fleet, left_milli, RETRY_MILLI, Some(until)));
+                }
+                self.defer()
+            }
+        }
+    }
+
+    fn share_pays(&self, now: Instant) -> Answer {
+        match self.share.withdraw() {
+            Ok(()) => Answer::Granted(Paid::new(RETRY_MILLI)),
+            Err(wait) => {
+                let retry_at = wait.map(|wait| now.after(wait));
+                Answer::Denied(Denial::new(BudgetKind::Fleet, self.share.level_milli(), RETRY_MILLI, retry_at))
+            }
+        }
+    }
+
+    fn defer(&self) -> Answer {
+        self.cold.deferred.fetch_add(1, Ordering::Relaxed);
+        self.wake_once();
+        Answer::Later
+    }
+
+    /// What was counted before is seen by the machine that takes the flag down: both swap it, and the later of the two
+    /// sees all that the earlier did.
+    fn wake_once(&self) {
+        if self.cold.is_woken.swap(1, Ordering::AcqRel) == 0 {
+            self.wake.wake();
+        }
+    }
+}
+
+impl Budget for FleetBudget {
+    #[inline]
+    fn deposit(&self, _: Instant) {
+        // Each first attempt counts in one place, whoever changes the word meanwhile.
+        if self.word().is_share() {
+            self.share.deposit();
+        } else {
+            self.hot.requests.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn withdraw(&self, now: Instant, _: Extra) -> Answer {
+        // The word is all there is, and nothing else is published with it.
+        let mut word = self.word();
+        while word.pays_at(now) {
+            let less = word.less_one().bits();
+            match self.hot.lease.compare_exchange_weak(word.bits(), less, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Answer::Granted(Paid::new(RETRY_MILLI)),
+                Err(changed) => word = Word::from_bits(changed),
+            }
+        }
+        self.without_token(now, word)
+    }
+
+    /// Gives nothing back: an attempt was paid for when it was granted.
+    #[inline]
+    fn ended(&self, _: Instant, _: End, _: Option<Paid>) {}
+
+    /// What the process holds, or its share where that answers.
+    fn level(&self, now: Instant) -> Level {
+        let word = self.word();
+        let tokens = if word.pays_at(now) { word.tokens() } else { 0 };
+        Level::new(if word.is_share() { self.share.level_milli() } else { tokens * RETRY_MILLI }, None)
+    }
+}
+
+/// What the machine does with it.
+impl FleetBudget {
+    /// How many tokens there are, worth something or not.
+    pub(super) fn tokens(&self) -> u32 {
+        self.word().tokens()
+    }
+
+    /// Lets the lease answer, with `granted` more tokens than there are, until `end`. Tokens that are worth nothing at `now`
+    /// are taken away and returned.
+    pub(super) fn grant(&self, now: Instant, granted: u32, end: Instant) -> u32 {
+        let mut word = self.word();
+        loop {
+            let (kept, over) = if word.pays_at(now) { (word.tokens(), 0) } else { (0, word.tokens()) };
+            let next = Word::of_lease(kept.saturating_add(granted), end).bits();
+            match self.hot.lease.compare_exchange_weak(word.bits(), next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return over,
+                Err(changed) => word = Word::from_bits(changed),
+            }
+        }
+    }
+
+    /// Takes all tokens away and returns how many there were.
+    pub(super) fn take_back(&self) -> u32 {
+        self.put(Word::of_lease(0, Instant::ZERO))
+    }
+
+    /// Lets the local share answer, takes all tokens away and returns how many there were.
+    pub(super) fn go_alone(&self) -> u32 {
+        self.put(Word::of_share(false))
+    }
+
+    fn put(&self, word: Word) -> u32 {
+        Word::from_bits(self.hot.lease.swap(word.bits(), Ordering::Relaxed)).tokens()
+    }
+
+    /// Whether somebody has woken the driver since the last look.
+    pub(super) fn take_wake(&self) -> bool {
+        self.cold.is_woken.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// Takes note of what the store has left, and until when it is not asked for more.
+    pub(super) fn deny_until(&self, until: Instant, left_milli: u32) {
+        self.cold.left_milli.store(left_milli, Ordering::Relaxed);
+        self.cold.denied_until.store(until.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// First attempts that count for the fleet's bucket.
+    pub(super) fn requests(&self) -> u64 {
+        self.hot.requests.load(Ordering::Relaxed)
+    }
+
+    pub(super) const fn share(&self) -> &Share {
+        &self.share
+    }
+}
+
+/// What a retry costs.
+const RETRY_MILLI: u32 = 1_000;

@@ -1,0 +1,146 @@
+//! What calls and the machine share without a lock, under every order in which they may come (loom): `scripts/loom`.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread;
+
+use super::{FleetBudget, FleetBudgetConfig, Wake};
+use crate::Instant;
+use crate::budget::{After, Answer, Budget, Extra, TokenBucketConfig};
+
+#[derive(Debug, Default)]
+struct Woken(Arc<AtomicU32>);
+
+impl Wake for Woken {
+    fn wake(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+/// A budget whose lease answers, with `tokens` until 1 s, and how often it woke its driver.
+fn leased(tokens: u32) -> (Arc<FleetBudget>, Arc<AtomicU32>) {
+    let mut config = FleetBudgetConfig::default();
+    config.limits = TokenBucketConfig { ratio_milli: 1_000, per_second_milli: 0, burst_milli: 10_000 };
+    let woken = Arc::new(AtomicU32::new(0));
+    let budget = FleetBudget::new(&config, Box::new(Woken(Arc::clone(&woken))));
+    budget.grant(at(0), tokens, at(1_000));
+    (Arc::new(budget), woken)
+}
+
+fn retry(budget: &FleetBudget) -> Answer {
+    budget.withdraw(at(10), Extra::retry(After::Transient))
+}
+
+/// Runs what a call does on another thread beside what this one does, and returns what both got.
+fn both<T: 'static, U>(
+    budget: &Arc<FleetBudget>,
+    other: impl FnOnce(&FleetBudget) -> T + 'static,
+    this: impl FnOnce(&FleetBudget) -> U,
+) -> (T, U) {
+    let shared = Arc::clone(budget);
+    let running = thread::spawn(move || other(&shared));
+    let mine = this(budget);
+    (running.join().unwrap(), mine)
+}
+
+#[test]
+fn of_one_token_two_calls_get_one() {
+    loom::model(|| {
+        let (budget, _) = leased(1);
+        let (theirs, mine) = both(&budget, |b| retry(b).is_granted(), |b| retry(b).is_granted());
+        assert!(theirs ^ mine, "{theirs} {mine}");
+    });
+}
+
+#[test]
+fn a_token_that_is_taken_back_was_not_spent_and_none_is_lost() {
+    loom::model(|| {
+        let (budget, _) = leased(2);
+        let (spent, back) = both(&budget, |b| u32::from(retry(b).is_granted()), |b| b.take_back());
+        assert_eq!(spent + back, 2);
+        assert!(!retry(&budget).is_granted());
+    });
+}
+
+#[test]
+fn a_lease_that_is_prolonged_meanwhile_keeps_what_was_not_spent() {
+    loom::model(|| {
+        let (budget, _) = leased(1);
+        let (spent, over) = both(&budget, |b| u32::from(retry(b).is_granted()), |b| b.grant(at(20), 3, at(2_000)));
+        assert_eq!((spent, over), (1, 0));
+        assert_eq!(budget.tokens(), 3);
+    });
+}
+
+#[test]
+fn of_a_lease_that_is_over_each_token_goes_back_once() {
+    loom::model(|| {
+        let (budget, _) = leased(2);
+        let (spent, over) = both(&budget, |b| u32::from(retry(b).is_granted()), |b| b.grant(at(1_500), 3, at(2_000)));
+        // The other's time is before the end of the lease, and so it pays with a token of either.
+        assert_eq!(spent + over + budget.tokens(), 5);
+    });
+}
+
+#[test]
+fn each_first_attempt_counts_in_one_place_while_the_share_takes_over() {
+    loom::model(|| {
+        let (budget, _) = leased(0);
+        both(
+            &budget,
+            |b| {
+                b.deposit(at(0));
+                b.deposit(at(0));
+            },
+            |b| b.go_alone(),
+        );
+        assert_eq!(budget.requests() + budget.share().deposits(), 2);
+    });
+}
+
+#[test]
+fn of_a_share_of_one_retry_two_calls_get_one_and_a_deposit_meanwhile_is_not_lost() {
+    loom::model(|| {
+        // A tenth of ten, which is one, is all it holds; a deposit brings one.
+        let (budget, _) = leased(0);
+        budget.go_alone();
+        let (theirs, mine) = both(
+            &budget,
+            |b| u32::from(retry(b).is_granted()),
+            |b| {
+                b.deposit(at(0));
+                u32::from(retry(b).is_granted())
+            },
+        );
+        let rest = u32::from(retry(&budget).is_granted());
+        // What comes while the share is full does not fit.
+        assert!((1..=2).contains(&(theirs + mine + rest)), "{theirs} {mine} {rest}");
+        assert!(theirs == 1 || mine == 1);
+        assert_eq!(budget.share().level_milli(), 0);
+    });
+}
+
+#[test]
+fn whoever_waits_is_seen_by_the_machine_or_wakes_it() {
+    loom::model(|| {
+        let (budget, woken) = leased(0);
+        let (_, seen) = both(
+            &budget,
+            |b| assert_eq!(retry(b), Answer::Later),
+            |b| {
+                assert_eq!(retry(b), Answer::Later);
+                b.take_wake();
+                b.deferred()
+            },
+        );
+        // Whoever was not counted by then has found the flag down and woken the driver again.
+        let is_woken_again = budget.take_wake();
+        assert!(seen == 2 || is_woken_again, "{seen} were seen");
+        assert!((1..=2).contains(&woken.load(Ordering::SeqCst)));
+    });
+}

@@ -1,0 +1,122 @@
+//! What the machine of a fleet's budget is told, asks for and reports. Decides nothing.
+
+use core::time::Duration;
+
+use crate::coordinator::store::{Settle, Settled, StoreFailure, StoreTime};
+
+/// What a [`FleetMachine`](super::FleetMachine) is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FleetInput {
+    /// The budget has called [`Wake::wake`](super::Wake::wake).
+    Woken,
+    /// The store replied to a settlement.
+    Reply {
+        /// Which: [`Settle::epoch`].
+        epoch: u64,
+        /// The reply.
+        settled: Settled,
+    },
+    /// There will be no reply to a settlement.
+    Failed {
+        /// Which: [`Settle::epoch`].
+        epoch: u64,
+        /// What is known of it.
+        failure: StoreFailure,
+    },
+    /// The process is about to end: what it holds goes back. Calls that are still made go by the local share.
+    Shutdown,
+}
+
+/// What a [`FleetMachine`](super::FleetMachine) asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FleetEffect {
+    /// Send it to the store, once, and tell what comes of it.
+    Send(Settle),
+}
+
+/// What a [`FleetMachine`](super::FleetMachine) reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FleetEvent {
+    /// Who answers those who ask for retries has changed.
+    StateChanged {
+        /// What it was.
+        from: FleetState,
+        /// What it is.
+        to: FleetState,
+        /// Why.
+        why: FleetChange,
+    },
+    /// The store replied in time.
+    Settled {
+        /// How long it took.
+        latency: Duration,
+        /// By the store's clock: what the driver's own says beside it is the skew.
+        at: StoreTime,
+        /// How many tokens were asked for.
+        wanted: u32,
+        /// How many there are now for it.
+        granted: u32,
+        /// How many went back.
+        returned: u32,
+        /// What is left for all, in thousandths of a retry.
+        left_milli: u32,
+        /// How many processes share the budget.
+        processes: u32,
+        /// For how long nobody asks the store for more; zero where it gave what was asked for.
+        denied_for: Duration,
+    },
+    /// The store did not reply, or not in time.
+    Unsettled {
+        /// What is known of it.
+        failure: StoreFailure,
+        /// How long it took to know.
+        after: Duration,
+        /// How many failures in a row there have been.
+        failures: u32,
+    },
+}
+
+/// Who answers those who ask for retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FleetState {
+    /// The store has not been heard yet: the local share, while the store is asked.
+    NoAssignment,
+    /// The lease.
+    Leased,
+    /// The lease is over and the store does not answer: nobody is granted anything, and all are told to ask again.
+    Expired,
+    /// The local share, while the store is tried now and then.
+    LocalFallback,
+}
+
+impl FleetState {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoAssignment => "no-assignment",
+            Self::Leased => "leased",
+            Self::Expired => "expired",
+            Self::LocalFallback => "local-fallback",
+        }
+    }
+}
+
+/// Why the state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FleetChange {
+    /// The store answered.
+    Answered,
+    /// The store did not answer, and there is nothing left of the lease.
+    LeaseOver,
+    /// The store has failed several times in a row.
+    Failures,
+    /// It has been expired for as long as is allowed.
+    ExpiredTooLong,
+    /// The process is about to end.
+    Shutdown,
+}

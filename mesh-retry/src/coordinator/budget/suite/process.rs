@@ -1,0 +1,170 @@
+//! One process of a fleet, and what it must have left of what it was granted.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::sync::Arc;
+
+use mesh_core::machine::Machine as _;
+use mesh_core::rng::mix;
+use mesh_core::time::{Instant, saturating_nanos};
+
+use crate::coordinator::budget::{Fallback, FleetBudget, FleetBudgetConfig, FleetInput, FleetMachine, Wake};
+use crate::coordinator::store::{ProcessId, Settle, Settled, Settlement, StateKey, StoreFailure};
+
+#[derive(Debug)]
+pub(super) struct Process {
+    /// Its number among all that ever were.
+    pub(super) number: u64,
+    pub(super) budget: Arc<FleetBudget>,
+    pub(super) machine: FleetMachine,
+    is_woken: Arc<AtomicBool>,
+    /// Nobody drives the machine before.
+    pub(super) driven_from: Instant,
+    /// Of how many processes it takes itself to be one.
+    pub(super) heard: u32,
+    lease_ttl: Duration,
+    /// Its latest settlement, and when it was sent.
+    latest: Option<(Instant, Settle)>,
+    /// After this nothing may be paid with tokens.
+    lease_end: Instant,
+    paid: u64,
+    paid_alone: u64,
+    granted: u64,
+    returned: u64,
+}
+
+impl Process {
+    pub(super) fn begin(config: &FleetBudgetConfig, number: u64, seed: u64, now: Instant) -> Self {
+        let is_woken = Arc::new(AtomicBool::new(false));
+        let budget = Arc::new(FleetBudget::new(config, Box::new(Flag(Arc::clone(&is_woken)))));
+        let id = ProcessId::new(u128::from(number));
+        let machine = FleetMachine::new(Arc::clone(&budget), StateKey::new(1), id, mix(seed ^ number), now);
+        Self {
+            number,
+            budget,
+            machine,
+            is_woken,
+            driven_from: Instant::ZERO,
+            heard: config.processes_assumed,
+            lease_ttl: config.lease_ttl,
+            latest: None,
+            lease_end: Instant::ZERO,
+            paid: 0,
+            paid_alone: 0,
+            granted: 0,
+            returned: 0,
+        }
+    }
+
+    /// When its machine is to be driven.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        let timeout =
+            if self.is_woken.load(Ordering::Relaxed) { Some(Instant::ZERO) } else { self.machine.poll_timeout() };
+        timeout.map(|at| at.max(self.driven_from))
+    }
+
+    pub(super) fn handle(&mut self, now: Instant, input: Option<FleetInput>) {
+        let ignored = self.machine.ignored();
+        match input {
+            Some(input) => self.machine.handle_input(now, input),
+            None => self.machine.handle_timeout(now),
+        }
+        if self.machine.ignored() > ignored {
+            return;
+        }
+        match input {
+            Some(FleetInput::Reply { settled, .. }) => self.replied(&settled),
+            Some(FleetInput::Failed { failure: StoreFailure::NotDone, epoch }) => {
+                // What was to go back did not, if nothing else has been sent since.
+                if let Some((_, settle)) = self.latest.filter(|(_, settle)| settle.epoch == epoch) {
+                    self.returned -= u64::from(settle.returned);
+                }
+            }
+            Some(
+                FleetInput::Failed { failure: StoreFailure::Unknown, .. } | FleetInput::Woken | FleetInput::Shutdown,
+            )
+            | None => {}
+        }
+    }
+
+    fn replied(&mut self, settled: &Settled) {
+        if let Some((sent_at, settle)) = self.latest.filter(|_| settled.settlement != Settlement::Stale) {
+            let granted = settled.granted.min(settle.want);
+            self.granted += u64::from(granted);
+            if granted > 0 {
+                self.lease_end = self.lease_end.max(sent_at.after(self.lease_ttl));
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, now: Instant, settle: &Settle) {
+        self.returned += u64::from(settle.returned);
+        self.latest = Some((now, *settle));
+    }
+
+    pub(super) fn paid(&mut self, now: Instant, is_alone: bool) {
+        if is_alone {
+            self.paid_alone += 1;
+        } else {
+            self.paid += 1;
+            assert!(now < self.lease_end, "paid at {now:?} with a token of a lease that ended at {:?}", self.lease_end);
+        }
+    }
+
+    pub(super) const fn retries(&self) -> u64 {
+        self.paid + self.paid_alone
+    }
+
+    /// How many tokens it has, to spend or to give back.
+    pub(super) fn tokens(&self) -> u64 {
+        u64::from(self.budget.tokens()) + u64::from(self.machine.lease.unspent)
+    }
+
+    /// Each token that it heard of has been paid with, has gone back, or is there.
+    pub(super) fn check(&self) {
+        let (granted, gone) = (self.granted, self.paid + self.returned);
+        assert_eq!(granted, gone + self.tokens(), "{} paid and {} returned: {self:?}", self.paid, self.returned);
+    }
+
+    pub(super) fn is_woken(&self) -> bool {
+        self.is_woken.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_wake(&self) -> bool {
+        self.is_woken.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// What the share of one of `processes` begins with and gains, in millionths of a retry.
+pub(super) struct ShareRate {
+    pub(super) burst: u64,
+    per_second: u64,
+}
+
+impl ShareRate {
+    pub(super) fn of(config: &FleetBudgetConfig, processes: u32) -> Self {
+        let all = match config.fallback {
+            Fallback::Pessimistic => return Self { burst: 0, per_second: 0 },
+            Fallback::Safe => u64::from(processes),
+            Fallback::Optimistic => 1,
+        };
+        let part = |milli: u32| u64::from(milli) * 1_000 / all;
+        Self { burst: part(config.limits.burst_milli), per_second: part(config.limits.per_second_milli) }
+    }
+
+    /// What time brings, rounded up.
+    pub(super) fn brings(&self, passed: Duration) -> i128 {
+        let brought = u128::from(saturating_nanos(passed)) * u128::from(self.per_second);
+        i128::try_from(brought.div_ceil(1_000_000_000)).unwrap_or(i128::MAX)
+    }
+}
+
+/// Takes note that the driver is to come.
+#[derive(Debug)]
+struct Flag(Arc<AtomicBool>);
+
+impl Wake for Flag {
+    fn wake(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,114 @@
+//! The word of a lease: who answers, until when, and with how many tokens.
+
+use mesh_core::time::Instant;
+
+/// The word as a value: two bits say who answers, 46 the tick at which the tokens are worth nothing any more, 16 how many
+/// there are. A tick is 2^20 ns, a little more than a millisecond, so that a time becomes one by a shift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(u64);
+
+/// Who answers those who ask for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// The lease. Where it has nothing, more is asked of the store.
+    Lease,
+    /// The local share, until the store has been heard for the first time.
+    ShareAtFirst,
+    /// The local share. The store does not answer.
+    Share,
+}
+
+impl Word {
+    /// No token; the local share answers.
+    pub(super) const fn of_share(is_first: bool) -> Self {
+        Self(if is_first { SHARE | FIRST } else { SHARE })
+    }
+
+    /// `tokens` that are worth nothing from `end` on, and up to a tick before.
+    pub(super) const fn of_lease(tokens: u32, end: Instant) -> Self {
+        let tokens = if tokens > TOKENS_MAX { TOKENS_MAX } else { tokens };
+        Self((tick(end) << TOKENS_BITS) | tokens as u64)
+    }
+
+    pub(super) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(super) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether there is a token that is worth something at `now`.
+    #[inline]
+    pub(super) const fn pays_at(self, now: Instant) -> bool {
+        // The local share has neither tokens nor an end.
+        self.tokens() > 0 && tick(now) < self.0 >> TOKENS_BITS
+    }
+
+    /// With one token less. There has to be one.
+    #[inline]
+    pub(super) const fn less_one(self) -> Self {
+        Self(self.0 - 1)
+    }
+
+    #[inline]
+    pub(super) const fn tokens(self) -> u32 {
+        (self.0 & TOKENS_MAX as u64) as u32
+    }
+
+    pub(super) const fn answers(self) -> Answers {
+        match (self.0 & SHARE != 0, self.0 & FIRST != 0) {
+            (false, _) => Answers::Lease,
+            (true, true) => Answers::ShareAtFirst,
+            (true, false) => Answers::Share,
+        }
+    }
+
+    /// Whether the local share answers.
+    #[inline]
+    pub(super) const fn is_share(self) -> bool {
+        self.0 & SHARE != 0
+    }
+}
+
+const fn tick(at: Instant) -> u64 {
+    at.as_nanos() >> TICK_BITS
+}
+
+const TICK_BITS: u32 = 20;
+const TOKENS_BITS: u32 = 16;
+const TOKENS_MAX: u32 = (1 << TOKENS_BITS) - 1;
+const SHARE: u64 = 1 << 63;
+const FIRST: u64 = 1 << 62;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_pays_as_long_as_it_has_tokens_and_runs() {
+        let end = Instant::from_millis(1_000);
+        let word = Word::of_lease(2, end);
+        assert_eq!((word.answers(), word.tokens()), (Answers::Lease, 2));
+        assert!(word.pays_at(Instant::ZERO) && word.pays_at(Instant::from_millis(997)));
+        assert!(!word.pays_at(end) && !word.pays_at(Instant::MAX));
+        assert!(word.less_one().pays_at(Instant::ZERO) && !word.less_one().less_one().pays_at(Instant::ZERO));
+        assert_eq!(word.less_one().less_one(), Word::of_lease(0, end));
+    }
+
+    #[test]
+    fn the_largest_numbers_fit_and_more_tokens_than_fit_are_fewer() {
+        let word = Word::of_lease(u32::MAX, Instant::MAX);
+        assert_eq!((word.answers(), word.tokens()), (Answers::Lease, 65_535));
+        assert!(word.pays_at(Instant::from_nanos(u64::MAX - (1 << 20))));
+    }
+
+    #[test]
+    fn the_local_share_never_pays_with_a_token() {
+        for (is_first, answers) in [(true, Answers::ShareAtFirst), (false, Answers::Share)] {
+            let word = Word::of_share(is_first);
+            assert_eq!(word.answers(), answers);
+            assert!(word.is_share() && !word.pays_at(Instant::ZERO));
+        }
+    }
+}
