@@ -25,6 +25,9 @@ impl Breaker {
                     if now < until {
                         return Err(self.refused(word, Some(until)));
                     }
+                    if let Some(turn) = self.turn_at(now) {
+                        return Err(self.refused(word, Some(turn)));
+                    }
                     self.half_open_since.fetch_max(now.as_nanos(), Ordering::Relaxed);
                     self.grant(now, word, word.half_opened(), Role::FirstProbe)
                 }

@@ -59,9 +59,11 @@ mod window;
 mod word;
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use mesh_core::time::Instant;
 
+use crate::coordinator::votes::Evidence;
 use crate::sync::{AtomicU64, Ordering};
 pub use config::{BreakerConfig, BreakerError, HalfOpen, OpenJitter, OpenTime, ProbeRule, WindowKind};
 pub use guard::Guard;
@@ -92,6 +94,7 @@ pub struct Breaker {
     /// When a probe was let through last.
     granted_at: AtomicU64,
     counters: Counters,
+    evidence: Option<Arc<Evidence>>,
 }
 
 impl Breaker {
@@ -101,6 +104,20 @@ impl Breaker {
     /// # Errors
     /// Those of [`BreakerConfig::validate`].
     pub fn new(config: &BreakerConfig, seed: u64) -> Result<Self, BreakerError> {
+        Self::build(config, seed, None)
+    }
+
+    /// Like [`Breaker::new`], and shares what other processes have found: while these are a quorum, fewer failures in a row
+    /// open it ([`VotesConfig::lowered_to`](crate::coordinator::votes::VotesConfig::lowered_to)), but never without a failure
+    /// of its own; and it becomes half-open only when it is this process's turn to probe.
+    ///
+    /// # Errors
+    /// Those of [`BreakerConfig::validate`].
+    pub fn with_evidence(config: &BreakerConfig, seed: u64, evidence: Arc<Evidence>) -> Result<Self, BreakerError> {
+        Self::build(config, seed, Some(evidence))
+    }
+
+    fn build(config: &BreakerConfig, seed: u64, evidence: Option<Arc<Evidence>>) -> Result<Self, BreakerError> {
         config.validate()?;
         let rules = Rules::of(config);
         let window = rules.has_rates().then_some(config.window);
@@ -115,7 +132,8 @@ impl Breaker {
             opened_at: AtomicU64::new(0),
             half_open_since: AtomicU64::new(0),
             granted_at: AtomicU64::new(0),
-            counters: Counters::new(rules.failures_in_row > 0, window),
+            counters: Counters::new(rules.failures_in_row > 0 || evidence.is_some(), window),
+            evidence,
         })
     }
 
@@ -232,8 +250,21 @@ impl Breaker {
     fn record_call(&self, now: Instant, generation: u32, call: Call) -> Option<Transition> {
         let current = || self.word().generation() == generation;
         let counts = self.counters.record(Word::tag_of(generation), now.as_nanos(), call, &current)?;
-        let reason = self.rules.reason_to_open(counts)?;
+        let reason = self.rules.reason_to_open(counts).or_else(|| self.reason_by_evidence(now, counts))?;
         self.open_for(now, generation, reason)
+    }
+
+    /// Why it is to open where others have found so too, if it is.
+    #[inline]
+    fn reason_by_evidence(&self, now: Instant, counts: Counts) -> Option<Reason> {
+        let evidence = self.evidence.as_ref().filter(|_| counts.failures_in_row > 0)?;
+        let failures = counts.failures_in_row;
+        evidence.lowered_to(now).filter(|lowered| failures >= *lowered).map(|_| Reason::Evidence { failures })
+    }
+
+    /// When to ask again, where it is not this process's turn to try.
+    fn turn_at(&self, now: Instant) -> Option<Instant> {
+        self.evidence.as_ref()?.may_probe(now).err()
     }
 
     /// Opens the breaker for `reason` unless it has left `generation`, or only tells that it would.

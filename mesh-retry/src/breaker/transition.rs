@@ -80,6 +80,11 @@ pub enum Reason {
         /// How many.
         failures: u32,
     },
+    /// So many calls failed in a row, and a quorum of processes finds the callee down.
+    Evidence {
+        /// How many.
+        failures: u32,
+    },
     /// The share of failed calls in the window reached its threshold.
     FailureRate(Counts),
     /// The share of slow calls in the window reached its threshold.
@@ -102,6 +107,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::FailuresInRow { .. } => "failures-in-row",
+            Self::Evidence { .. } => "evidence",
             Self::FailureRate(_) => "failure-rate",
             Self::SlowRate(_) => "slow-rate",
             Self::OpenTimeOver => "open-time-over",

@@ -38,9 +38,10 @@ pub struct Send {
 pub type Answer = Result<StoreReply, StoreFailure>;
 
 /// The command under way, if there is one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Exchange {
     sent: u64,
+    step: u64,
     open: Option<Open>,
 }
 
@@ -51,9 +52,19 @@ struct Open {
 }
 
 impl Exchange {
+    /// The only one of its machine.
+    pub(super) const fn new() -> Self {
+        Self::one_of(0, 1)
+    }
+
+    /// The one with this `number`, from 0, of `step` that a machine has: their ids differ.
+    pub(super) const fn one_of(number: u64, step: u64) -> Self {
+        Self { sent: number, step, open: None }
+    }
+
     /// Sends `command`, in the place of any that is under way.
     pub(super) fn send(&mut self, now: Instant, within: Duration, command: StoreCommand) -> Send {
-        self.sent += 1;
+        self.sent += self.step;
         self.open = Some(Open { sent_at: now, deadline: now.after(within) });
         Send { id: SendId(self.sent), command }
     }

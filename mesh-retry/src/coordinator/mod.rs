@@ -5,8 +5,10 @@ pub mod budget;
 mod error;
 mod exchange;
 pub mod idempotency;
+pub mod skew;
 pub mod slots;
 pub mod store;
+pub mod votes;
 mod wake;
 
 pub use error::CoordinatorError;

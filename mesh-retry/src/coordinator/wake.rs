@@ -2,8 +2,8 @@
 
 use core::fmt::Debug;
 
-/// Wakes the driver of a machine. Called on the hot path, but only by the first who has something to be looked at.
+/// Tells the driver of a machine to hand it the input that says that it was woken, soon.
 pub trait Wake: Debug + Send + Sync {
-    /// Has the driver hand its machine an input that says so, soon. Never blocks.
+    /// Called by a call, on its thread: must not wait. Not called again for the same before the machine has looked.
     fn wake(&self);
 }

@@ -1,21 +1,13 @@
 //! The part of a fleet's budget that calls meet.
 
-use core::fmt;
-
 use mesh_core::time::Instant;
 
+use super::super::wake::Wake;
 use super::config::FleetBudgetConfig;
 use super::share::Share;
 use super::word::{Answers, Word};
 use crate::budget::{Answer, Budget, BudgetKind, Denial, End, Extra, Level, Paid};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-
-/// Tells the driver of a [`FleetMachine`](super::FleetMachine) to hand it [`FleetInput::Woken`](super::FleetInput::Woken)
-/// soon.
-pub trait Wake: fmt::Debug + Send + Sync {
-    /// Called by a call that found no token, on its thread: must not wait. Not called again before the machine has looked.
-    fn wake(&self);
-}
 
 /// A budget that all processes of a fleet share, as one of them sees it: [the module](super) says how and with what bound.
 ///

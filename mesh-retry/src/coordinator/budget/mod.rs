@@ -14,7 +14,8 @@ pub mod suite;
 mod told;
 mod word;
 
+pub use super::wake::Wake;
 pub use config::{Fallback, FleetBudgetConfig};
-pub use fleet::{FleetBudget, Wake};
+pub use fleet::FleetBudget;
 pub use machine::FleetMachine;
 pub use message::{FleetChange, FleetEffect, FleetEvent, FleetInput, FleetState};

@@ -89,7 +89,7 @@ impl OperationMachine {
             operation,
             clock: Monotonic::default(),
             rng: Rng::from_seed(seed),
-            exchange: Exchange::default(),
+            exchange: Exchange::new(),
             asked: 0,
             phase: Phase::Beginning(beginning),
             effects: VecDeque::new(),

@@ -91,7 +91,7 @@ impl SlotsMachine {
             slots,
             clock: Monotonic::default(),
             rng: Rng::from_seed(seed),
-            exchange: Exchange::default(),
+            exchange: Exchange::new(),
             ask_at: None,
             patient_until: Instant::ZERO,
             asked: 0,

@@ -1,0 +1,171 @@
+//! What a breaker knows of what other processes found: the part that calls meet.
+
+use core::fmt;
+use core::num::NonZeroU32;
+use core::time::Duration;
+use std::sync::Arc;
+
+use mesh_core::time::Instant;
+
+use super::super::wake::Wake;
+use super::config::VotesConfig;
+use crate::sync::{AtomicU64, Ordering};
+
+/// What other processes found of a subject, shared by its breaker and its [`VotesMachine`](super::VotesMachine).
+///
+/// **Orderings**: each of the two words says all there is to know of its matter, and nothing else is read by what they say;
+/// so relaxed operations suffice.
+pub struct Evidence {
+    lowered_to: NonZeroU32,
+    /// How long an answer may take, and the driver to look.
+    patience: Duration,
+    /// Until when there is a quorum, in nanoseconds.
+    quorum_until: AtomicU64,
+    /// See [`Turn`].
+    turn: AtomicU64,
+    wake: Arc<dyn Wake>,
+}
+
+/// By what right a breaker tries its subject, or why it may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProbeRight {
+    /// It is the only one of all processes.
+    Shared {
+        /// Until then.
+        until: Instant,
+    },
+    /// The store is lost: each process may.
+    Local {
+        /// Until then; another question may be answered.
+        until: Instant,
+    },
+    /// Another process tries.
+    Others {
+        /// Until then, unless it renews.
+        until: Instant,
+    },
+}
+
+/// Whose turn it is to try: what is known in the upper 2 bits, and until when, in nanoseconds, in the lower 62.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn(u64);
+
+impl Evidence {
+    /// No quorum, and nobody's probe; `wake` wakes the driver of its machine.
+    #[must_use]
+    pub fn new(config: &VotesConfig, wake: Arc<dyn Wake>) -> Self {
+        Self {
+            lowered_to: config.lowered_to,
+            patience: config.reply_within.saturating_mul(2),
+            quorum_until: AtomicU64::new(0),
+            turn: AtomicU64::new(Turn::NOBODYS.0),
+            wake,
+        }
+    }
+
+    /// At how many failures in a row the breaker opens, where there is a quorum at `now`.
+    #[must_use]
+    pub fn lowered_to(&self, now: Instant) -> Option<u32> {
+        (now.as_nanos() < self.quorum_until.load(Ordering::Relaxed)).then_some(self.lowered_to.get())
+    }
+
+    /// Whether the breaker may try its subject. The first that asks while nobody has answered has the store asked.
+    ///
+    /// # Errors
+    /// When to ask again.
+    pub fn may_probe(&self, now: Instant) -> Result<(), Instant> {
+        let mut turn = Turn(self.turn.load(Ordering::Relaxed));
+        loop {
+            let (kind, until) = (turn.kind(), turn.until());
+            let runs = now < until;
+            match kind {
+                MINE | LOCAL if runs => return Ok(()),
+                OTHERS | ASKED if runs => return Err(until),
+                // Nobody has said anything in time, not even that the store is lost.
+                ASKED => return Ok(()),
+                _ => {}
+            }
+            let asked = Turn::new(ASKED, now.after(self.patience));
+            match self.turn.compare_exchange_weak(turn.0, asked.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.wake.wake();
+                    return Err(asked.until());
+                }
+                Err(changed) => turn = Turn(changed),
+            }
+        }
+    }
+
+    /// Whether the breaker has asked, and nobody has answered.
+    pub(super) fn is_asked(&self) -> bool {
+        Turn(self.turn.load(Ordering::Relaxed)).kind() == ASKED
+    }
+
+    /// By what right the breaker may try its subject or may not, where that was answered and holds at `now`.
+    #[must_use]
+    pub fn right(&self, now: Instant) -> Option<ProbeRight> {
+        let turn = Turn(self.turn.load(Ordering::Relaxed));
+        let until = turn.until();
+        let right = match turn.kind() {
+            MINE => ProbeRight::Shared { until },
+            LOCAL => ProbeRight::Local { until },
+            OTHERS => ProbeRight::Others { until },
+            _ => return None,
+        };
+        (now < until).then_some(right)
+    }
+
+    pub(super) fn set_turn(&self, right: ProbeRight) {
+        let turn = match right {
+            ProbeRight::Shared { until } => Turn::new(MINE, until),
+            ProbeRight::Local { until } => Turn::new(LOCAL, until),
+            ProbeRight::Others { until } => Turn::new(OTHERS, until),
+        };
+        self.turn.store(turn.0, Ordering::Relaxed);
+    }
+
+    /// Whoever wants to try has to ask.
+    pub(super) fn end_turn(&self) {
+        self.turn.store(Turn::NOBODYS.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_quorum(&self, until: Instant) {
+        self.quorum_until.store(until.as_nanos(), Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quorum_until = Instant::from_nanos(self.quorum_until.load(Ordering::Relaxed));
+        let turn = Turn(self.turn.load(Ordering::Relaxed));
+        f.debug_struct("Evidence").field("quorum_until", &quorum_until).field("turn", &turn).finish_non_exhaustive()
+    }
+}
+
+impl Turn {
+    const NOBODYS: Self = Self(0);
+
+    const fn new(kind: u64, until: Instant) -> Self {
+        let nanos = if until.as_nanos() > UNTIL_MAX { UNTIL_MAX } else { until.as_nanos() };
+        Self(kind << UNTIL_BITS | nanos)
+    }
+
+    const fn kind(self) -> u64 {
+        self.0 >> UNTIL_BITS
+    }
+
+    const fn until(self) -> Instant {
+        Instant::from_nanos(self.0 & UNTIL_MAX)
+    }
+}
+
+/// Nobody has asked since the last turn ended: the same as a turn of others that is over.
+const OTHERS: u64 = 0;
+const ASKED: u64 = 1;
+const MINE: u64 = 2;
+const LOCAL: u64 = 3;
+
+/// 146 years.
+const UNTIL_BITS: u32 = 62;
+const UNTIL_MAX: u64 = (1 << UNTIL_BITS) - 1;

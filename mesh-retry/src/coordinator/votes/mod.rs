@@ -1,0 +1,34 @@
+//! Shares what processes have found out of a subject, an instance or a service as it is seen from one zone: evidence, never
+//! a decision. Each process's own breaker decides, and only about what it has seen fail itself.
+//!
+//! A [`VotesMachine`] votes for its process: whether its own breaker for the subject is open. Where at least
+//! [`open_min`](VotesConfig::open_min) processes find it open, and more than half of those that have a vote, that is a quorum,
+//! and as long as it is known to hold, the [breaker](crate::breaker::Breaker::with_evidence) opens after fewer failures of its
+//! own than otherwise. **A path that is healthy for this process stays open to it**, whatever others think: one bad node
+//! does not make good ones bad (Polly's discussion of a shared breaker, App-vNext/Polly#287).
+//!
+//! A breaker that is to try whether its subject is well again asks for the one **probe** that all processes share: who has it
+//! tries, the others are refused for as long as that may take.
+//!
+//! # When the store is lost
+//! Evidence ends [`live_for`](VotesConfig::live_for) after the vote that was last answered was sent, and probes are given by
+//! each process to itself: local breakers, as without a store.
+//!
+//! # What is promised
+//! * A quorum takes two processes at least, whatever is configured; each has one vote, by its authenticated id.
+//! * While the store keeps its state, no two processes have the shared probe at once ([`ProbeRight::Shared`]).
+//! * Votes can be late, not more: one that arrives after a later one counts until the next, which comes each
+//!   [`heartbeat`](VotesConfig::heartbeat).
+//!
+//! # What it costs
+//! A command each heartbeat for each subject and process, and one more for each change and each probe.
+
+mod config;
+mod evidence;
+mod machine;
+mod message;
+
+pub use config::VotesConfig;
+pub use evidence::{Evidence, ProbeRight};
+pub use machine::VotesMachine;
+pub use message::{VotesEvent, VotesInput};
