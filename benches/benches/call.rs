@@ -23,8 +23,8 @@ async fn fleet() -> ServiceMesh {
 }
 
 /// The caller's own work: as good as nothing, so that what is left is the mesh's.
-async fn work(instance: Arc<Instance>) -> std::io::Result<u16> {
-    Ok(black_box(instance.port()))
+async fn work(instance: impl AsRef<Instance>) -> std::io::Result<u16> {
+    Ok(black_box(instance.as_ref().port()))
 }
 
 /// The time that `count` runs of `once` take, without the runtime's own start and end.

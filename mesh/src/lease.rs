@@ -48,6 +48,10 @@ impl Lease {
         self.end(now, outcome);
     }
 
+    pub(crate) const fn owner(&self) -> &Arc<Owner> {
+        &self.owner
+    }
+
     pub(crate) fn end(mut self, now: Instant, outcome: Outcome) {
         let wake = self.lease.end(now, outcome);
         if wake == Wake::Sweep {

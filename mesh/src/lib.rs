@@ -18,7 +18,7 @@ mod service_health;
 mod service_mesh;
 
 pub use builder::ServiceMeshBuilder;
-pub use call::{CallPolicy, CallsConfig};
+pub use call::{Attempt, CallPolicy, CallsConfig, IncomingCall};
 pub use config::MeshConfig;
 pub use error::{BuildError, CallError, DeregisterError, RegisterError, ServiceError};
 pub use lease::Lease;

@@ -5,13 +5,12 @@
 mod support;
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mesh::mesh_core::route::Selector;
 use mesh::mesh_core::time::Instant;
 use mesh::mesh_retry::call::GiveUpReason;
-use mesh::{CallError, CallPolicy, Class, Instance, Outcome, PickError, RetryPolicy, ServiceError};
+use mesh::{Attempt, CallError, CallPolicy, Class, Outcome, PickError, RetryPolicy, ServiceError};
 
 use support::world::{FOREVER, Reply, World, policy};
 use support::{Lab, api, every, in_flight, instance_of, ms, number_of, retries, secs, settle};
@@ -166,7 +165,7 @@ async fn a_permanent_failure_is_not_repeated_and_not_held_against_the_instance()
     let world = World::new(&lab, 1).await;
     let permanent = policy(retries(3)).classify(|_: &Reply| Class::Permanent);
     for _ in 0..10 {
-        let error = world.call(permanent, |_, _| (ms(0), Err("no such user"))).await.unwrap_err();
+        let error = world.call(permanent.clone(), |_, _| (ms(0), Err("no such user"))).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "given up after 1 attempt: the failure is permanent; the last failed: no such user"
@@ -229,7 +228,7 @@ async fn an_instance_that_joins_between_attempts_is_used() {
     let lab = Lab::new();
     let (world, retrying) = (World::new(&lab, 1).await, policy(retries(3)));
     let registry = lab.registry.clone();
-    let reply = world.mesh.call("api", &retrying, |instance: Arc<Instance>| {
+    let reply = world.mesh.call("api", &retrying, |instance: Attempt| {
         let registry = registry.clone();
         async move {
             registry.put(&api(2)).await;

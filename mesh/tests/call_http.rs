@@ -3,11 +3,9 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use mesh::mesh_core::service::CheckRunner;
 use mesh::mesh_retry::classify::{class_of_status, parse_retry_after};
-use mesh::{CallPolicy, Class, HealthCheck, Instance, RetryPolicy, ServiceConfig, ServiceMesh};
+use mesh::{Attempt, CallPolicy, Class, HealthCheck, RetryPolicy, ServiceConfig, ServiceMesh};
 
 use support::backend::Backend;
 use support::{eventually, in_flight, ms, retries, secs};
@@ -98,7 +96,7 @@ async fn an_instance_that_dies_in_the_middle_of_its_answer_is_an_error_like_anot
 
 async fn call(mesh: &ServiceMesh, retry: RetryPolicy) -> Result<reqwest::Response, mesh::CallError<reqwest::Error>> {
     let (client, policy) = (reqwest::Client::new(), CallPolicy::new(retry).unwrap().classify(class_of));
-    let attempt = |instance: Arc<Instance>| client.get(format!("http://{}/", instance.authority())).send();
+    let attempt = |instance: Attempt| client.get(format!("http://{}/", instance.authority())).send();
     mesh.call("api", &policy, attempt).await
 }
 

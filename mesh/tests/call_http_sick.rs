@@ -12,7 +12,7 @@ use std::time::Duration;
 use mesh::mesh_core::port::Clock as _;
 use mesh::mesh_retry::classify::{class_of_status, parse_http_date, parse_retry_after};
 use mesh::mesh_retry::hedge::HedgePolicy;
-use mesh::{CallError, CallPolicy, Class, Instance, RetryPolicy, ServiceConfig, ServiceMesh, TokioClock};
+use mesh::{Attempt, CallError, CallPolicy, Class, RetryPolicy, ServiceConfig, ServiceMesh, TokioClock};
 use mesh_testkit::backend::{Backend, Sickness};
 use mesh_testkit::proxy::{Fault, FaultProxy};
 use tokio::io::AsyncReadExt as _;
@@ -211,7 +211,7 @@ async fn offer(mesh: &ServiceMesh, address: SocketAddr) {
 async fn get(mesh: &ServiceMesh, retry: &RetryPolicy) -> Result<String, CallError<reqwest::Error>> {
     let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
     let policy = CallPolicy::new(*retry).unwrap().classify(class_of);
-    let attempt = |instance: Arc<Instance>| {
+    let attempt = |instance: Attempt| {
         let request = client.get(format!("http://{}/", instance.authority()));
         async move {
             let response = request.send().await?;

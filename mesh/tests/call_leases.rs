@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{CallPolicy, Instance, Lease, Outcome, ServiceMesh, Strategy};
+use mesh::{Attempt, CallPolicy, Lease, Outcome, ServiceMesh, Strategy};
 
 use support::{Lab, api, eventually, every, healthy, in_flight, ms, pass, retries, secs, settle};
 
@@ -296,11 +296,11 @@ async fn assert_untouched(mesh: &ServiceMesh) {
     assert_eq!(seen, (0, 0, 0), "in flight, failures in a row, failures held");
 }
 
-async fn hang(_: Arc<Instance>) -> Result<(), &'static str> {
+async fn hang(_: Attempt) -> Result<(), &'static str> {
     std::future::pending().await
 }
 
-async fn fail(_: Arc<Instance>) -> Result<(), &'static str> {
+async fn fail(_: Attempt) -> Result<(), &'static str> {
     Err("no")
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mesh::mesh_core::rng::Rng;
 use mesh::registry::MemoryRegistry;
-use mesh::{CallPolicy, Instance, Outcome, RetryPolicy, ServiceConfig, ServiceMesh};
+use mesh::{Attempt, CallPolicy, Outcome, RetryPolicy, ServiceConfig, ServiceMesh};
 use mesh_core::port::Registry as _;
 use mesh_core::registration::Part;
 
@@ -179,7 +179,7 @@ async fn callers_notice_nothing_of_backends_that_die_and_come_back() {
             tokio::spawn(async move {
                 let policy = CallPolicy::new(RetryPolicy::aggressive()).unwrap();
                 while calls.fetch_add(1, Ordering::Relaxed) < 4_000 {
-                    let reply = mesh.call("api", &policy, |instance: Arc<Instance>| {
+                    let reply = mesh.call("api", &policy, |instance: Attempt| {
                         let request = client.get(format!("http://{}/", instance.authority()));
                         async move { request.send().await?.text().await }
                     });

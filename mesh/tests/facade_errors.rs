@@ -269,7 +269,7 @@ async fn call(mesh: &ServiceMesh, policy: &CallPolicy) -> Result<u16, CallError<
 }
 
 async fn call_to(mesh: &ServiceMesh, service: &str, policy: &CallPolicy) -> Result<u16, CallError<std::io::Error>> {
-    let policy = (*policy).classify(|result: &Result<u16, std::io::Error>| match result {
+    let policy = policy.clone().classify(|result: &Result<u16, std::io::Error>| match result {
         Ok(_) => Class::Success,
         Err(_) => Class::Transient,
     });

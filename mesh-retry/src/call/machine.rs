@@ -15,6 +15,7 @@ use super::{
 use crate::backoff::Waits;
 use crate::budget::{Extra, Paid};
 use crate::classify::Class;
+use crate::deadline::Deadline;
 use crate::policy::RetryPolicy;
 
 /// One call: see [the module](super) for what it is told, asks for and reports.
@@ -68,8 +69,8 @@ pub(super) struct Hedging {
 impl<T: Terms> CallMachine<T> {
     /// A call that starts at `now` and asks for its first attempt at once.
     ///
-    /// `entropy` seeds the waits and must differ from call to call: equal entropy, equal waits. The deadline
-    /// counts from `now`. A policy that breaks its rules is followed as far as it goes: see
+    /// `entropy` seeds the waits and must differ from call to call: equal entropy, equal waits. The policy's
+    /// deadline counts from `now`. A policy that breaks its rules is followed as far as it goes: see
     /// [`RetryPolicy::validate`].
     #[must_use]
     pub fn new(terms: T, entropy: u64, now: Instant) -> Self {
@@ -143,12 +144,13 @@ impl<T: Terms> CallMachine<T> {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.terms.policy().deadline.map(|deadline| self.started.after(deadline))
+        let own = self.terms.policy().deadline.map_or(Deadline::NEVER, |own| Deadline::after(self.started, own));
+        own.min(self.terms.deadline()).instant()
     }
 
     pub(super) fn overdue(&self, now: Instant) -> Option<GiveUpReason> {
-        let deadline = self.terms.policy().deadline?;
-        (now >= self.started.after(deadline)).then_some(GiveUpReason::DeadlineExceeded { deadline })
+        let deadline = self.deadline().filter(|deadline| now >= *deadline)?;
+        Some(GiveUpReason::DeadlineExceeded { deadline: deadline.since(self.started) })
     }
 
     /// How long an attempt that begins `now` may take.
@@ -228,7 +230,13 @@ impl<T: Terms> CallMachine<T> {
         let Some(mut copy) = self.copies.take_live(id) else { return };
         self.tally.uncount(copy.kind);
         let paid = copy.paid.take();
-        self.release(now, &copy, AttemptEnd::NotMade);
+        // The budget hears of it once: here, or from the attempt that takes its place.
+        self.leave(now, &copy.passes, AttemptEnd::NotMade, now.since(copy.began));
+        if let Some(reason) = self.overdue(now) {
+            self.settle(now, AttemptEnd::NotMade, paid);
+            self.expire(now, reason);
+            return;
+        }
         if copy.kind == AttemptKind::Hedge {
             self.settle(now, AttemptEnd::NotMade, paid);
             self.hedging = Hedging::default();

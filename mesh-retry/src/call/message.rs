@@ -78,7 +78,7 @@ impl CallInput {
 pub enum Unavailable {
     /// Every instance is among those tried: the machine forgets them and asks again at once.
     AllExcluded,
-    /// There is none to choose from: the call gives up.
+    /// There is none to choose from, or no time left for one: the call gives up.
     None,
 }
 

@@ -32,7 +32,7 @@ pub enum GiveUpReason {
     /// The call's deadline came.
     #[error("the deadline of {deadline:?} has passed")]
     DeadlineExceeded {
-        /// The policy's deadline, counted from the start of the call.
+        /// How long after the start of the call it came; zero where it had passed by then.
         deadline: Duration,
     },
     /// The next attempt could not have started before the call's deadline.

@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::classify::Class;
 #[cfg(doc)]
 use crate::classify::Idempotency;
-use crate::deadline::QuantileRule;
+use crate::deadline::{Deadline, QuantileRule};
 use crate::policy::RetryPolicy;
 
 /// How many gates a call may go by.
@@ -27,6 +27,12 @@ pub const GATES_MAX: usize = 3;
 pub trait Terms {
     /// How many attempts, how long they may take, and whether they are hedged.
     fn policy(&self) -> &RetryPolicy;
+
+    /// When the call has to be over at the latest, besides the policy's own deadline: that of the request that it is made
+    /// for, say. The earlier of the two counts.
+    fn deadline(&self) -> Deadline {
+        Deadline::NEVER
+    }
 
     /// What retries and hedges are paid from; without one they are limited by the policy alone.
     fn budget(&self) -> Option<&dyn Budget> {

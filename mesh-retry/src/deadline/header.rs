@@ -1,5 +1,5 @@
-//! How the time that is left and the number of an attempt travel with a request. Every text has a meaning, and no number
-//! is too long.
+//! The headers by which the time that is left and the number of an attempt travel with a request, and their texts. Every
+//! text has a meaning, and no number is too long. [`Told`](super::Told) writes and reads them all.
 //!
 //! | header | value | whose |
 //! |---|---|---|
@@ -14,13 +14,7 @@
 //! them.
 
 use core::fmt;
-use core::num::NonZeroU32;
 use core::time::Duration;
-
-use mesh_core::time::Instant;
-
-use super::Deadline;
-use crate::classify::whole_number;
 
 /// gRPC's header of the time that is left: [`GrpcTimeout`].
 pub const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -90,50 +84,41 @@ impl fmt::Display for GrpcTimeout {
     }
 }
 
+/// The value of a header, shown as its text. It is written where it is needed, and allocates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value(Text);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Text {
+    Number(u64),
+    Timeout(GrpcTimeout),
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self(Text::Number(number))
+    }
+}
+
+impl From<GrpcTimeout> for Value {
+    fn from(timeout: GrpcTimeout) -> Self {
+        Self(Text::Timeout(timeout))
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Text::Number(number) => number.fmt(f),
+            Text::Timeout(timeout) => timeout.fmt(f),
+        }
+    }
+}
+
 /// What `remaining` is in [`REMAINING_MS`]: whole milliseconds, rounded down.
 #[must_use]
 pub fn remaining_ms(remaining: Duration) -> u64 {
     u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What a request says of its caller's time and attempts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Told {
-    /// How much time its caller had left when it was sent; `None` where it does not say.
-    pub remaining: Option<Duration>,
-    /// The number of the attempt, from 1; `None` where it does not say.
-    pub attempt: Option<NonZeroU32>,
-}
-
-impl Told {
-    /// Reads what a request says, whose headers `header` looks up by their lower-case names.
-    ///
-    /// Of two times the shorter counts, of two attempts the mesh's own. What is malformed counts as not said; a server may
-    /// also refuse it ([`GrpcTimeout::parse`]).
-    #[must_use]
-    pub fn read<'a>(header: impl Fn(&'static str) -> Option<&'a str>) -> Self {
-        let by_grpc = header(GRPC_TIMEOUT).and_then(GrpcTimeout::parse).map(GrpcTimeout::duration);
-        let by_mesh = header(REMAINING_MS).and_then(whole_number).map(Duration::from_millis);
-        let remaining = match (by_grpc, by_mesh) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        let attempt = header(ATTEMPT).and_then(whole_number).and_then(number);
-        let after = || whole_number(header(GRPC_PREVIOUS_ATTEMPTS)?)?.checked_add(1).and_then(number);
-        Self { remaining, attempt: attempt.or_else(after) }
-    }
-
-    /// The deadline of a request that says this and arrived at `now`; never, where it says nothing. A server that allows
-    /// less takes the lesser of this and its own.
-    #[must_use]
-    pub fn deadline(&self, now: Instant) -> Deadline {
-        self.remaining.map_or(Deadline::NEVER, |remaining| Deadline::after(now, remaining))
-    }
-}
-
-fn number(attempt: u64) -> Option<NonZeroU32> {
-    u32::try_from(attempt).ok().and_then(NonZeroU32::new)
 }
 
 const DIGITS_MAX: usize = 8;

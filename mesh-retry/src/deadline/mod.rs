@@ -1,7 +1,7 @@
 //! Decides how much time is left, tells callees of it, and derives timeouts from latencies that were seen.
 //!
 //! A caller's deadline is worth little where its callees do not know it: they work on for answers that nobody waits for.
-//! [`Deadline`] is the value, [`header`] how it travels. It is told as the time that is left and never as a time of day,
+//! [`Deadline`] is the value, [`Told`] what travels of it, by the headers of [`header`]. It is told as the time that is left and never as a time of day,
 //! as gRPC does, because clocks of two machines differ; what is told is never more than what is left.
 //!
 //! [`Latencies`] and [`QuantileTime`] are the other source of limits: how long an attempt takes as a rule.
@@ -13,14 +13,16 @@ pub mod header;
 mod interleavings;
 mod latency;
 mod quantile;
+mod told;
 
 use core::time::Duration;
 
 use mesh_core::time::Instant;
 
-pub use header::{GrpcTimeout, Told};
+pub use header::GrpcTimeout;
 pub use latency::{Latencies, LatencyError};
 pub use quantile::{QuantileError, QuantileRule, QuantileTime};
+pub use told::Told;
 
 /// When a call has to be over: an instant, or never. Of two the earlier is the lesser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mesh::{CallPolicy, Class, Instance, ServiceMesh};
+use mesh::{Attempt, CallPolicy, Class, ServiceMesh};
 use tokio::task::JoinHandle;
 
 use crate::{Failure, SERVICE};
@@ -76,7 +76,7 @@ impl Load {
 
     async fn call(&self) -> Result<(), String> {
         let policy = CallPolicy::default().classify(class_of);
-        let reply = self.mesh.call(SERVICE, &policy, |instance| get(self.client.clone(), instance)).await;
+        let reply = self.mesh.call(SERVICE, &policy, |attempt| get(self.client.clone(), attempt)).await;
         match reply {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => Err(format!("status {}", response.status())),
@@ -85,8 +85,8 @@ impl Load {
     }
 }
 
-async fn get(client: reqwest::Client, instance: Arc<Instance>) -> reqwest::Result<reqwest::Response> {
-    client.get(format!("http://{}/", instance.authority())).send().await
+async fn get(client: reqwest::Client, attempt: Attempt) -> reqwest::Result<reqwest::Response> {
+    client.get(format!("http://{}/", attempt.authority())).send().await
 }
 
 fn class_of(reply: &reqwest::Result<reqwest::Response>) -> Class {

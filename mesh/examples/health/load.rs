@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mesh::{CallPolicy, Class, Instance, ServiceMesh};
+use mesh::{Attempt, CallPolicy, Class, ServiceMesh};
 use tokio::task::JoinSet;
 
 use crate::Failure;
@@ -65,7 +65,7 @@ impl Shared {
         let Ok(policy) = CallPolicy::new(self.tempo.retries()) else { return };
         let policy = policy.classify(class_of);
         while !self.stops.load(Ordering::Relaxed) {
-            let reply = self.mesh.call("api", &policy, |instance| self.get(instance)).await;
+            let reply = self.mesh.call("api", &policy, |attempt| self.get(attempt)).await;
             self.calls.fetch_add(1, Ordering::Relaxed);
             let is_good = reply.is_ok_and(|response| response.status().is_success());
             self.errors.fetch_add(u64::from(!is_good), Ordering::Relaxed);
@@ -73,9 +73,9 @@ impl Shared {
         }
     }
 
-    fn get(&self, instance: Arc<Instance>) -> impl Future<Output = reqwest::Result<reqwest::Response>> + use<> {
-        *self.attempts.lock().unwrap_or_else(PoisonError::into_inner).entry(instance.port()).or_default() += 1;
-        let request = self.client.get(format!("http://{}/work", instance.authority()));
+    fn get(&self, attempt: Attempt) -> impl Future<Output = reqwest::Result<reqwest::Response>> + use<> {
+        *self.attempts.lock().unwrap_or_else(PoisonError::into_inner).entry(attempt.port()).or_default() += 1;
+        let request = self.client.get(format!("http://{}/work", attempt.authority()));
         request.send()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mesh::mesh_cache::codec::JsonCodec;
 use mesh::mesh_cache::{Cache, Found, Key};
-use mesh::{CallPolicy, Class, Instance, ServiceMesh, ServiceMeshBuilder, Source};
+use mesh::{Attempt, CallPolicy, Class, ServiceMesh, ServiceMeshBuilder, Source};
 use tokio::task::JoinHandle;
 
 use crate::{Failure, SERVICE};
@@ -112,7 +112,7 @@ impl Shared {
         let price = self.prices.get_or_load(&self.bread, load).await.map_err(|error| error.to_string())?;
         price.value.ok_or("no price")?;
         let policy = CallPolicy::default().classify(class_of);
-        let reply = self.mesh.call(SERVICE, &policy, |instance| get(self.client.clone(), instance)).await;
+        let reply = self.mesh.call(SERVICE, &policy, |attempt| get(self.client.clone(), attempt)).await;
         if self.first.get().is_none()
             && let Ok(found) = self.mesh.get_service_with_cache(SERVICE).await
         {
@@ -126,8 +126,8 @@ impl Shared {
     }
 }
 
-async fn get(client: reqwest::Client, instance: Arc<Instance>) -> reqwest::Result<reqwest::Response> {
-    client.get(format!("http://{}/", instance.authority())).send().await
+async fn get(client: reqwest::Client, attempt: Attempt) -> reqwest::Result<reqwest::Response> {
+    client.get(format!("http://{}/", attempt.authority())).send().await
 }
 
 fn class_of(reply: &reqwest::Result<reqwest::Response>) -> Class {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mesh::mesh_core::health::SlowStartConfig;
 use mesh::mesh_core::port::Clock;
 use mesh::mesh_core::service::HealthCheckBuilder;
-use mesh::{CallPolicy, Class, Instance, MeshConfig, ServiceConfig, ServiceMesh, TokioClock};
+use mesh::{Attempt, CallPolicy, Class, Instance, MeshConfig, ServiceConfig, ServiceMesh, TokioClock};
 
 use crate::backend::Backend;
 use crate::tally::Tally;
@@ -90,9 +90,9 @@ impl Run {
             let third = (call * 3 / CALLS).min(2);
             let began = self.clock.now();
             let mut attempts = Vec::new();
-            let reply = self.mesh.call("api", &policy, |instance| {
-                attempts.push(self.index_of(&instance));
-                get(self.client.clone(), instance)
+            let reply = self.mesh.call("api", &policy, |attempt| {
+                attempts.push(self.index_of(&attempt));
+                get(self.client.clone(), attempt)
             });
             let reply = reply.await;
             let good = reply.as_ref().is_ok_and(|response| response.status().is_success());
@@ -115,8 +115,8 @@ impl Run {
     }
 }
 
-async fn get(client: reqwest::Client, instance: Arc<Instance>) -> reqwest::Result<reqwest::Response> {
-    client.get(format!("http://{}/hello", instance.authority())).send().await
+async fn get(client: reqwest::Client, attempt: Attempt) -> reqwest::Result<reqwest::Response> {
+    client.get(format!("http://{}/hello", attempt.authority())).send().await
 }
 
 /// What a reply means: the statuses as mesh-retry reads them, and no connection where there was no reply.

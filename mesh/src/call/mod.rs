@@ -1,8 +1,10 @@
 //! A call: the retries of the call machine, carried out on a tokio runtime.
 
+mod attempt;
 mod breaker;
 mod config;
 mod copies;
+mod incoming;
 mod policy;
 mod shared;
 
@@ -15,12 +17,14 @@ use std::time::Duration;
 use mesh_core::balance::{Outcome, PickContext, PickError, Route, Tried};
 use mesh_core::machine::Machine as _;
 use mesh_core::recorder::Measurement;
-use mesh_core::service::Instance;
 use mesh_core::time::Instant;
-use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason};
+use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason, Unavailable};
 use mesh_retry::classify::{Class, Classify, UnsafeRules};
+use mesh_retry::deadline::Deadline;
 
+pub use attempt::Attempt;
 pub use config::CallsConfig;
+pub use incoming::IncomingCall;
 pub use policy::CallPolicy;
 pub(crate) use shared::SharedByCalls;
 
@@ -39,28 +43,37 @@ pub(crate) struct Call<'a, C> {
     policy: &'a CallPolicy<C>,
     machine: CallMachine<CallTerms<'a>>,
     started: Instant,
+    /// When it has to be over.
+    deadline: Deadline,
     refused: Option<PickError>,
 }
 
 impl<'a, C> Call<'a, C> {
-    /// A call that began at `started` and whose deadline counts from then.
+    /// A call that began at `started` and has to be over at `deadline`.
     pub(crate) fn new(
         inner: &'a Inner,
         followed: &'a Arc<Followed>,
         policy: &'a CallPolicy<C>,
         started: Instant,
+        deadline: Deadline,
     ) -> Self {
         let entropy = inner.random(followed);
-        let terms = CallTerms { policy: &policy.retry, idempotency: policy.idempotency, shared: &followed.calls };
+        let terms = CallTerms {
+            policy: &policy.retry,
+            idempotency: policy.idempotency,
+            budget: policy.budget.as_deref(),
+            deadline,
+            shared: &followed.calls,
+        };
         let machine = CallMachine::new(terms, entropy, started);
-        Self { inner, followed, policy, machine, started, refused: None }
+        Self { inner, followed, policy, machine, started, deadline, refused: None }
     }
 
     /// Makes attempts until the machine says that the call is over.
     pub(crate) async fn run<T, E, F, Fut>(self, attempt: F) -> Result<T, CallError<E>>
     where
         C: Classify<T, E>,
-        F: FnMut(Arc<Instance>) -> Fut,
+        F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         // A call whose attempts follow one another needs no place but its own for them.
@@ -74,15 +87,16 @@ impl<'a, C> Call<'a, C> {
     async fn one_by_one<T, E, F, Fut>(mut self, mut attempt: F) -> Result<T, CallError<E>>
     where
         C: Classify<T, E>,
-        F: FnMut(Arc<Instance>) -> Fut,
+        F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let mut last = None;
         loop {
             match self.machine.poll_effect() {
-                Some(CallEffect::Attempt { attempt: id, timeout, .. }) => {
+                Some(CallEffect::Attempt { attempt: id, number, kind, timeout }) => {
                     if let Some(lease) = self.place(id) {
-                        last = self.attempt(id, timeout, lease, &mut attempt).await;
+                        let made = Attempt::new(&lease, number, kind, self.until(&lease, timeout));
+                        last = self.attempt(id, lease, made, &mut attempt).await;
                     }
                 }
                 // Attempts are made one at a time and end before the machine is asked again: nothing is left
@@ -100,17 +114,17 @@ impl<'a, C> Call<'a, C> {
     async fn side_by_side<T, E, F, Fut>(mut self, mut attempt: F) -> Result<T, CallError<E>>
     where
         C: Classify<T, E>,
-        F: FnMut(Arc<Instance>) -> Fut,
+        F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let (mut copies, mut last) = (Copies::default(), None);
         loop {
             match self.machine.poll_effect() {
-                Some(CallEffect::Attempt { attempt: id, timeout, .. }) => {
+                Some(CallEffect::Attempt { attempt: id, number, kind, timeout }) => {
                     if let Some(lease) = self.place(id) {
-                        let until = timeout.map(|timeout| lease.started().after(timeout));
-                        let future = attempt(Arc::clone(lease.instance()));
-                        copies.start(id, lease, until, future);
+                        let until = self.until(&lease, timeout);
+                        let future = attempt(Attempt::new(&lease, number, kind, until));
+                        copies.start(id, lease, until.instant(), future);
                     }
                 }
                 Some(CallEffect::Cancel { attempt, why }) => {
@@ -185,7 +199,11 @@ impl<'a, C> Call<'a, C> {
     }
 
     fn record_extra(&self, now: Instant, kind: &'static str, result: &'static str, wait: Duration) {
-        let (service, budget_milli) = (&self.followed.name, self.followed.calls.budget_milli(now));
+        let service = &self.followed.name;
+        let budget_milli = match &self.policy.budget {
+            Some(budget) => Some(budget.level(now).has_milli),
+            None => self.followed.calls.budget_milli(now),
+        };
         self.inner.record(&Measurement::ExtraAttempt { service, kind, result, wait, budget_milli });
     }
 
@@ -207,6 +225,10 @@ impl<'a, C> Call<'a, C> {
     /// Finds an instance for an attempt, or tells the machine that there is none.
     fn place(&mut self, id: AttemptId) -> Option<Lease> {
         let now = self.inner.now();
+        if self.deadline.has_passed(now) {
+            self.machine.handle_input(now, CallInput::Unavailable { attempt: id, reason: Unavailable::None });
+            return None;
+        }
         let tried: Tried = *self.machine.tried();
         let route = self.policy.route.map_or(Route::All, Route::Registered);
         let context = PickContext { excluded: &tried, route, hash_key: self.policy.hash_key, ..PickContext::default() };
@@ -224,20 +246,28 @@ impl<'a, C> Call<'a, C> {
         }
     }
 
+    /// When an attempt has taken too long that may take `timeout`. The machine names it by the time of its last input,
+    /// which may be long ago where the registry was waited for, so the end of the call is looked at as well.
+    fn until(&self, lease: &Lease, timeout: Option<Duration>) -> Deadline {
+        let own = timeout.map_or(Deadline::NEVER, |timeout| Deadline::after(lease.started(), timeout));
+        own.min(self.deadline)
+    }
+
     /// Makes one attempt; none where it timed out.
     async fn attempt<T, E, F, Fut>(
         &mut self,
         id: AttemptId,
-        timeout: Option<Duration>,
         lease: Lease,
+        made: Attempt,
         attempt: &mut F,
     ) -> Option<Result<T, E>>
     where
         C: Classify<T, E>,
-        F: FnMut(Arc<Instance>) -> Fut,
+        F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let future = attempt(Arc::clone(lease.instance()));
+        let timeout = made.deadline().remaining(lease.started());
+        let future = attempt(made);
         let result = match timeout {
             Some(timeout) => tokio::time::timeout(timeout, future).await.ok(),
             None => Some(future.await),

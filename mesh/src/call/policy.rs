@@ -1,21 +1,30 @@
 //! How a call is made: its retries, what its results mean, and where it may go.
 
+use std::sync::Arc;
+
 use mesh_core::route::RouteId;
+use mesh_core::time::Instant;
+use mesh_retry::budget::Budget;
 use mesh_retry::classify::{ErrorsAreTransient, Idempotency};
+use mesh_retry::deadline::Deadline;
 use mesh_retry::policy::{PolicyError, RetryPolicy};
+
+use super::incoming::IncomingCall;
 
 /// How a call is made. One value serves any number of calls.
 ///
 /// The default retries three times at the most and takes every error for one that another attempt may not
 /// have: right for operations that may be repeated. Give operations that may not
 /// [`RetryPolicy::never`], or a classifier that tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct CallPolicy<C = ErrorsAreTransient> {
     pub(super) retry: RetryPolicy,
     pub(super) classifier: C,
     pub(super) route: Option<RouteId>,
     pub(super) hash_key: Option<u64>,
     pub(super) idempotency: Idempotency,
+    pub(super) budget: Option<Arc<dyn Budget>>,
+    until: Deadline,
 }
 
 impl CallPolicy {
@@ -25,13 +34,7 @@ impl CallPolicy {
     /// Names the number of `retry` that breaks its rule.
     pub fn new(retry: RetryPolicy) -> Result<Self, PolicyError> {
         retry.validate()?;
-        Ok(Self {
-            retry,
-            classifier: ErrorsAreTransient,
-            route: None,
-            hash_key: None,
-            idempotency: Idempotency::Idempotent,
-        })
+        Ok(Self { retry, ..Self::default() })
     }
 }
 
@@ -43,6 +46,8 @@ impl Default for CallPolicy {
             route: None,
             hash_key: None,
             idempotency: Idempotency::Idempotent,
+            budget: None,
+            until: Deadline::NEVER,
         }
     }
 }
@@ -60,8 +65,8 @@ impl<C> CallPolicy<C> {
     /// that is [`Classify`](mesh_retry::classify::Classify).
     #[must_use]
     pub fn classify<D>(self, classifier: D) -> CallPolicy<D> {
-        let Self { retry, route, hash_key, idempotency, .. } = self;
-        CallPolicy { retry, classifier, route, hash_key, idempotency }
+        let Self { retry, route, hash_key, idempotency, budget, until, classifier: _ } = self;
+        CallPolicy { retry, classifier, route, hash_key, idempotency, budget, until }
     }
 
     /// Picks only among the instances of a route registered with
@@ -85,6 +90,36 @@ impl<C> CallPolicy<C> {
     pub fn idempotency(mut self, idempotency: Idempotency) -> Self {
         self.idempotency = idempotency;
         self
+    }
+
+    /// Pays retries and hedges from `budget`, in place of the one that all calls to the service share. Clones of the policy
+    /// share it, and so does whatever else it is given to, calls to other services included.
+    #[must_use]
+    pub fn budget(mut self, budget: Arc<dyn Budget>) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Lets calls be over at `deadline`, if their own deadline is not sooner. It is an instant of the mesh's clock, such as
+    /// that of an [`IncomingCall`] or an [`Attempt`](crate::Attempt), and a policy that has one serves one request. Of
+    /// several the earliest counts.
+    #[must_use]
+    pub fn deadline_at(mut self, deadline: Deadline) -> Self {
+        self.until = self.until.min(deadline);
+        self
+    }
+
+    /// For the calls that are made to serve `incoming`: they are over when its caller stops waiting, if their own deadline
+    /// is not sooner, and tell their callees of no more time than that. `policy.clone().within(&incoming)` is for one
+    /// request what `policy` is for all.
+    #[must_use]
+    pub fn within(self, incoming: &IncomingCall) -> Self {
+        self.deadline_at(incoming.deadline())
+    }
+
+    /// When a call has to be over that begins at `started`.
+    pub(crate) fn deadline(&self, started: Instant) -> Deadline {
+        self.retry.deadline.map_or(Deadline::NEVER, |own| Deadline::after(started, own)).min(self.until)
     }
 
     /// The retries.

@@ -10,7 +10,7 @@ use mesh_retry::breaker::Breaker;
 use mesh_retry::budget::Budget;
 use mesh_retry::call::{GATES_MAX, Gate, Terms};
 use mesh_retry::classify::{Idempotency, UnsafeRules};
-use mesh_retry::deadline::{Latencies, QuantileRule};
+use mesh_retry::deadline::{Deadline, Latencies, QuantileRule};
 use mesh_retry::limit::ConcurrencyLimit;
 use mesh_retry::limit::throttle::AdaptiveThrottle;
 use mesh_retry::policy::RetryPolicy;
@@ -60,6 +60,9 @@ impl SharedByCalls {
 pub(crate) struct CallTerms<'a> {
     pub(super) policy: &'a RetryPolicy,
     pub(super) idempotency: Idempotency,
+    /// In place of the service's.
+    pub(super) budget: Option<&'a dyn Budget>,
+    pub(super) deadline: Deadline,
     pub(super) shared: &'a SharedByCalls,
 }
 
@@ -68,8 +71,12 @@ impl Terms for CallTerms<'_> {
         self.policy
     }
 
+    fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
     fn budget(&self) -> Option<&dyn Budget> {
-        self.shared.budget.as_deref()
+        self.budget.or(self.shared.budget.as_deref())
     }
 
     /// What is cheapest to be refused by comes first, and what counts a refusal comes last.

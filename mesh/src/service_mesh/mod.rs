@@ -13,10 +13,11 @@ use mesh_core::balance::{BalancerStats, Outcome, PickContext};
 use mesh_core::route::{RouteId, Selector};
 use mesh_core::service::{Instance, InstanceId, InstanceKey, ServiceConfig};
 use mesh_retry::classify::Classify;
+use mesh_retry::deadline::Told;
 use tokio::sync::oneshot;
 
 use crate::builder::ServiceMeshBuilder;
-use crate::call::{Call, CallPolicy};
+use crate::call::{Attempt, Call, CallPolicy, IncomingCall};
 use crate::driver::Kept;
 use crate::error::{CallError, DeregisterError, RegisterError, ServiceError};
 use crate::lease::Lease;
@@ -172,7 +173,8 @@ impl ServiceMesh {
     /// Makes a call: picks an instance, runs `attempt` on it, and retries as `policy` says, on instances that
     /// were not tried before.
     ///
-    /// `attempt` is run once for every attempt. Dropping the future cancels the attempt and gives its count
+    /// `attempt` is run once for every attempt, and what it is given is the instance, and the time and the number that its
+    /// request may tell ([`Attempt::headers`]). Dropping the future cancels the attempt and gives its count
     /// back. A reply that the policy classes as a failure is returned when no further attempt is made: it is
     /// the service's own word.
     ///
@@ -181,18 +183,34 @@ impl ServiceMesh {
     pub async fn call<T, E, C, F, Fut>(&self, name: &str, policy: &CallPolicy<C>, attempt: F) -> Result<T, CallError<E>>
     where
         C: Classify<T, E>,
-        F: FnMut(Arc<Instance>) -> Fut,
+        F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let started = self.inner.now();
-        let followed = self.inner.follow_within(name, policy.retry().deadline).await;
+        let deadline = policy.deadline(started);
+        let followed = self.inner.follow_within(name, deadline.remaining(started)).await;
         match followed {
-            Ok(followed) => Call::new(&self.inner, &followed, policy, started).run(attempt).await,
+            Ok(followed) => Call::new(&self.inner, &followed, policy, started, deadline).run(attempt).await,
             Err(reason) => {
                 self.inner.record_refused(name, started);
                 Err(CallError::NoInstance { reason, attempts: 0, last: None })
             }
         }
+    }
+
+    /// Takes note of a request that this process serves, by its headers: an `&http::HeaderMap`, or pairs of texts. Says how
+    /// long its caller waits and which attempt it is, whether the mesh's headers tell it or gRPC's, and bounds the calls
+    /// that are made for it ([`CallPolicy::within`]).
+    ///
+    /// To be asked as soon as the request is there: its time counts from now.
+    pub fn incoming<N: AsRef<[u8]>, V: AsRef<[u8]>>(&self, headers: impl IntoIterator<Item = (N, V)>) -> IncomingCall {
+        self.incoming_told(Told::read_pairs(headers))
+    }
+
+    /// As [`ServiceMesh::incoming`], for metadata that is no list of pairs: [`Told::read`] takes whatever looks a name up.
+    #[must_use]
+    pub fn incoming_told(&self, told: Told) -> IncomingCall {
+        IncomingCall::new(told, self.inner.clock())
     }
 
     /// Registers a selector over tags, versions and metadata for a service, so that picks and calls by its id

@@ -1,11 +1,11 @@
 //! A service that answers as a test says, and what its callers did.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use mesh::mesh_core::port::Clock as _;
 use mesh::mesh_core::time::Instant;
-use mesh::{CallError, CallPolicy, Instance, RetryPolicy, ServiceMesh, TokioClock};
+use mesh::{Attempt, CallError, CallPolicy, RetryPolicy, ServiceMesh, TokioClock};
 
 use super::{Lab, number_of};
 
@@ -34,7 +34,7 @@ impl World {
         policy: CallPolicy<C>,
         respond: impl Fn(u16, usize) -> (Duration, Reply),
     ) -> Result<&'static str, CallError<&'static str>> {
-        let attempt = |instance: Arc<Instance>| {
+        let attempt = |instance: Attempt| {
             let number = number_of(&instance);
             let count = {
                 let mut attempts = self.attempts.lock().unwrap();
