@@ -42,6 +42,8 @@ pub struct CallMachine<T: Terms = RetryPolicy> {
     pub(super) waits: Waits,
     pub(super) tried: Tried,
     pub(super) decided: Option<Decision>,
+    /// How often an attempt was put off that no instance let through.
+    pub(super) held: u32,
     ignored: u64,
 }
 
@@ -49,8 +51,9 @@ pub struct CallMachine<T: Terms = RetryPolicy> {
 pub(super) enum State {
     Attempting,
     Waiting {
+        kind: AttemptKind,
         until: Instant,
-        /// What the retry is paid with; `None` where there is no budget or it is to be asked again.
+        /// What the attempt is paid with; `None` where there is no budget or it is to be asked again.
         paid: Option<Paid>,
         again: Option<Extra>,
     },
@@ -90,6 +93,7 @@ impl<T: Terms> CallMachine<T> {
             waits: Waits::new(),
             tried: Tried::new(),
             decided: None,
+            held: 0,
             ignored: 0,
         };
         if let Some(reason) = call.overdue(now) {
@@ -229,12 +233,18 @@ impl<T: Terms> CallMachine<T> {
         self.tally.uncount(copy.kind);
         let paid = copy.paid.take();
         self.release(now, &copy, AttemptEnd::NotMade);
-        if copy.kind == AttemptKind::Hedge {
+        let is_shut = matches!(reason, Unavailable::Shut(_));
+        if copy.kind == AttemptKind::Hedge || is_shut && self.copies.count_live() > 0 {
             self.settle(now, AttemptEnd::NotMade, paid);
             self.hedging = Hedging::default();
             if self.copies.count_live() == 0 {
                 self.retry(now);
             }
+            return;
+        }
+        if let Unavailable::Shut(shut) = reason {
+            self.hedging = Hedging::default();
+            self.hold(now, copy.kind, paid, shut);
             return;
         }
         // With nothing to forget, asking again would go round for ever.
@@ -282,7 +292,7 @@ impl<T: Terms> Machine for CallMachine<T> {
                 Some(reason) => self.expire(now, reason),
                 None => self.hedge_while_due(now),
             },
-            State::Waiting { paid, again, .. } => self.resume(now, paid, again),
+            State::Waiting { kind, paid, again, .. } => self.resume(now, kind, paid, again),
             State::Over(_) => {}
         }
     }

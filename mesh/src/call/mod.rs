@@ -3,6 +3,8 @@
 mod breaker;
 mod config;
 mod copies;
+mod instances;
+mod placing;
 mod policy;
 mod shared;
 
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use mesh_core::balance::{Outcome, PickContext, PickError, Route, Tried};
+use mesh_core::balance::{Outcome, PickError};
 use mesh_core::machine::Machine as _;
 use mesh_core::recorder::Measurement;
 use mesh_core::service::Instance;
@@ -25,10 +27,10 @@ pub use policy::CallPolicy;
 pub(crate) use shared::SharedByCalls;
 
 use copies::Copies;
+use instances::Placed;
 use shared::CallTerms;
 
 use crate::error::{CallError, ServiceError};
-use crate::lease::Lease;
 use crate::service::Followed;
 use crate::service_mesh::Inner;
 
@@ -178,6 +180,9 @@ impl<'a, C> Call<'a, C> {
     fn explain(&mut self, now: Instant) {
         match self.machine.take_decision() {
             Some(Decision::Retry { at }) => self.record_extra(now, "retry", "granted", at.since(now)),
+            Some(Decision::Held { at, by }) => {
+                tracing::debug!(service = %self.followed.name, %by, wait = ?at.since(now), "an attempt is put off");
+            }
             Some(Decision::Hedge { .. }) => self.record_extra(now, "hedge", "granted", Duration::ZERO),
             Some(Decision::NoHedge(reason)) => self.record_extra(now, "hedge", reason.name(), Duration::ZERO),
             None => {}
@@ -190,38 +195,13 @@ impl<'a, C> Call<'a, C> {
     }
 
     /// Ends an attempt, and says when.
-    fn end(&self, lease: Lease, outcome: Outcome) -> Instant {
+    fn end(&self, lease: Placed, outcome: Outcome) -> Instant {
         let now = self.inner.now();
         let latency = now.since(lease.started());
         let service = &self.followed.name;
         self.inner.record(&Measurement::AttemptEnded { service, outcome: outcome.name(), latency });
-        match outcome {
-            Outcome::Success | Outcome::Failure => self.followed.calls.answered(now, latency),
-            // A refusal is quicker than an answer would be, and an abandoned attempt would have taken longer.
-            Outcome::Overloaded { .. } | Outcome::Unreachable | Outcome::TimedOut | Outcome::Cancelled => {}
-        }
-        lease.end(now, outcome);
+        self.followed.calls.ended(now, lease, outcome, latency);
         now
-    }
-
-    /// Finds an instance for an attempt, or tells the machine that there is none.
-    fn place(&mut self, id: AttemptId) -> Option<Lease> {
-        let now = self.inner.now();
-        let tried: Tried = *self.machine.tried();
-        let route = self.policy.route.map_or(Route::All, Route::Registered);
-        let context = PickContext { excluded: &tried, route, hash_key: self.policy.hash_key, ..PickContext::default() };
-        match self.inner.pick(self.followed, now, &context) {
-            Ok(lease) => {
-                let endpoint = lease.endpoint().id();
-                self.machine.handle_input(now, CallInput::Picked { attempt: id, endpoint });
-                Some(lease)
-            }
-            Err(error) => {
-                self.refused = Some(error);
-                self.machine.handle_input(now, CallInput::Unavailable { attempt: id, reason: error.into() });
-                None
-            }
-        }
     }
 
     /// Makes one attempt; none where it timed out.
@@ -229,7 +209,7 @@ impl<'a, C> Call<'a, C> {
         &mut self,
         id: AttemptId,
         timeout: Option<Duration>,
-        lease: Lease,
+        lease: Placed,
         attempt: &mut F,
     ) -> Option<Result<T, E>>
     where
