@@ -49,6 +49,40 @@ fn what_was_paid_for_a_retry_that_is_put_off_is_paid_once() {
 }
 
 #[test]
+fn every_attempt_that_is_not_made_is_told_of_once_and_as_such() {
+    for reason in [Unavailable::None, Unavailable::AllExcluded, Unavailable::Shut(shut(None))] {
+        for attempts in [0, 1] {
+            let purse = Purse::default();
+            let mut call = Call::new(Paying { policy: plain(), purse: &purse });
+            for _ in 0..attempts {
+                let (attempt, _) = call.asked().unwrap();
+                call.picked(attempt, 1);
+                call.ended(attempt, Class::Transient);
+                call.wait();
+            }
+            // What was tried is forgotten first, and then there is nothing to forget.
+            while let Some((attempt, _)) = call.asked() {
+                call.unavailable(attempt, reason);
+            }
+            assert!(matches!(call.over(), CallEvent::GaveUp { .. }));
+            let told = (purse.due.load(Ordering::Relaxed), purse.not_made.load(Ordering::Relaxed));
+            assert_eq!(told, (0, 1), "{reason:?} after {attempts}");
+        }
+    }
+}
+
+#[test]
+fn a_first_attempt_that_is_put_off_and_dropped_is_told_of_once() {
+    let purse = Purse::default();
+    let mut call = Call::new(Paying { policy: plain(), purse: &purse });
+    let (attempt, _) = call.asked().unwrap();
+    call.unavailable(attempt, Unavailable::Shut(shut(Some(call.now))));
+    assert_eq!(purse.due.load(Ordering::Relaxed), 1);
+    drop(call);
+    assert_eq!((purse.due.load(Ordering::Relaxed), purse.not_made.load(Ordering::Relaxed)), (0, 1));
+}
+
+#[test]
 fn what_was_paid_is_told_of_when_the_call_gives_up_or_is_dropped_while_it_waits() {
     for opens_in in [None, Some(millis(10))] {
         let purse = Purse::default();
@@ -140,17 +174,25 @@ fn shut(opens_at: Option<Instant>) -> Shut {
 struct Purse {
     withdrawn: AtomicU32,
     told: AtomicU32,
+    not_made: AtomicU32,
+    /// Attempts of whose end it has not heard.
+    due: AtomicU32,
 }
 
 impl Budget for Purse {
-    fn deposit(&self, _: Instant) {}
+    fn deposit(&self, _: Instant) {
+        self.due.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn withdraw(&self, _: Instant, _: Extra) -> Answer {
         self.withdrawn.fetch_add(1, Ordering::Relaxed);
+        self.due.fetch_add(1, Ordering::Relaxed);
         Answer::Granted(Paid::new(1))
     }
 
-    fn ended(&self, _: Instant, _: End, paid: Option<Paid>) {
+    fn ended(&self, _: Instant, end: End, paid: Option<Paid>) {
+        self.due.fetch_sub(1, Ordering::Relaxed);
+        self.not_made.fetch_add(u32::from(end == End::NotMade), Ordering::Relaxed);
         self.told.fetch_add(u32::from(paid.is_some()), Ordering::Relaxed);
     }
 

@@ -67,7 +67,7 @@ impl<T: Terms> CallMachine<T> {
     }
 
     /// Tells the gates that were passed how the attempt ended.
-    fn leave(&self, now: Instant, passes: &Passes, end: AttemptEnd, took: Duration) {
+    pub(super) fn leave(&self, now: Instant, passes: &Passes, end: AttemptEnd, took: Duration) {
         for (at, gate) in self.terms.gates().iter().enumerate() {
             if let (Some(gate), Some(pass)) = (gate, passes.of(at)) {
                 gate.ended(now, pass, end, took);

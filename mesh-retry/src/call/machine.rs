@@ -231,8 +231,9 @@ impl<T: Terms> CallMachine<T> {
     fn unavailable(&mut self, now: Instant, id: AttemptId, reason: Unavailable) {
         let Some(mut copy) = self.copies.take_live(id) else { return };
         self.tally.uncount(copy.kind);
+        // The budget hears of it where the attempt is given up, not where it is asked for again.
         let paid = copy.paid.take();
-        self.release(now, &copy, AttemptEnd::NotMade);
+        self.leave(now, &copy.passes, AttemptEnd::NotMade, Duration::ZERO);
         let is_shut = matches!(reason, Unavailable::Shut(_));
         if copy.kind == AttemptKind::Hedge || is_shut && self.copies.count_live() > 0 {
             self.settle(now, AttemptEnd::NotMade, paid);
@@ -333,8 +334,10 @@ impl<T: Terms> Drop for CallMachine<T> {
     fn drop(&mut self) {
         let now = self.clock.latest();
         self.abandon_all(now, AttemptEnd::Cancelled);
-        if let State::Waiting { paid: Some(paid), .. } = self.state {
-            self.settle(now, AttemptEnd::NotMade, Some(paid));
+        if let State::Waiting { kind, paid, .. } = self.state
+            && (paid.is_some() || kind == AttemptKind::First)
+        {
+            self.settle(now, AttemptEnd::NotMade, paid);
         }
     }
 }
