@@ -1,14 +1,14 @@
 //! What the mesh measures about itself, in one vocabulary for production and simulation.
 //!
 //! A [`Recorder`] is told what happened; it never changes what is decided. Measurements name the service and
-//! never the endpoint, because every distinct value of an attribute costs a time series. Words such as
+//! hardly ever the endpoint, because every distinct value of an attribute costs a time series. Words such as
 //! `outcome` come from small fixed sets in the code, never from the outside.
 
 use alloc::sync::Arc;
 use core::fmt::Debug;
 use core::time::Duration;
 
-use crate::service::ServiceName;
+use crate::service::{InstanceId, ServiceName};
 
 /// Takes note of what happens.
 ///
@@ -73,10 +73,13 @@ pub enum Measurement<'a> {
         /// What the budget has left, in thousandths of an attempt; none without a budget.
         budget_milli: Option<u32>,
     },
-    /// The circuit breaker of a service opened, closed, or lets a few calls find out.
+    /// The circuit breaker of a service, or of one of its instances, opened, closed, or lets a few calls find out.
     BreakerChanged {
         /// The service that it is for.
         service: &'a ServiceName,
+        /// The instance that it is for; none where it is for the service as a whole. Sinks that pay for every value of an
+        /// attribute leave it out.
+        instance: Option<&'a InstanceId>,
         /// What it was: see `breaker::State::name`.
         from: &'static str,
         /// What it is.

@@ -22,6 +22,10 @@ pub struct CallsConfig {
     /// without one.
     #[serde(with = "mesh_core::text::or_off")]
     pub breaker: Option<BreakerConfig>,
+    /// A circuit breaker for each instance of the service. Where the picked one's is open, another is picked; where all are,
+    /// the call waits as its retries allow, or gives up. Default off.
+    #[serde(with = "mesh_core::text::or_off")]
+    pub instance_breaker: Option<BreakerConfig>,
     /// How many attempts may be in flight at once. Default off.
     #[serde(with = "mesh_core::text::or_off")]
     pub concurrency: Option<LimitConfig>,
@@ -47,6 +51,9 @@ impl CallsConfig {
         if let Some(Err(error)) = self.breaker.map(|breaker| breaker.validate()) {
             return Err(refuse("calls.breaker", error.to_string()));
         }
+        if let Some(Err(error)) = self.instance_breaker.map(|breaker| breaker.validate()) {
+            return Err(refuse("calls.instance_breaker", error.to_string()));
+        }
         self.concurrency.as_ref().map_or(Ok(()), LimitConfig::validate)?;
         self.throttle.as_ref().map_or(Ok(()), ThrottleConfig::validate)?;
         match Latencies::new(self.latency_half_life) {
@@ -61,6 +68,7 @@ impl Default for CallsConfig {
         Self {
             budget: Some(BudgetConfig::default()),
             breaker: None,
+            instance_breaker: None,
             concurrency: None,
             throttle: None,
             latency_half_life: Duration::from_secs(30),
