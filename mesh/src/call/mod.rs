@@ -1,6 +1,7 @@
 //! A call: the retries of the call machine, carried out on a tokio runtime.
 
 mod breaker;
+mod bulkhead;
 mod config;
 mod copies;
 mod instances;
@@ -22,6 +23,7 @@ use mesh_core::time::Instant;
 use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason};
 use mesh_retry::classify::{Class, Classify, UnsafeRules};
 
+pub(crate) use bulkhead::enter;
 pub use config::CallsConfig;
 pub use policy::CallPolicy;
 pub(crate) use shared::SharedByCalls;
@@ -54,7 +56,7 @@ impl<'a, C> Call<'a, C> {
     ) -> Self {
         let entropy = inner.random(followed);
         let terms = CallTerms { policy: &policy.retry, idempotency: policy.idempotency, shared: &followed.calls };
-        let machine = CallMachine::new(terms, entropy, started);
+        let machine = CallMachine::since(terms, entropy, started, inner.now());
         Self { inner, followed, policy, machine, started, refused: None }
     }
 

@@ -12,7 +12,7 @@ use mesh_cache::second::SecondTier;
 use mesh_cache::{Cache, CacheBuilder};
 use mesh_core::balance::{Knowledge, PickContext, PickError};
 use mesh_core::machine::ServiceMachineConfig;
-use mesh_core::port::Registry;
+use mesh_core::port::{Clock, Registry};
 use mesh_core::recorder::{Measurement, Recorder};
 use mesh_core::registration::RegistrationKeeper;
 use mesh_core::service::{Instance, InstanceId, ServiceConfig, ServiceName};
@@ -138,6 +138,10 @@ impl Inner {
 
     pub(crate) fn now(&self) -> Instant {
         self.environment.clock.now()
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.environment.clock
     }
 
     pub(crate) async fn sleep_until(&self, due: Instant) {

@@ -16,7 +16,7 @@ use mesh_retry::classify::Classify;
 use tokio::sync::oneshot;
 
 use crate::builder::ServiceMeshBuilder;
-use crate::call::{Call, CallPolicy};
+use crate::call::{self, Call, CallPolicy};
 use crate::driver::Kept;
 use crate::error::{CallError, DeregisterError, RegisterError, ServiceError};
 use crate::lease::Lease;
@@ -187,7 +187,10 @@ impl ServiceMesh {
         let started = self.inner.now();
         let followed = self.inner.follow_within(name, policy.retry().deadline).await;
         match followed {
-            Ok(followed) => Call::new(&self.inner, &followed, policy, started).run(attempt).await,
+            Ok(followed) => {
+                let _place = call::enter(&self.inner, &followed, started, policy.retry().deadline).await?;
+                Call::new(&self.inner, &followed, policy, started).run(attempt).await
+            }
             Err(reason) => {
                 self.inner.record_refused(name, started);
                 Err(CallError::NoInstance { reason, attempts: 0, last: None })
