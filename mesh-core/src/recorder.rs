@@ -73,6 +73,15 @@ pub enum Measurement<'a> {
         /// What the budget has left, in thousandths of an attempt; none without a budget.
         budget_milli: Option<u32>,
     },
+    /// A call waited for a place in the bulkhead of its service, or got one at once.
+    QueueTime {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// How long it waited; zero where there was room.
+        waited: Duration,
+        /// `admitted`, `cancelled` where the caller left, or why it was not let in: see `bulkhead::Refusal::name`.
+        result: &'static str,
+    },
     /// The circuit breaker of a service, or of one of its instances, opened, closed, or lets a few calls find out.
     BreakerChanged {
         /// The service that it is for.
@@ -189,6 +198,7 @@ impl<'a> Measurement<'a> {
             Self::CallEnded { .. } => "mesh.client.call.duration",
             Self::AttemptEnded { .. } => "mesh.client.attempt.duration",
             Self::ExtraAttempt { .. } => "mesh.client.extra_attempts",
+            Self::QueueTime { .. } => "mesh.client.queue.duration",
             Self::BreakerChanged { .. } => "mesh.client.breaker.transitions",
             Self::PickRefused { .. } => "mesh.lb.refusals",
             Self::Endpoints { .. } => "mesh.lb.endpoints",
@@ -210,6 +220,7 @@ impl<'a> Measurement<'a> {
             Self::CallEnded { service, .. }
             | Self::AttemptEnded { service, .. }
             | Self::ExtraAttempt { service, .. }
+            | Self::QueueTime { service, .. }
             | Self::BreakerChanged { service, .. }
             | Self::PickRefused { service, .. }
             | Self::Endpoints { service, .. }

@@ -32,6 +32,9 @@ impl Recorder for TracingRecorder {
             Measurement::ExtraAttempt { kind, result, wait, budget_milli, .. } => {
                 event!(measurement, kind, result, seconds = wait.as_secs_f64(), budget_milli);
             }
+            Measurement::QueueTime { waited, result, .. } => {
+                event!(measurement, seconds = waited.as_secs_f64(), result);
+            }
             Measurement::BreakerChanged { instance, from, to, reason, .. } => {
                 event!(measurement, instance = instance.map(tracing::field::display), from, to, reason);
             }

@@ -77,13 +77,20 @@ impl<T: Terms> CallMachine<T> {
     /// [`RetryPolicy::validate`].
     #[must_use]
     pub fn new(terms: T, entropy: u64, now: Instant) -> Self {
+        Self::since(terms, entropy, now, now)
+    }
+
+    /// As [`CallMachine::new`], of a call that had to wait before its first attempt, as for a place in a queue: its deadline
+    /// counts from `started`.
+    #[must_use]
+    pub fn since(terms: T, entropy: u64, started: Instant, now: Instant) -> Self {
         let mut clock = Monotonic::default();
         clock.observe(now);
         let mut call = Self {
             terms,
             entropy,
             clock,
-            started: now,
+            started,
             state: State::Attempting,
             copies: Copies::default(),
             hedging: Hedging::default(),

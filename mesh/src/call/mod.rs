@@ -2,6 +2,7 @@
 
 mod attempt;
 mod breaker;
+mod bulkhead;
 mod config;
 mod copies;
 mod incoming;
@@ -25,6 +26,7 @@ use mesh_retry::classify::{Class, Classify, UnsafeRules};
 use mesh_retry::deadline::Deadline;
 
 pub use attempt::Attempt;
+pub(crate) use bulkhead::enter;
 pub use config::CallsConfig;
 pub use incoming::IncomingCall;
 pub use policy::CallPolicy;
@@ -51,12 +53,13 @@ pub(crate) struct Call<'a, C> {
 }
 
 impl<'a, C> Call<'a, C> {
-    /// A call that began at `started` and has to be over at `deadline`.
+    /// A call that began at `started`, may make its first attempt `now`, and has to be over at `deadline`.
     pub(crate) fn new(
         inner: &'a Inner,
         followed: &'a Arc<Followed>,
         policy: &'a CallPolicy<C>,
         started: Instant,
+        now: Instant,
         deadline: Deadline,
     ) -> Self {
         let entropy = inner.random(followed);
@@ -67,7 +70,7 @@ impl<'a, C> Call<'a, C> {
             deadline,
             shared: &followed.calls,
         };
-        let machine = CallMachine::new(terms, entropy, started);
+        let machine = CallMachine::since(terms, entropy, started, now);
         Self { inner, followed, policy, machine, started, deadline, refused: None }
     }
 

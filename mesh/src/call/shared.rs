@@ -17,6 +17,7 @@ use mesh_retry::limit::throttle::AdaptiveThrottle;
 use mesh_retry::policy::RetryPolicy;
 
 use super::breaker::{Watch, WatchedBreaker};
+use super::bulkhead::CallsBulkhead;
 use super::config::CallsConfig;
 use super::instances::{InstanceBreakers, Placed};
 
@@ -26,6 +27,7 @@ pub(crate) struct SharedByCalls {
     budget: Option<Arc<dyn Budget>>,
     breaker: Option<WatchedBreaker>,
     instance_breakers: Option<InstanceBreakers>,
+    bulkhead: Option<CallsBulkhead>,
     concurrency: Option<ConcurrencyLimit>,
     throttle: Option<AdaptiveThrottle>,
     latencies: Option<Latencies>,
@@ -41,6 +43,7 @@ impl SharedByCalls {
             budget: config.budget.map(|budget| budget.build()),
             breaker: config.breaker.and_then(|breaker| Breaker::new(&breaker, entropy).ok()).map(watched),
             instance_breakers: config.instance_breaker.map(|breaker| InstanceBreakers::new(breaker, entropy, watch())),
+            bulkhead: config.bulkhead.map(CallsBulkhead::new),
             concurrency: config.concurrency.as_ref().map(|limit| ConcurrencyLimit::new(limit, entropy)),
             throttle: config.throttle.map(AdaptiveThrottle::new),
             latencies: Latencies::new(config.latency_half_life).ok(),
@@ -50,6 +53,11 @@ impl SharedByCalls {
     /// What the budget has, in thousandths of an attempt.
     pub(super) fn budget_milli(&self, now: Instant) -> Option<u32> {
         self.budget.as_ref().map(|budget| budget.level(now).has_milli)
+    }
+
+    /// What bounds how many of them go on at once, if anything does.
+    pub(super) const fn bulkhead(&self) -> Option<&CallsBulkhead> {
+        self.bulkhead.as_ref()
     }
 
     /// The breakers of its instances, if they have any.

@@ -32,6 +32,7 @@ impl Recorder for Notes {
             Measurement::CallEnded { attempts, result, .. } => format!("{result} after {attempts}"),
             Measurement::AttemptEnded { outcome, .. } => (*outcome).to_owned(),
             Measurement::ExtraAttempt { kind, result, .. } => format!("{kind}: {result}"),
+            Measurement::QueueTime { waited, result, .. } => format!("{result} after {waited:?}"),
             Measurement::BreakerChanged { instance, from, to, reason, .. } => {
                 let of = instance.map_or(String::new(), |instance| format!("{instance}: "));
                 format!("{of}{from} to {to} by {reason}")
