@@ -96,21 +96,11 @@ fn main() {
     let runtime = Runtime::new().expect("a runtime starts");
     let mesh = runtime.block_on(fleet(CallsConfig::default()));
     let (bare, gated) = (runtime.block_on(fleet(bare())), runtime.block_on(fleet(gated())));
-    let instance = runtime.block_on(mesh.get_service("api")).expect("ten are registered");
     let policy = CallPolicy::default();
     let criterion = Criterion::default().sample_size(30);
     let criterion = criterion.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
     let mut criterion = criterion.configure_from_args();
-    let mut bench = Bench { runtime: &runtime, group: criterion.benchmark_group("call") };
-    bench.run("floor/future", || work(Arc::clone(&instance)));
-    bench.run("mesh/lease", || leased(&mesh));
-    bench.run("mesh/call/policy", || bare.call("api", &policy, work));
-    bench.run("mesh/call", || mesh.call("api", &policy, work));
-    bench.run("mesh/call/gates", || gated.call("api", &policy, work));
-    bench.run("backon/retry", || (|| work(Arc::clone(&instance))).retry(ExponentialBuilder::new()));
-    let retrying = Retry::new(Budgeted(Arc::new(TpsBudget::default())), service_fn(work));
-    bench.run("tower/retry", || tower_call(retrying.clone(), Arc::clone(&instance)));
-    bench.group.finish();
+    measure(criterion.benchmark_group("call"), &runtime, [&bare, &mesh, &gated]);
     criterion.final_summary();
     let counted = |mesh: &ServiceMesh| {
         let calls = timed(CALLS, || mesh.call("api", &policy, work));
@@ -123,6 +113,22 @@ fn main() {
     println!("  policy            {:>6}", counted(&bare));
     println!("  policy and budget {:>6}", counted(&mesh));
     println!("  all gates         {:>6}", counted(&gated));
+}
+
+/// The meshes have no budget, a budget, and all gates besides.
+fn measure(group: BenchmarkGroup<'_, WallTime>, runtime: &Runtime, [bare, mesh, gated]: [&ServiceMesh; 3]) {
+    let instance = runtime.block_on(mesh.get_service("api")).expect("ten are registered");
+    let policy = CallPolicy::default();
+    let mut bench = Bench { runtime, group };
+    bench.run("floor/future", || work(Arc::clone(&instance)));
+    bench.run("mesh/lease", || leased(mesh));
+    bench.run("mesh/call/policy", || bare.call("api", &policy, work));
+    bench.run("mesh/call", || mesh.call("api", &policy, work));
+    bench.run("mesh/call/gates", || gated.call("api", &policy, work));
+    bench.run("backon/retry", || (|| work(Arc::clone(&instance))).retry(ExponentialBuilder::new()));
+    let retrying = Retry::new(Budgeted(Arc::new(TpsBudget::default())), service_fn(work));
+    bench.run("tower/retry", || tower_call(retrying.clone(), Arc::clone(&instance)));
+    bench.group.finish();
 }
 
 async fn tower_call<S: Service<Arc<Instance>, Response = u16>>(mut service: S, instance: Arc<Instance>) -> Option<u16> {
