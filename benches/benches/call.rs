@@ -49,7 +49,7 @@ fn bare() -> CallsConfig {
 fn gated() -> CallsConfig {
     let mut calls = CallsConfig::default();
     calls.breaker = Some(BreakerConfig::default());
-    calls.concurrency = Some(LimitConfig::fixed(NonZeroU32::MAX));
+    calls.concurrency = Some(LimitConfig::fixed(THOUSAND));
     calls.throttle = Some(ThrottleConfig::sre());
     calls
 }
@@ -156,3 +156,4 @@ impl<E> Policy<Arc<Instance>, u16, E> for Budgeted {
 }
 
 const CALLS: u64 = 1_000;
+const THOUSAND: NonZeroU32 = NonZeroU32::new(1_000).unwrap();

@@ -23,9 +23,8 @@ pub(crate) fn measure(bench: &mut Bench<'_, '_>) {
         bench.run(&format!("mesh/limit/{kind}"), |_| stepping(|now| admitted(&limit, now)));
     }
     let full = ConcurrencyLimit::new(&LimitConfig::fixed(NonZeroU32::MIN), 1);
-    let only = full.acquire(Instant::ZERO);
+    let _only = full.acquire(Instant::ZERO);
     bench.run("mesh/limit/full", |_| stepping(|now| _ = black_box(full.acquire(now).is_ok())));
-    drop(only);
     let throttle = AdaptiveThrottle::new(ThrottleConfig::sre());
     bench.run("mesh/throttle", |_| {
         stepping(|now| {
