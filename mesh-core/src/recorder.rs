@@ -1,14 +1,14 @@
 //! What the mesh measures about itself, in one vocabulary for production and simulation.
 //!
 //! A [`Recorder`] is told what happened; it never changes what is decided. Measurements name the service and
-//! never the endpoint, because every distinct value of an attribute costs a time series. Words such as
+//! hardly ever the endpoint, because every distinct value of an attribute costs a time series. Words such as
 //! `outcome` come from small fixed sets in the code, never from the outside.
 
 use alloc::sync::Arc;
 use core::fmt::Debug;
 use core::time::Duration;
 
-use crate::service::ServiceName;
+use crate::service::{InstanceId, ServiceName};
 
 /// Takes note of what happens.
 ///
@@ -73,10 +73,22 @@ pub enum Measurement<'a> {
         /// What the budget has left, in thousandths of an attempt; none without a budget.
         budget_milli: Option<u32>,
     },
-    /// The circuit breaker of a service opened, closed, or lets a few calls find out.
+    /// A call waited for a place in the bulkhead of its service, or got one at once.
+    QueueTime {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// How long it waited; zero where there was room.
+        waited: Duration,
+        /// `admitted`, `cancelled` where the caller left, or why it was not let in: see `bulkhead::Refusal::name`.
+        result: &'static str,
+    },
+    /// The circuit breaker of a service, or of one of its instances, opened, closed, or lets a few calls find out.
     BreakerChanged {
         /// The service that it is for.
         service: &'a ServiceName,
+        /// The instance that it is for; none where it is for the service as a whole. Sinks that pay for every value of an
+        /// attribute leave it out.
+        instance: Option<&'a InstanceId>,
         /// What it was: see `breaker::State::name`.
         from: &'static str,
         /// What it is.
@@ -186,6 +198,7 @@ impl<'a> Measurement<'a> {
             Self::CallEnded { .. } => "mesh.client.call.duration",
             Self::AttemptEnded { .. } => "mesh.client.attempt.duration",
             Self::ExtraAttempt { .. } => "mesh.client.extra_attempts",
+            Self::QueueTime { .. } => "mesh.client.queue.duration",
             Self::BreakerChanged { .. } => "mesh.client.breaker.transitions",
             Self::PickRefused { .. } => "mesh.lb.refusals",
             Self::Endpoints { .. } => "mesh.lb.endpoints",
@@ -207,6 +220,7 @@ impl<'a> Measurement<'a> {
             Self::CallEnded { service, .. }
             | Self::AttemptEnded { service, .. }
             | Self::ExtraAttempt { service, .. }
+            | Self::QueueTime { service, .. }
             | Self::BreakerChanged { service, .. }
             | Self::PickRefused { service, .. }
             | Self::Endpoints { service, .. }

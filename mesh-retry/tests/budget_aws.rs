@@ -46,9 +46,22 @@ fn a_first_attempt_that_succeeds_brings_one_and_no_other_end_brings_anything() {
         quota.ended(NOW, end, None);
     }
     quota.deposit(NOW);
+    quota.ended(NOW, End::NotMade, None);
     assert_eq!(units(&quota, config), 490);
     quota.ended(NOW, End::Succeeded, None);
     assert_eq!(units(&quota, config), 491);
+}
+
+#[test]
+fn a_retry_that_was_not_made_gets_back_what_it_cost() {
+    let config = AwsConfig::aws_2024();
+    let quota = AwsStandard::new(&config);
+    let (spent, unspent) = (paid(&quota, After::Transient), paid(&quota, After::TimedOut));
+    quota.ended(NOW, End::NotMade, unspent);
+    quota.ended(NOW, End::Cancelled, spent);
+    assert_eq!(units(&quota, config), 495);
+    quota.ended(NOW, End::NotMade, unspent);
+    assert_eq!(units(&quota, config), 500, "never more than the capacity");
 }
 
 #[test]

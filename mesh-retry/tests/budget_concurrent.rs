@@ -11,7 +11,7 @@ fn three_retries_are_under_way_at_most_and_each_end_makes_room() {
     (0..100).for_each(|_| retries.deposit(NOW));
     let paid: Vec<Paid> = (0..10).filter_map(|_| paid(&retries)).collect();
     assert_eq!(paid.len(), 3);
-    for end in [End::Succeeded, End::Failed, End::Permanent, End::Cancelled] {
+    for end in [End::Succeeded, End::Failed, End::Permanent, End::Cancelled, End::NotMade] {
         retries.ended(NOW, end, Some(paid[0]));
         assert!(self::paid(&retries).is_some(), "{end:?} makes room");
         assert!(self::paid(&retries).is_none(), "{end:?} makes room for one");

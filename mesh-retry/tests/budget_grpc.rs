@@ -72,12 +72,12 @@ fn half_of_an_odd_number_of_tokens_is_a_half() {
 #[test]
 fn neither_permanent_failures_nor_cancelled_attempts_count() {
     let throttle = throttle(1, 1_000);
-    for end in [End::Permanent, End::Cancelled] {
+    for end in [End::Permanent, End::Cancelled, End::NotMade] {
         throttle.ended(NOW, end, None);
         assert!(retry(&throttle), "{end:?}");
     }
     throttle.ended(NOW, End::Failed, None);
-    for end in [End::Permanent, End::Cancelled] {
+    for end in [End::Permanent, End::Cancelled, End::NotMade] {
         throttle.ended(NOW, end, None);
         assert!(!retry(&throttle), "{end:?}");
     }

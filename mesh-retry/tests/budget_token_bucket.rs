@@ -186,6 +186,20 @@ fn a_bucket_that_can_never_hold_one_says_so() {
 }
 
 #[test]
+fn what_was_paid_for_an_attempt_that_was_not_made_is_given_back_and_never_more_than_the_bucket_holds() {
+    let bucket = bucket(0, 0, 2_000);
+    let paid = bucket.withdraw(Instant::ZERO, Extra::hedge()).paid();
+    bucket.ended(Instant::ZERO, End::NotMade, None);
+    assert_eq!(level(&bucket, 0), 1_000, "a first attempt has paid nothing");
+    for _ in 0..3 {
+        bucket.ended(Instant::ZERO, End::NotMade, paid);
+        assert_eq!(level(&bucket, 0), 2_000);
+    }
+    let granted = (0..5).filter(|_| bucket.withdraw(Instant::ZERO, Extra::hedge()).is_granted()).count();
+    assert_eq!(granted, 2);
+}
+
+#[test]
 fn nothing_is_given_back_when_an_attempt_ends() {
     let bucket = bucket(0, 0, 2_000);
     let paid = bucket.withdraw(Instant::ZERO, Extra::hedge()).paid();

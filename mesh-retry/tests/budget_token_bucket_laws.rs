@@ -1,8 +1,8 @@
 //! The token bucket against exact arithmetic, and the law that it keeps whatever happens: no stretch of time grants more
-//! than the bucket holds, first attempts brought and time brought.
+//! than the bucket holds, first attempts brought, was given back and time brought.
 
 use mesh_retry::Instant;
-use mesh_retry::budget::{Budget, Extra, TokenBucket, TokenBucketConfig};
+use mesh_retry::budget::{Budget, End, Extra, Paid, TokenBucket, TokenBucketConfig};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -11,6 +11,8 @@ use proptest::test_runner::RngSeed;
 enum Step {
     Deposit,
     Withdraw,
+    /// One that was granted is not made.
+    Refund,
 }
 
 /// A bucket in exact arithmetic: tokens are counted in units of 10^-12, of which a rate of one thousandth a second brings
@@ -60,6 +62,10 @@ proptest! {
                     bucket.deposit(now);
                     exact.deposit();
                 }
+                Step::Refund => {
+                    bucket.ended(now, End::NotMade, Some(Paid::new(1_000)));
+                    exact.add(TOKEN);
+                }
                 Step::Withdraw => {
                     let granted = bucket.withdraw(now, Extra::hedge()).is_granted();
                     prop_assert_eq!(granted, exact.level >= TOKEN, "{}", exact.level);
@@ -88,6 +94,10 @@ proptest! {
                     bucket.deposit(now);
                     exact.deposit();
                 }
+                Step::Refund => {
+                    bucket.ended(now, End::NotMade, Some(Paid::new(1_000)));
+                    exact.add(TOKEN);
+                }
                 Step::Withdraw => {
                     let granted = bucket.withdraw(now, Extra::hedge()).is_granted();
                     prop_assert!(!granted || exact.level >= TOKEN, "granted with {}", exact.level);
@@ -115,6 +125,10 @@ proptest! {
                         bucket.deposit(now);
                         false
                     }
+                    Step::Refund => {
+                        bucket.ended(now, End::NotMade, Some(Paid::new(1_000)));
+                        false
+                    }
                     Step::Withdraw => bucket.withdraw(now, Extra::hedge()).is_granted(),
                 };
                 (nanos, step, granted)
@@ -122,13 +136,15 @@ proptest! {
             .collect();
         for from in 0..happened.len() {
             let (mut first, mut last) = (u64::MAX, 0);
-            let (mut deposits, mut grants) = (0_u128, 0_u128);
+            let (mut deposits, mut refunds, mut grants) = (0_u128, 0_u128, 0_u128);
             for (nanos, step, granted) in &happened[from..] {
                 (first, last) = (first.min(*nanos), last.max(*nanos));
                 deposits += u128::from(matches!(step, Step::Deposit));
+                refunds += u128::from(matches!(step, Step::Refund));
                 grants += u128::from(*granted);
                 let most = u128::from(config.burst_milli) * MILLI
                     + deposits * u128::from(config.ratio_milli) * MILLI
+                    + refunds * TOKEN
                     + u128::from(last - first) * u128::from(config.per_second_milli);
                 prop_assert!(grants * TOKEN <= most, "{} grants of {} from step {}", grants, most, from);
             }
@@ -147,6 +163,7 @@ proptest! {
             let now = Instant::from_nanos(nanos);
             match step {
                 Step::Deposit => bucket.deposit(now),
+                Step::Refund => bucket.ended(now, End::NotMade, Some(Paid::new(1_000))),
                 Step::Withdraw => _ = bucket.withdraw(now, Extra::hedge()),
             }
         }
@@ -170,7 +187,11 @@ const MILLI: u128 = 1_000_000_000;
 const TOKEN: u128 = 1_000 * MILLI;
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![Just(Step::Deposit), Just(Step::Withdraw), Just(Step::Withdraw)]
+    prop_oneof![
+        2 => Just(Step::Deposit),
+        4 => Just(Step::Withdraw),
+        1 => Just(Step::Refund),
+    ]
 }
 
 /// Steps, and what passes before each: often nothing.

@@ -9,6 +9,7 @@ use mesh_core::port::RegistryError;
 use mesh_core::registration::Failure;
 use mesh_core::service::{ConfigError, InstanceId, ServiceName};
 use mesh_retry::call::GiveUpReason;
+use mesh_retry::limit::bulkhead::Refusal;
 use thiserror::Error;
 
 /// Why a mesh was not built. Nothing was started.
@@ -172,6 +173,11 @@ pub enum CallError<E> {
         /// How the last of them failed; none where it timed out, or none was made.
         last: Option<E>,
     },
+    /// As many calls to the service go on as may, and this one waits no longer, or not at all. No attempt was made.
+    NotAdmitted {
+        /// Why not, and when asking again may help.
+        reason: Refusal,
+    },
     /// Attempts were made, and no further one is.
     GaveUp {
         /// Why not.
@@ -189,6 +195,7 @@ impl<E> CallError<E> {
     pub const fn last(&self) -> Option<&E> {
         match self {
             Self::NoInstance { last, .. } | Self::GaveUp { last, .. } => last.as_ref(),
+            Self::NotAdmitted { .. } => None,
         }
     }
 
@@ -198,6 +205,7 @@ impl<E> CallError<E> {
     pub fn into_last(self) -> Option<E> {
         match self {
             Self::NoInstance { last, .. } | Self::GaveUp { last, .. } => last,
+            Self::NotAdmitted { .. } => None,
         }
     }
 
@@ -206,6 +214,7 @@ impl<E> CallError<E> {
     pub const fn attempts(&self) -> u32 {
         match self {
             Self::NoInstance { attempts, .. } | Self::GaveUp { attempts, .. } => *attempts,
+            Self::NotAdmitted { .. } => 0,
         }
     }
 
@@ -214,6 +223,7 @@ impl<E> CallError<E> {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::NoInstance { reason, .. } => reason.is_transient(),
+            Self::NotAdmitted { .. } => true,
             Self::GaveUp { reason, .. } => reason.is_transient(),
         }
     }
@@ -225,6 +235,7 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
             Self::NoInstance { reason, attempts: 0, .. } => write!(f, "{reason}")?,
             Self::NoInstance { reason, attempts: 1, .. } => write!(f, "{reason}, after 1 attempt")?,
             Self::NoInstance { reason, attempts, .. } => write!(f, "{reason}, after {attempts} attempts")?,
+            Self::NotAdmitted { reason } => write!(f, "not let in: {reason}")?,
             Self::GaveUp { reason, attempts: 1, .. } => write!(f, "given up after 1 attempt: {reason}")?,
             Self::GaveUp { reason, attempts, .. } => write!(f, "given up after {attempts} attempts: {reason}")?,
         }
@@ -240,6 +251,7 @@ impl<E: std::error::Error + 'static> std::error::Error for CallError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NoInstance { reason, last, .. } => last.as_ref().map_or(Some(reason), |last| Some(last)),
+            Self::NotAdmitted { reason } => Some(reason),
             Self::GaveUp { last, .. } => last.as_ref().map(|last| last as _),
         }
     }

@@ -43,7 +43,7 @@ impl Lease {
     }
 
     /// Ends it: the in-flight count falls, and the outcome is learnt.
-    pub fn finish(self, outcome: Outcome) {
+    pub fn finish(mut self, outcome: Outcome) {
         let now = self.owner.clock.now();
         self.end(now, outcome);
     }
@@ -52,7 +52,8 @@ impl Lease {
         &self.owner
     }
 
-    pub(crate) fn end(mut self, now: Instant, outcome: Outcome) {
+    /// As [`Lease::finish`], for an owner that cannot give it away. What has ended does not end again.
+    pub(crate) fn end(&mut self, now: Instant, outcome: Outcome) {
         let wake = self.lease.end(now, outcome);
         if wake == Wake::Sweep {
             self.owner.followed.sweep.notify_one();

@@ -32,7 +32,12 @@ impl Recorder for TracingRecorder {
             Measurement::ExtraAttempt { kind, result, wait, budget_milli, .. } => {
                 event!(measurement, kind, result, seconds = wait.as_secs_f64(), budget_milli);
             }
-            Measurement::BreakerChanged { from, to, reason, .. } => event!(measurement, from, to, reason),
+            Measurement::QueueTime { waited, result, .. } => {
+                event!(measurement, seconds = waited.as_secs_f64(), result);
+            }
+            Measurement::BreakerChanged { instance, from, to, reason, .. } => {
+                event!(measurement, instance = instance.map(tracing::field::display), from, to, reason);
+            }
             Measurement::PickRefused { reason, .. } => event!(measurement, reason),
             Measurement::Endpoints { eligible, unhealthy, ejected, probing, drained, registered, .. } => {
                 event!(measurement, eligible, unhealthy, ejected, probing, drained, registered);

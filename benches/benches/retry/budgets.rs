@@ -20,6 +20,7 @@ use mesh_retry::budget::{
 use tower::retry::budget::{Budget as _, TpsBudget};
 
 use crate::bench::Bench;
+use crate::{Padded, stepping};
 
 pub(crate) fn measure(bench: &mut Bench<'_, '_>) {
     floors(bench);
@@ -154,20 +155,5 @@ fn pair(budget: &(impl Budget + ?Sized), now: Instant) {
     budget.deposit(now);
     let _ = black_box(budget.withdraw(now, RETRY));
 }
-
-/// A worker whose time passes by 1 µs with each operation.
-fn stepping(mut operation: impl FnMut(Instant)) -> impl FnMut(u64) {
-    let mut nanos = 0;
-    move |ops| {
-        for _ in 0..ops {
-            nanos += 1_000;
-            operation(Instant::from_nanos(nanos));
-        }
-    }
-}
-
-/// Alone on its pair of cache lines, which the processor fetches together.
-#[repr(align(128))]
-struct Padded(AtomicU64);
 
 const RETRY: Extra = Extra::retry(After::Transient);

@@ -55,6 +55,21 @@ pub(super) const COUNTERPARTS: &[(&str, &[&str])] = &[
     ("mesh/token-bucket/denied", &["governor/denied"]),
     ("mesh/window", &["tower/tps-budget"]),
     ("mesh/window/deposit", &["tower/tps-budget/deposit"]),
+    ("mesh/breaker/consecutive", &["failsafe/consecutive", "tower-resilience/consecutive", "floor/look-and-write"]),
+    ("mesh/breaker/consecutive/mixed", &["failsafe/consecutive/mixed"]),
+    ("mesh/breaker/consecutive/open", &["failsafe/consecutive/open"]),
+    ("mesh/breaker/time", &["failsafe/time", "floor/look-and-swap", "floor/look-and-write"]),
+    ("mesh/breaker/time/mixed", &["failsafe/time/mixed"]),
+    ("mesh/breaker/time/clock", &["failsafe/time"]),
+    ("mesh/breaker/count", &["recloser/count", "tower-resilience/count", "floor/look-and-swap"]),
+    ("mesh/breaker/count/mixed", &["recloser/count/mixed"]),
+    ("mesh/breaker/count/open", &["recloser/count/open"]),
+    ("mesh/limit/fixed", &["tokio/semaphore"]),
+    ("mesh/limit/gradient2", &["tokio/semaphore"]),
+    ("mesh/limit/full", &["tokio/semaphore/full"]),
+    ("mesh/backoff/none", &["backon/exponential"]),
+    ("mesh/backoff/full", &["backon/exponential/jitter"]),
+    ("mesh/call", &["mesh/lease", "backon/retry", "tower/retry", "floor/future"]),
     ("mesh-sim/steady", &["nexosim/steady", "heap-loop/steady"]),
 ];
 
@@ -83,7 +98,7 @@ pub(super) struct Left {
     pub(super) without: &'static str,
 }
 
-/// What a choice costs without its lease, and a table without the rest of its view.
+/// What a choice costs without its lease, a call without the lease that it takes, and a table without the rest of its view.
 pub(super) const LEFT: &[Left] = &[
     choice("mesh/round-robin/choice", "mesh/round-robin", "floor/round-robin"),
     choice("mesh/weighted-round-robin/choice", "mesh/weighted-round-robin", "floor/round-robin"),
@@ -92,6 +107,9 @@ pub(super) const LEFT: &[Left] = &[
     choice("mesh/weighted-random/choice", "mesh/weighted-random", "floor/lease"),
     choice("mesh/ring-hash/choice", "mesh/ring-hash", "floor/lease"),
     choice("mesh/maglev/choice", "mesh/maglev", "floor/lease"),
+    call("mesh/call/added", "mesh/call", "mesh/lease"),
+    call("mesh/call/policy/added", "mesh/call/policy", "mesh/lease"),
+    call("mesh/call/gates/added", "mesh/call/gates", "mesh/lease"),
     table("mesh/ring-hash/table", "mesh/ring-hash/build", "mesh/random/build"),
     table("mesh/maglev/table", "mesh/maglev/build", "mesh/random/build"),
     table("mesh/ring-hash/table-changed", "mesh/ring-hash/one-changed", "mesh/random/one-changed"),
@@ -100,6 +118,10 @@ pub(super) const LEFT: &[Left] = &[
 
 const fn choice(name: &'static str, of: &'static str, without: &'static str) -> Left {
     Left { bench: "pick", name, of, without }
+}
+
+const fn call(name: &'static str, of: &'static str, without: &'static str) -> Left {
+    Left { bench: "call", name, of, without }
 }
 
 const fn table(name: &'static str, of: &'static str, without: &'static str) -> Left {

@@ -3,6 +3,7 @@
 //! An endpoint is shared by every view that names it and by every lease on it. It decides nothing; pickers
 //! read it and leases write it.
 
+use core::any::Any;
 use core::time::Duration;
 use std::sync::OnceLock;
 
@@ -46,6 +47,7 @@ const _: () = assert!(size_of::<Endpoint>() == 64, "one cache line");
 struct Rest {
     key: InstanceKey,
     hold: OnceLock<Box<HoldRing>>,
+    companion: OnceLock<Box<dyn Any + Send + Sync>>,
     tally: TallyCell,
     ticket: Ticket,
 }
@@ -66,7 +68,13 @@ impl Endpoint {
 
     /// Gives it to the instance `key`, for good.
     pub(super) fn occupy(&self, key: InstanceKey) {
-        let rest = Rest { key, hold: OnceLock::new(), tally: TallyCell::new(), ticket: Ticket::new() };
+        let rest = Rest {
+            key,
+            hold: OnceLock::new(),
+            companion: OnceLock::new(),
+            tally: TallyCell::new(),
+            ticket: Ticket::new(),
+        };
         let _ = self.rest.set(Box::new(rest));
     }
 
@@ -150,6 +158,18 @@ impl Endpoint {
     #[must_use]
     pub fn tally(&self) -> Tally {
         filled(&self.rest).tally.read()
+    }
+
+    /// What the driver keeps beside the counters, as a breaker of the instance's own: made when it is asked for first, and
+    /// freed with the endpoint. There is one; who asks for another type than the first did gets none.
+    pub fn companion<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        filled(&self.rest).companion.get_or_init(|| Box::new(make())).downcast_ref()
+    }
+
+    /// As [`Endpoint::companion`], where it was made already.
+    #[must_use]
+    pub fn companion_if_made<T: Any + Send + Sync>(&self) -> Option<&T> {
+        filled(&self.rest).companion.get()?.downcast_ref()
     }
 
     /// The ticket for the one request at a time that it gets on probation.

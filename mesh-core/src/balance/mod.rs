@@ -39,7 +39,7 @@ mod window;
 pub use balancer::{Balancer, Handle};
 pub use builder::{Change, Eligibility, Member, ViewBuilder};
 pub use census::Census;
-pub use context::{PickContext, Route};
+pub use context::{Bars, PickContext, Route};
 pub use endpoint::Endpoint;
 pub use error::PickError;
 pub use explain::{Considered, Explanation, Reason};

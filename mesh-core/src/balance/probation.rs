@@ -92,8 +92,8 @@ impl View {
         };
         (0..).zip(slots.iter().zip(rows.iter())).find_map(|(position, (slot, row))| {
             let (endpoint, fact): (_, &Fact) = (self.endpoint(*slot), self.table.facts.get(*row));
-            let admitted = !context.excluded.contains(endpoint.id())
-                && selector.is_none_or(|selector| selector.matches(&fact.instance));
+            let admitted =
+                !context.keeps_out(now, endpoint) && selector.is_none_or(|selector| selector.matches(&fact.instance));
             (admitted && endpoint.ticket().take(now)).then_some(position)
         })
     }

@@ -48,6 +48,24 @@ impl Breaker {
         }
     }
 
+    /// Why [`Breaker::permit`] would not let a call through at `now`, for whoever chooses among several callees. Changes
+    /// nothing. None as well where asking would bring about a transition, whatever it would be.
+    #[must_use]
+    pub fn refusal(&self, now: Instant) -> Option<Refused> {
+        let word = self.word();
+        match word.state() {
+            State::Closed | State::Disabled | State::MetricsOnly => None,
+            State::ForcedOpen => Some(self.refused(word, None)),
+            State::Open => {
+                Some(self.open_until(word)).filter(|until| now < *until).map(|at| self.refused(word, Some(at)))
+            }
+            State::HalfOpen => {
+                let asks = self.has_waited_out(now) || self.rules.has_place(word) || now >= self.lost_at();
+                (!asks).then(|| self.refused(word, self.next_chance(word)))
+            }
+        }
+    }
+
     /// Tells how the probe of `generation` ended.
     #[cold]
     #[inline(never)]

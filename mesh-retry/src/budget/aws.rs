@@ -79,7 +79,7 @@ impl Default for AwsConfig {
 /// A quota that retries spend: a retry that succeeds gets back what it cost, and a first attempt that succeeds brings a
 /// little. Nothing comes with time.
 ///
-/// What the retries before a successful one cost stays spent. The quota never holds more than its capacity, whatever the
+/// What the retries before a successful one cost stays spent. One that was not made gets back what it cost, too. The quota never holds more than its capacity, whatever the
 /// interleaving (smithy-rs reads, then adds, and may overfill its semaphore). Its level counts retries after transient
 /// failures. A success that finds it full writes nothing.
 #[derive(Debug)]
@@ -118,6 +118,7 @@ impl Budget for AwsStandard {
     fn ended(&self, _: Instant, end: End, paid: Option<Paid>) {
         let earned = match end {
             End::Succeeded => paid.map_or(self.config.success_reward, Paid::units),
+            End::NotMade => paid.map_or(0, Paid::units),
             End::Failed | End::Permanent | End::Cancelled => return,
         };
         let capacity = self.config.capacity;

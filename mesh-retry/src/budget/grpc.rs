@@ -97,7 +97,7 @@ impl Budget for GrpcThrottle {
         match end {
             End::Succeeded => self.change(|tokens| tokens.saturating_add(self.ratio).min(self.max)),
             End::Failed => self.change(|tokens| tokens.saturating_sub(TOKEN)),
-            End::Permanent | End::Cancelled => {}
+            End::Permanent | End::Cancelled | End::NotMade => {}
         }
     }
 

@@ -55,7 +55,7 @@
 //! For every attempt of a call, at the time it happens:
 //! 1. [`Budget::deposit`], when the first attempt begins; [`Budget::withdraw`] before the wait for each further one.
 //! 2. [`Budget::ended`] once for each attempt that was deposited or granted, whether it was made or not: with
-//!    [`End::Cancelled`] where the call was given up during the wait, or where a hedge lost.
+//!    [`End::Cancelled`] where a hedge lost or the caller left, and with [`End::NotMade`] where nothing was sent.
 //!
 //! A retry is asked for after the end of the attempt that failed has been told, so that the failure counts.
 
@@ -89,8 +89,8 @@ pub trait Budget: fmt::Debug + Send + Sync {
     /// A call makes its first attempt.
     fn deposit(&self, now: Instant);
 
-    /// Asks for one more attempt: a retry, or a hedge. What is granted is paid, whatever becomes of the attempt, unless
-    /// the budget gives something back in [`Budget::ended`].
+    /// Asks for one more attempt: a retry, or a hedge. What is granted is paid, whatever the attempt comes to, unless
+    /// the budget gives something back in [`Budget::ended`], as for one that was not made.
     fn withdraw(&self, now: Instant, extra: Extra) -> Answer;
 
     /// An attempt ended; `paid` is what it was granted with, `None` for a first attempt.
@@ -159,6 +159,9 @@ pub enum End {
     Failed,
     /// With a failure that every attempt would meet alike, and that says nothing of the callee's health.
     Permanent,
-    /// It was not made after all, or nobody waits for its result any more: a hedge that lost, a caller that gave up.
+    /// Nobody waits for its result any more: a hedge that lost, a caller that gave up. The callee may have worked on it.
     Cancelled,
+    /// It was not made after all: there was no instance, a gate was shut, or the caller gave up before it was sent. The
+    /// callee has heard nothing of it.
+    NotMade,
 }

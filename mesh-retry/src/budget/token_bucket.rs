@@ -58,8 +58,8 @@ impl Default for TokenBucketConfig {
 
 /// A bucket that starts full, gains with every first attempt and with time, and pays one for every retry or hedge.
 ///
-/// In any stretch of time it grants at most what it holds, what first attempts brought in that stretch and what time
-/// brought in it, under any interleaving of threads, and however their clocks differ. A time that goes back brings nothing.
+/// In any stretch of time it grants at most what it holds, what first attempts brought in that stretch, what was given
+/// back in it for attempts that were not made, and what time brought in it, under any interleaving of threads, and however their clocks differ. A time that goes back brings nothing.
 ///
 /// # How it counts
 ///
@@ -110,6 +110,15 @@ impl TokenBucket {
         Brought { floor: floor.min(LAST) + BEFORE_ZERO, ceil: ceil.min(LAST) + BEFORE_ZERO }
     }
 
+    /// Moves the word back by `ticks`. What does not fit is lost; a bucket that other threads fill meanwhile is full for longer
+    /// than it says, which is what [`BEFORE_ZERO`] leaves room for.
+    #[inline]
+    fn put(&self, now: Instant, ticks: u64) {
+        if ticks > 0 && self.full_at.load(Ordering::Relaxed) > self.tick(now).floor {
+            self.full_at.fetch_sub(ticks, Ordering::Relaxed);
+        }
+    }
+
     #[cold]
     fn denial(&self, full_at: u64, missing: u64) -> Denial {
         // At this tick what is missing has fallen to all but a retry.
@@ -127,11 +136,7 @@ impl TokenBucket {
 impl Budget for TokenBucket {
     #[inline]
     fn deposit(&self, now: Instant) {
-        // What does not fit is lost; a bucket that other threads fill meanwhile is full for longer than it says, which is
-        // what [`BEFORE_ZERO`] leaves room for.
-        if self.ratio > 0 && self.full_at.load(Ordering::Relaxed) > self.tick(now).floor {
-            self.full_at.fetch_sub(self.ratio, Ordering::Relaxed);
-        }
+        self.put(now, self.ratio);
     }
 
     #[inline]
@@ -152,9 +157,14 @@ impl Budget for TokenBucket {
         }
     }
 
-    /// Gives nothing back: an attempt was paid for when it was granted.
+    /// Gives back what was paid for an attempt that was not made, as far as the bucket is not full again, and nothing else.
     #[inline]
-    fn ended(&self, _: Instant, _: End, _: Option<Paid>) {}
+    fn ended(&self, now: Instant, end: End, paid: Option<Paid>) {
+        match end {
+            End::NotMade if paid.is_some() => self.put(now, self.retry),
+            End::Succeeded | End::Failed | End::Permanent | End::Cancelled | End::NotMade => {}
+        }
+    }
 
     fn level(&self, now: Instant) -> Level {
         let missing = self.full_at.load(Ordering::Relaxed).saturating_sub(self.tick(now).floor);

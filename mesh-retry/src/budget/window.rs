@@ -150,7 +150,9 @@ impl Budget for WindowBudget {
         }
     }
 
-    /// Gives nothing back: what was withdrawn counts for as long as what was deposited.
+    /// Gives nothing back, not even for what was not made: what was withdrawn counts for as long as what was deposited, and
+    /// neither Finagle nor tower takes a withdrawal back. It would have to be taken out of the slot that it was counted in,
+    /// which may be over by then and another's.
     fn ended(&self, _: Instant, _: End, _: Option<Paid>) {}
 
     fn level(&self, now: Instant) -> Level {

@@ -91,7 +91,8 @@ impl AttemptEnd {
             Self::Ended(Class::Permanent) => End::Permanent,
             Self::Ended(Class::Transient | Class::Unreachable | Class::Throttled { .. } | Class::Final { .. })
             | Self::TimedOut => End::Failed,
-            Self::Cancelled | Self::NotMade => End::Cancelled,
+            Self::Cancelled => End::Cancelled,
+            Self::NotMade => End::NotMade,
         }
     }
 }

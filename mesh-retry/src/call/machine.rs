@@ -43,6 +43,8 @@ pub struct CallMachine<T: Terms = RetryPolicy> {
     pub(super) waits: Waits,
     pub(super) tried: Tried,
     pub(super) decided: Option<Decision>,
+    /// How often an attempt was put off that no instance let through.
+    pub(super) held: u32,
     ignored: u64,
 }
 
@@ -50,8 +52,9 @@ pub struct CallMachine<T: Terms = RetryPolicy> {
 pub(super) enum State {
     Attempting,
     Waiting {
+        kind: AttemptKind,
         until: Instant,
-        /// What the retry is paid with; `None` where there is no budget or it is to be asked again.
+        /// What the attempt is paid with; `None` where there is no budget or it is to be asked again.
         paid: Option<Paid>,
         again: Option<Extra>,
     },
@@ -74,13 +77,20 @@ impl<T: Terms> CallMachine<T> {
     /// [`RetryPolicy::validate`].
     #[must_use]
     pub fn new(terms: T, entropy: u64, now: Instant) -> Self {
+        Self::since(terms, entropy, now, now)
+    }
+
+    /// As [`CallMachine::new`], of a call that had to wait before its first attempt, as for a place in a queue: its deadline
+    /// counts from `started`.
+    #[must_use]
+    pub fn since(terms: T, entropy: u64, started: Instant, now: Instant) -> Self {
         let mut clock = Monotonic::default();
         clock.observe(now);
         let mut call = Self {
             terms,
             entropy,
             clock,
-            started: now,
+            started,
             state: State::Attempting,
             copies: Copies::default(),
             hedging: Hedging::default(),
@@ -91,6 +101,7 @@ impl<T: Terms> CallMachine<T> {
             waits: Waits::new(),
             tried: Tried::new(),
             decided: None,
+            held: 0,
             ignored: 0,
         };
         if let Some(reason) = call.overdue(now) {
@@ -229,20 +240,26 @@ impl<T: Terms> CallMachine<T> {
     fn unavailable(&mut self, now: Instant, id: AttemptId, reason: Unavailable) {
         let Some(mut copy) = self.copies.take_live(id) else { return };
         self.tally.uncount(copy.kind);
+        // The budget hears of it where the attempt is given up, not where it is asked for again.
         let paid = copy.paid.take();
-        // The budget hears of it once: here, or from the attempt that takes its place.
         self.leave(now, &copy.passes, AttemptEnd::NotMade, now.since(copy.began));
         if let Some(reason) = self.overdue(now) {
             self.settle(now, AttemptEnd::NotMade, paid);
             self.expire(now, reason);
             return;
         }
-        if copy.kind == AttemptKind::Hedge {
+        let is_shut = matches!(reason, Unavailable::Shut(_));
+        if copy.kind == AttemptKind::Hedge || is_shut && self.copies.count_live() > 0 {
             self.settle(now, AttemptEnd::NotMade, paid);
             self.hedging = Hedging::default();
             if self.copies.count_live() == 0 {
                 self.retry(now);
             }
+            return;
+        }
+        if let Unavailable::Shut(shut) = reason {
+            self.hedging = Hedging::default();
+            self.hold(now, copy.kind, paid, shut);
             return;
         }
         // With nothing to forget, asking again would go round for ever.
@@ -290,7 +307,7 @@ impl<T: Terms> Machine for CallMachine<T> {
                 Some(reason) => self.expire(now, reason),
                 None => self.hedge_while_due(now),
             },
-            State::Waiting { paid, again, .. } => self.resume(now, paid, again),
+            State::Waiting { kind, paid, again, .. } => self.resume(now, kind, paid, again),
             State::Over(_) => {}
         }
     }
@@ -331,8 +348,10 @@ impl<T: Terms> Drop for CallMachine<T> {
     fn drop(&mut self) {
         let now = self.clock.latest();
         self.abandon_all(now, AttemptEnd::Cancelled);
-        if let State::Waiting { paid: Some(paid), .. } = self.state {
-            self.settle(now, AttemptEnd::NotMade, Some(paid));
+        if let State::Waiting { kind, paid, .. } = self.state
+            && (paid.is_some() || kind == AttemptKind::First)
+        {
+            self.settle(now, AttemptEnd::NotMade, paid);
         }
     }
 }

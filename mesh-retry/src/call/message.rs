@@ -6,6 +6,7 @@ use mesh_core::balance::{EndpointId, Outcome, PickError};
 use mesh_core::time::Instant;
 
 use super::GiveUpReason;
+use super::gate::Shut;
 use crate::classify::Class;
 
 /// One attempt of one call, as the effect that asks for it names it. Never given twice by the same machine.
@@ -80,6 +81,9 @@ pub enum Unavailable {
     AllExcluded,
     /// There is none to choose from, or no time left for one: the call gives up.
     None,
+    /// There are some, but none of them may be asked for now, as when the breaker of each is open: the call waits, or gives
+    /// up. Where a copy of the attempt is under way, it is waited for instead.
+    Shut(Shut),
 }
 
 impl From<PickError> for Unavailable {
@@ -176,6 +180,13 @@ pub enum Decision {
     Retry {
         /// The end of the wait.
         at: Instant,
+    },
+    /// The attempt that was asked for is put off until that time, because no instance may be asked for now.
+    Held {
+        /// The end of the wait.
+        at: Instant,
+        /// What keeps it.
+        by: Shut,
     },
     /// A copy is sent at that time, beside what is under way.
     Hedge {

@@ -33,6 +33,10 @@
 //! 4. The budget pays, or does not; one that has asked for more elsewhere is asked again when the wait is over.
 //! 5. Every gate lets the attempt pass when the wait is over, or the call gives up.
 //!
+//! An attempt for which there are instances, but none that may be asked for now ([`Unavailable::Shut`]), is not made and
+//! counts for nothing. The call waits until one may be asked, as long as it would wait before a retry and as often as it
+//! would be retried, and asks again; or gives up with that reason.
+//!
 //! A copy is sent when the ones before it take long, as the policy's [`HedgePolicy`](crate::hedge::HedgePolicy) says: paid
 //! and let through like a retry, only to an instance that has none, and never of an operation that may not be repeated. A
 //! failure brings the next copy forward (as in gRPC's proposal A6) unless a retry takes its place, and an overload puts it
@@ -42,6 +46,7 @@ mod asking;
 mod copies;
 mod gate;
 mod gates;
+mod holding;
 mod machine;
 mod message;
 mod reason;

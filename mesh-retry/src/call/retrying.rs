@@ -20,7 +20,7 @@ impl<T: Terms> CallMachine<T> {
         match self.next_attempt(now) {
             Ok((until, paid, again)) => {
                 self.decided = Some(Decision::Retry { at: until });
-                self.state = State::Waiting { until, paid, again };
+                self.state = State::Waiting { kind: AttemptKind::Retry, until, paid, again };
             }
             Err(reason) => self.give_up(reason),
         }
@@ -70,8 +70,8 @@ impl<T: Terms> CallMachine<T> {
         })
     }
 
-    /// The wait before a retry is over.
-    pub(super) fn resume(&mut self, now: Instant, paid: Option<Paid>, again: Option<Extra>) {
+    /// The wait before an attempt is over.
+    pub(super) fn resume(&mut self, now: Instant, kind: AttemptKind, paid: Option<Paid>, again: Option<Extra>) {
         let paid = match again.map(|extra| self.withdraw(now, extra)) {
             None => Ok(paid),
             Some(Ok(Answered::Granted(paid))) => Ok(paid),
@@ -79,7 +79,7 @@ impl<T: Terms> CallMachine<T> {
             Some(Err(reason)) => Err(reason),
         };
         match paid {
-            Ok(paid) => self.begin(now, AttemptKind::Retry, paid),
+            Ok(paid) => self.begin(now, kind, paid),
             Err(reason) => self.give_up(reason),
         }
     }

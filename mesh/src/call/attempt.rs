@@ -21,7 +21,8 @@ use crate::local::Owner;
 ///
 /// ```no_run
 /// # async fn doc(mesh: mesh::ServiceMesh, client: reqwest::Client) -> Result<(), mesh::CallError<reqwest::Error>> {
-/// let reply = mesh.call("api", &mesh::CallPolicy::default(), |attempt| {
+/// let policy = mesh::CallPolicy::default();
+/// let reply = mesh.call("api", &policy, |attempt| {
 ///     let mut request = client.get(format!("http://{}/", attempt.authority()));
 ///     for (name, value) in attempt.headers() {
 ///         request = request.header(name, value.to_string());

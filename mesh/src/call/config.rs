@@ -7,6 +7,7 @@ use mesh_retry::breaker::BreakerConfig;
 use mesh_retry::budget::BudgetConfig;
 use mesh_retry::deadline::Latencies;
 use mesh_retry::limit::LimitConfig;
+use mesh_retry::limit::bulkhead::BulkheadConfig;
 use mesh_retry::limit::throttle::ThrottleConfig;
 
 /// What bounds the calls to a service. All calls of this mesh to one service share it.
@@ -22,6 +23,14 @@ pub struct CallsConfig {
     /// without one.
     #[serde(with = "mesh_core::text::or_off")]
     pub breaker: Option<BreakerConfig>,
+    /// A circuit breaker for each instance of the service. Where the picked one's is open, another is picked; where all are,
+    /// the call waits as its retries allow, or gives up. Default off.
+    #[serde(with = "mesh_core::text::or_off")]
+    pub instance_breaker: Option<BreakerConfig>,
+    /// How many calls may go on at once, waits between attempts included, and how many more may wait for a place. Default
+    /// off.
+    #[serde(with = "mesh_core::text::or_off")]
+    pub bulkhead: Option<BulkheadConfig>,
     /// How many attempts may be in flight at once. Default off.
     #[serde(with = "mesh_core::text::or_off")]
     pub concurrency: Option<LimitConfig>,
@@ -47,6 +56,10 @@ impl CallsConfig {
         if let Some(Err(error)) = self.breaker.map(|breaker| breaker.validate()) {
             return Err(refuse("calls.breaker", error.to_string()));
         }
+        if let Some(Err(error)) = self.instance_breaker.map(|breaker| breaker.validate()) {
+            return Err(refuse("calls.instance_breaker", error.to_string()));
+        }
+        self.bulkhead.as_ref().map_or(Ok(()), BulkheadConfig::validate)?;
         self.concurrency.as_ref().map_or(Ok(()), LimitConfig::validate)?;
         self.throttle.as_ref().map_or(Ok(()), ThrottleConfig::validate)?;
         match Latencies::new(self.latency_half_life) {
@@ -61,6 +74,8 @@ impl Default for CallsConfig {
         Self {
             budget: Some(BudgetConfig::default()),
             breaker: None,
+            instance_breaker: None,
+            bulkhead: None,
             concurrency: None,
             throttle: None,
             latency_half_life: Duration::from_secs(30),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use mesh_core::time::Instant;
 use mesh_retry::call::AttemptId;
 
-use crate::lease::Lease;
+use super::instances::Placed;
 
 /// Attempts under way. Each has a box of its own, because they end in any order.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Copies<Fut> {
 #[derive(Debug)]
 pub(super) struct Running<Fut> {
     pub(super) id: AttemptId,
-    pub(super) lease: Lease,
+    pub(super) lease: Placed,
     /// When it has taken too long.
     pub(super) until: Option<Instant>,
     future: Pin<Box<Fut>>,
@@ -32,7 +32,7 @@ impl<Fut> Default for Copies<Fut> {
 }
 
 impl<Fut: Future> Copies<Fut> {
-    pub(super) fn start(&mut self, id: AttemptId, lease: Lease, until: Option<Instant>, future: Fut) {
+    pub(super) fn start(&mut self, id: AttemptId, lease: Placed, until: Option<Instant>, future: Fut) {
         self.running.push(Running { id, lease, until, future: Box::pin(future) });
     }
 

@@ -2,9 +2,12 @@
 
 mod attempt;
 mod breaker;
+mod bulkhead;
 mod config;
 mod copies;
 mod incoming;
+mod instances;
+mod placing;
 mod policy;
 mod shared;
 
@@ -14,25 +17,26 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use mesh_core::balance::{Outcome, PickContext, PickError, Route, Tried};
+use mesh_core::balance::{Outcome, PickError};
 use mesh_core::machine::Machine as _;
 use mesh_core::recorder::Measurement;
 use mesh_core::time::Instant;
-use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason, Unavailable};
+use mesh_retry::call::{AttemptId, CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason};
 use mesh_retry::classify::{Class, Classify, UnsafeRules};
 use mesh_retry::deadline::Deadline;
 
 pub use attempt::Attempt;
+pub(crate) use bulkhead::enter;
 pub use config::CallsConfig;
 pub use incoming::IncomingCall;
 pub use policy::CallPolicy;
 pub(crate) use shared::SharedByCalls;
 
 use copies::Copies;
+use instances::Placed;
 use shared::CallTerms;
 
 use crate::error::{CallError, ServiceError};
-use crate::lease::Lease;
 use crate::service::Followed;
 use crate::service_mesh::Inner;
 
@@ -49,12 +53,13 @@ pub(crate) struct Call<'a, C> {
 }
 
 impl<'a, C> Call<'a, C> {
-    /// A call that began at `started` and has to be over at `deadline`.
+    /// A call that began at `started`, may make its first attempt `now`, and has to be over at `deadline`.
     pub(crate) fn new(
         inner: &'a Inner,
         followed: &'a Arc<Followed>,
         policy: &'a CallPolicy<C>,
         started: Instant,
+        now: Instant,
         deadline: Deadline,
     ) -> Self {
         let entropy = inner.random(followed);
@@ -65,7 +70,7 @@ impl<'a, C> Call<'a, C> {
             deadline,
             shared: &followed.calls,
         };
-        let machine = CallMachine::new(terms, entropy, started);
+        let machine = CallMachine::since(terms, entropy, started, now);
         Self { inner, followed, policy, machine, started, deadline, refused: None }
     }
 
@@ -192,6 +197,9 @@ impl<'a, C> Call<'a, C> {
     fn explain(&mut self, now: Instant) {
         match self.machine.take_decision() {
             Some(Decision::Retry { at }) => self.record_extra(now, "retry", "granted", at.since(now)),
+            Some(Decision::Held { at, by }) => {
+                tracing::debug!(service = %self.followed.name, %by, wait = ?at.since(now), "an attempt is put off");
+            }
             Some(Decision::Hedge { .. }) => self.record_extra(now, "hedge", "granted", Duration::ZERO),
             Some(Decision::NoHedge(reason)) => self.record_extra(now, "hedge", reason.name(), Duration::ZERO),
             None => {}
@@ -208,48 +216,19 @@ impl<'a, C> Call<'a, C> {
     }
 
     /// Ends an attempt, and says when.
-    fn end(&self, lease: Lease, outcome: Outcome) -> Instant {
+    fn end(&self, lease: Placed, outcome: Outcome) -> Instant {
         let now = self.inner.now();
         let latency = now.since(lease.started());
         let service = &self.followed.name;
         self.inner.record(&Measurement::AttemptEnded { service, outcome: outcome.name(), latency });
-        match outcome {
-            Outcome::Success | Outcome::Failure => self.followed.calls.answered(now, latency),
-            // A refusal is quicker than an answer would be, and an abandoned attempt would have taken longer.
-            Outcome::Overloaded { .. } | Outcome::Unreachable | Outcome::TimedOut | Outcome::Cancelled => {}
-        }
-        lease.end(now, outcome);
+        self.followed.calls.ended(now, lease, outcome, latency);
         now
-    }
-
-    /// Finds an instance for an attempt, or tells the machine that there is none.
-    fn place(&mut self, id: AttemptId) -> Option<Lease> {
-        let now = self.inner.now();
-        if self.deadline.has_passed(now) {
-            self.machine.handle_input(now, CallInput::Unavailable { attempt: id, reason: Unavailable::None });
-            return None;
-        }
-        let tried: Tried = *self.machine.tried();
-        let route = self.policy.route.map_or(Route::All, Route::Registered);
-        let context = PickContext { excluded: &tried, route, hash_key: self.policy.hash_key, ..PickContext::default() };
-        match self.inner.pick(self.followed, now, &context) {
-            Ok(lease) => {
-                let endpoint = lease.endpoint().id();
-                self.machine.handle_input(now, CallInput::Picked { attempt: id, endpoint });
-                Some(lease)
-            }
-            Err(error) => {
-                self.refused = Some(error);
-                self.machine.handle_input(now, CallInput::Unavailable { attempt: id, reason: error.into() });
-                None
-            }
-        }
     }
 
     /// When an attempt has taken too long that may take `timeout`. The machine names it by the time of its last input,
     /// which may be long ago where the registry was waited for, so the end of the call is looked at as well.
-    fn until(&self, lease: &Lease, timeout: Option<Duration>) -> Deadline {
-        let own = timeout.map_or(Deadline::NEVER, |timeout| Deadline::after(lease.started(), timeout));
+    fn until(&self, placed: &Placed, timeout: Option<Duration>) -> Deadline {
+        let own = timeout.map_or(Deadline::NEVER, |timeout| Deadline::after(placed.started(), timeout));
         own.min(self.deadline)
     }
 
@@ -257,7 +236,7 @@ impl<'a, C> Call<'a, C> {
     async fn attempt<T, E, F, Fut>(
         &mut self,
         id: AttemptId,
-        lease: Lease,
+        lease: Placed,
         made: Attempt,
         attempt: &mut F,
     ) -> Option<Result<T, E>>

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_core::balance::Outcome;
 use mesh_core::recorder::Recorder;
 use mesh_core::service::ServiceName;
 use mesh_core::time::Instant;
@@ -15,14 +16,18 @@ use mesh_retry::limit::ConcurrencyLimit;
 use mesh_retry::limit::throttle::AdaptiveThrottle;
 use mesh_retry::policy::RetryPolicy;
 
-use super::breaker::WatchedBreaker;
+use super::breaker::{Watch, WatchedBreaker};
+use super::bulkhead::CallsBulkhead;
 use super::config::CallsConfig;
+use super::instances::{InstanceBreakers, Placed};
 
 /// What the calls to one service share.
 #[derive(Debug)]
 pub(crate) struct SharedByCalls {
     budget: Option<Arc<dyn Budget>>,
     breaker: Option<WatchedBreaker>,
+    instance_breakers: Option<InstanceBreakers>,
+    bulkhead: Option<CallsBulkhead>,
     concurrency: Option<ConcurrencyLimit>,
     throttle: Option<AdaptiveThrottle>,
     latencies: Option<Latencies>,
@@ -32,10 +37,13 @@ impl SharedByCalls {
     /// What `config` says, which has been found valid, for the service called `name`. `entropy` differs from process to
     /// process.
     pub(crate) fn new(config: &CallsConfig, entropy: u64, name: &ServiceName, recorder: &Arc<dyn Recorder>) -> Self {
-        let watched = |breaker| WatchedBreaker::new(breaker, name.clone(), Arc::clone(recorder));
+        let watch = || Watch::new(name.clone(), Arc::clone(recorder));
+        let watched = |breaker| WatchedBreaker::new(breaker, watch());
         Self {
             budget: config.budget.map(|budget| budget.build()),
             breaker: config.breaker.and_then(|breaker| Breaker::new(&breaker, entropy).ok()).map(watched),
+            instance_breakers: config.instance_breaker.map(|breaker| InstanceBreakers::new(breaker, entropy, watch())),
+            bulkhead: config.bulkhead.map(CallsBulkhead::new),
             concurrency: config.concurrency.as_ref().map(|limit| ConcurrencyLimit::new(limit, entropy)),
             throttle: config.throttle.map(AdaptiveThrottle::new),
             latencies: Latencies::new(config.latency_half_life).ok(),
@@ -47,8 +55,31 @@ impl SharedByCalls {
         self.budget.as_ref().map(|budget| budget.level(now).has_milli)
     }
 
+    /// What bounds how many of them go on at once, if anything does.
+    pub(super) const fn bulkhead(&self) -> Option<&CallsBulkhead> {
+        self.bulkhead.as_ref()
+    }
+
+    /// The breakers of its instances, if they have any.
+    pub(super) const fn instance_breakers(&self) -> Option<&InstanceBreakers> {
+        self.instance_breakers.as_ref()
+    }
+
+    /// Ends an attempt that took `latency`: its instance is free, and all who want to know learn of it.
+    pub(super) fn ended(&self, now: Instant, mut placed: Placed, outcome: Outcome, latency: Duration) {
+        match outcome {
+            Outcome::Success | Outcome::Failure => self.answered(now, latency),
+            // A refusal is quicker than an answer would be, and an abandoned attempt would have taken longer.
+            Outcome::Overloaded { .. } | Outcome::Unreachable | Outcome::TimedOut | Outcome::Cancelled => {}
+        }
+        if let Some(breakers) = &self.instance_breakers {
+            breakers.record(now, &mut placed, outcome, latency);
+        }
+        placed.end(now, outcome);
+    }
+
     /// Takes note of how long an attempt took that was answered.
-    pub(super) fn answered(&self, now: Instant, latency: Duration) {
+    fn answered(&self, now: Instant, latency: Duration) {
         if let Some(latencies) = &self.latencies {
             latencies.record(now, latency);
         }

@@ -17,7 +17,7 @@ use mesh_retry::deadline::Told;
 use tokio::sync::oneshot;
 
 use crate::builder::ServiceMeshBuilder;
-use crate::call::{Attempt, Call, CallPolicy, IncomingCall};
+use crate::call::{self, Attempt, Call, CallPolicy, IncomingCall};
 use crate::driver::Kept;
 use crate::error::{CallError, DeregisterError, RegisterError, ServiceError};
 use crate::lease::Lease;
@@ -190,7 +190,11 @@ impl ServiceMesh {
         let deadline = policy.deadline(started);
         let followed = self.inner.follow_within(name, deadline.remaining(started)).await;
         match followed {
-            Ok(followed) => Call::new(&self.inner, &followed, policy, started, deadline).run(attempt).await,
+            Ok(followed) => {
+                let place = call::enter(&self.inner, &followed, started, deadline).await?;
+                let now = if place.is_some() { self.inner.now() } else { started };
+                Call::new(&self.inner, &followed, policy, started, now, deadline).run(attempt).await
+            }
             Err(reason) => {
                 self.inner.record_refused(name, started);
                 Err(CallError::NoInstance { reason, attempts: 0, last: None })

@@ -32,7 +32,11 @@ impl Recorder for Notes {
             Measurement::CallEnded { attempts, result, .. } => format!("{result} after {attempts}"),
             Measurement::AttemptEnded { outcome, .. } => (*outcome).to_owned(),
             Measurement::ExtraAttempt { kind, result, .. } => format!("{kind}: {result}"),
-            Measurement::BreakerChanged { from, to, reason, .. } => format!("{from} to {to} by {reason}"),
+            Measurement::QueueTime { waited, result, .. } => format!("{result} after {waited:?}"),
+            Measurement::BreakerChanged { instance, from, to, reason, .. } => {
+                let of = instance.map_or(String::new(), |instance| format!("{instance}: "));
+                format!("{of}{from} to {to} by {reason}")
+            }
             Measurement::PickRefused { reason, .. } => (*reason).to_owned(),
             Measurement::Endpoints { eligible, unhealthy, drained, registered, .. } => {
                 format!("{eligible} of {registered}, {unhealthy} unhealthy, {drained} drained")

@@ -2,7 +2,6 @@
 
 use crate::balance::context::PickContext;
 use crate::balance::explain::{Notes, Reason};
-use crate::balance::tried::EndpointId;
 use crate::balance::view::Lineup;
 use crate::rng::Draws;
 use crate::route::Selector;
@@ -56,13 +55,13 @@ impl<'a> Draw<'a> {
     /// Whether every candidate is admitted, so that nothing need be asked.
     #[must_use]
     pub const fn admits_all(&self) -> bool {
-        self.context.excluded.is_empty() && self.selector.is_none()
+        self.context.keeps_nobody_out() && self.selector.is_none()
     }
 
-    /// Whether the candidate at `position` may be picked: not tried already, and matching the selector.
+    /// Whether the candidate at `position` may be picked: not tried already, not barred, and matching the selector.
     #[must_use]
     pub fn admits(&self, position: usize) -> bool {
-        !self.is_excluded(self.lineup.endpoint(position).id()) && self.matches(position)
+        !self.context.keeps_out(self.now, self.lineup.endpoint(position)) && self.matches(position)
     }
 
     /// The first admitted candidate from a random place on: what policies fall back on when their own draws
@@ -106,10 +105,6 @@ impl<'a> Draw<'a> {
 
     pub(in crate::balance) fn matches(&self, position: usize) -> bool {
         self.selector.is_none_or(|selector| selector.matches(self.lineup.instance(position)))
-    }
-
-    fn is_excluded(&self, id: EndpointId) -> bool {
-        self.context.excluded.contains(id)
     }
 }
 

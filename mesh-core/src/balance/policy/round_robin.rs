@@ -57,7 +57,7 @@ pub(super) fn take_turns(draw: &mut Draw<'_>, mut next: impl FnMut(&mut Draw<'_>
     if draw.admits_all() {
         return Some(next(draw));
     }
-    if !draw.context().excluded.is_empty() {
+    if !draw.context().keeps_nobody_out() {
         return None;
     }
     for _ in 0..TURNS_MAX {
