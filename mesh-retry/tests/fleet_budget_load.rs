@@ -9,7 +9,8 @@ use mesh_retry::coordinator::budget::{FleetBudgetConfig, FleetState};
 
 fn config(ratio_milli: u32, per_second: u32, burst: u32) -> FleetBudgetConfig {
     let mut limits = TokenBucketConfig::default();
-    (limits.ratio_milli, limits.per_second_milli, limits.burst_milli) = (ratio_milli, per_second * 1_000, burst * 1_000);
+    (limits.ratio_milli, limits.per_second_milli, limits.burst_milli) =
+        (ratio_milli, per_second * 1_000, burst * 1_000);
     let mut config = FleetBudgetConfig::default();
     config.limits = limits;
     config
@@ -103,7 +104,11 @@ fn what_requests_bring_is_granted_to_the_last() {
     let mut rng = Rng::from_seed(5);
     for _ in 0..30_000 {
         let process = rng.below(50) as usize;
-        if rng.below(2) == 0 { fleet.fail(process) } else { fleet.succeed(process) }
+        if rng.below(2) == 0 {
+            fleet.fail(process)
+        } else {
+            fleet.succeed(process)
+        }
         fleet.advance(Duration::from_millis(2));
     }
     let counts = fleet.counts();

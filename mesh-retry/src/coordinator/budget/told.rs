@@ -26,6 +26,8 @@ impl Told {
         }
         while self.marks.len() > 1 && self.marks.front().is_some_and(|(at, _)| now.since(*at) > REPORT_WITHIN) {
             self.marks.pop_front();
+            // Those before the next mark may be too old by now.
+            self.told = self.told.max(self.marks.front().map_or(count, |(_, count)| *count));
         }
     }
 

@@ -71,8 +71,9 @@ impl Settle {
     /// for a day.
     #[must_use]
     pub fn bucket_kept_for(&self) -> Duration {
-        let fills_in = u64::from(self.limits.burst_milli).div_ceil(u64::from(self.limits.per_second_milli.max(1)));
-        Duration::from_secs(fills_in).clamp(PROCESS_KEPT_FOR, BUCKET_KEPT_MAX)
+        let (burst, per_second) = (u64::from(self.limits.burst_milli), u64::from(self.limits.per_second_milli));
+        let fills_in = if per_second == 0 { BUCKET_KEPT_MAX } else { Duration::from_secs(burst.div_ceil(per_second)) };
+        fills_in.clamp(PROCESS_KEPT_FOR, BUCKET_KEPT_MAX)
     }
 }
 
