@@ -47,6 +47,8 @@ pub(crate) struct Call<'a, C> {
     policy: &'a CallPolicy<C>,
     machine: CallMachine<CallTerms<'a>>,
     started: Instant,
+    /// The time as it was last read: a clock costs as much as a pick.
+    now: Instant,
     /// When it has to be over.
     deadline: Deadline,
     refused: Option<PickError>,
@@ -71,11 +73,11 @@ impl<'a, C> Call<'a, C> {
             shared: &followed.calls,
         };
         let machine = CallMachine::since(terms, entropy, started, now);
-        Self { inner, followed, policy, machine, started, deadline, refused: None }
+        Self { inner, followed, policy, machine, started, now, deadline, refused: None }
     }
 
     /// Makes attempts until the machine says that the call is over.
-    pub(crate) async fn run<T, E, F, Fut>(self, attempt: F) -> Result<T, CallError<E>>
+    pub(crate) async fn run<T, E, F, Fut>(&mut self, attempt: F) -> Result<T, CallError<E>>
     where
         C: Classify<T, E>,
         F: FnMut(Attempt) -> Fut,
@@ -89,7 +91,7 @@ impl<'a, C> Call<'a, C> {
         }
     }
 
-    async fn one_by_one<T, E, F, Fut>(mut self, mut attempt: F) -> Result<T, CallError<E>>
+    async fn one_by_one<T, E, F, Fut>(&mut self, mut attempt: F) -> Result<T, CallError<E>>
     where
         C: Classify<T, E>,
         F: FnMut(Attempt) -> Fut,
@@ -116,7 +118,7 @@ impl<'a, C> Call<'a, C> {
     }
 
     /// Makes the attempts of a call that hedges.
-    async fn side_by_side<T, E, F, Fut>(mut self, mut attempt: F) -> Result<T, CallError<E>>
+    async fn side_by_side<T, E, F, Fut>(&mut self, mut attempt: F) -> Result<T, CallError<E>>
     where
         C: Classify<T, E>,
         F: FnMut(Attempt) -> Fut,
@@ -179,7 +181,7 @@ impl<'a, C> Call<'a, C> {
             let now = self.end(running.lease, Outcome::TimedOut);
             self.machine.handle_input(now, CallInput::TimedOut { attempt: running.id });
         }
-        let now = self.inner.now();
+        let now = self.read_clock();
         self.machine.handle_timeout(now);
         self.explain(now);
     }
@@ -216,8 +218,8 @@ impl<'a, C> Call<'a, C> {
     }
 
     /// Ends an attempt, and says when.
-    fn end(&self, lease: Placed, outcome: Outcome) -> Instant {
-        let now = self.inner.now();
+    fn end(&mut self, lease: Placed, outcome: Outcome) -> Instant {
+        let now = self.read_clock();
         let latency = now.since(lease.started());
         let service = &self.followed.name;
         self.inner.record(&Measurement::AttemptEnded { service, outcome: outcome.name(), latency });
@@ -266,8 +268,14 @@ impl<'a, C> Call<'a, C> {
     async fn wait(&mut self) {
         if let Some(due) = self.machine.poll_timeout() {
             self.inner.sleep_until(due).await;
-            self.machine.handle_timeout(self.inner.now());
+            let now = self.read_clock();
+            self.machine.handle_timeout(now);
         }
+    }
+
+    fn read_clock(&mut self) -> Instant {
+        self.now = self.inner.now();
+        self.now
     }
 
     fn conclude<T, E>(&self, event: CallEvent, last: Option<Result<T, E>>) -> Result<T, CallError<E>> {
@@ -277,7 +285,7 @@ impl<'a, C> Call<'a, C> {
             // An event that this version does not know ends the call all the same, with what the last attempt gave.
             _ => (self.machine.attempts(), None),
         };
-        let now = self.inner.now();
+        let now = self.now;
         if let Some(reason) = reason.filter(|reason| attempts > 0 && denies_a_retry(reason)) {
             self.record_extra(now, "retry", reason.name(), Duration::ZERO);
         }

@@ -12,7 +12,7 @@ use super::instances::Placed;
 impl<C> Call<'_, C> {
     /// Finds an instance for an attempt, or tells the machine that there is none.
     pub(super) fn place(&mut self, id: AttemptId) -> Option<Placed> {
-        let now = self.inner.now();
+        let now = self.now;
         if self.deadline.has_passed(now) {
             self.machine.handle_input(now, CallInput::Unavailable { attempt: id, reason: Unavailable::None });
             return None;

@@ -162,6 +162,13 @@ impl Inner {
         self.follow_within(name, None).await
     }
 
+    /// The service `name`, if it is followed and its registry has answered.
+    pub(crate) fn known(&self, name: &str) -> Option<Arc<Followed>> {
+        let services = self.services.load();
+        let followed = services.get(name).filter(|followed| !followed.has_ended() && followed.balancer.version() > 0);
+        followed.filter(|_| !self.stopped.load(Ordering::Relaxed)).cloned()
+    }
+
     /// As `follow`, for a caller who waits no longer than `within`.
     pub(crate) async fn follow_within(
         &self,

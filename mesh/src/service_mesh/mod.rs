@@ -188,11 +188,16 @@ impl ServiceMesh {
     {
         let started = self.inner.now();
         let deadline = policy.deadline(started);
-        let followed = self.inner.follow_within(name, deadline.remaining(started)).await;
+        let (followed, mut now) = match self.inner.known(name) {
+            Some(followed) => (Ok(followed), started),
+            None => (self.inner.follow_within(name, deadline.remaining(started)).await, self.inner.now()),
+        };
         match followed {
             Ok(followed) => {
                 let place = call::enter(&self.inner, &followed, started, deadline).await?;
-                let now = if place.is_some() { self.inner.now() } else { started };
+                if place.is_some() {
+                    now = self.inner.now();
+                }
                 Call::new(&self.inner, &followed, policy, started, now, deadline).run(attempt).await
             }
             Err(reason) => {
