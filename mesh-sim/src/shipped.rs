@@ -36,6 +36,8 @@ pub const ALL: &[Shipped] = &[
     Shipped { name: "flapping", text: include_str!("../scenarios/flapping.toml") },
     Shipped { name: "mass-check-failure", text: include_str!("../scenarios/mass-check-failure.toml") },
     Shipped { name: "retry-storm", text: include_str!("../scenarios/retry-storm.toml") },
+    Shipped { name: "fleet-budget", text: include_str!("../scenarios/fleet-budget.toml") },
+    Shipped { name: "store-outage", text: include_str!("../scenarios/store-outage.toml") },
     Shipped { name: "breaker-trip", text: include_str!("../scenarios/breaker-trip.toml") },
     Shipped { name: "hedging-long-tail", text: include_str!("../scenarios/hedging-long-tail.toml") },
     Shipped { name: "rolling-restart", text: include_str!("../scenarios/rolling-restart.toml") },

@@ -70,6 +70,31 @@ fn rolling_restart_gives_what_is_kept() {
 }
 
 #[test]
+fn retry_storm_gives_what_is_kept() {
+    compare("retry-storm");
+}
+
+#[test]
+fn fleet_budget_gives_what_is_kept() {
+    compare("fleet-budget");
+}
+
+#[test]
+fn store_outage_gives_what_is_kept() {
+    compare("store-outage");
+}
+
+#[test]
+fn breaker_trip_gives_what_is_kept() {
+    compare("breaker-trip");
+}
+
+#[test]
+fn hedging_long_tail_gives_what_is_kept() {
+    compare("hedging-long-tail");
+}
+
+#[test]
 fn every_shipped_scenario_has_its_name_a_description_expectations_and_a_summary() {
     for shipped in shipped::ALL {
         let read = shipped.read().expect("a shipped scenario is possible");

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use jsonschema::Validator;
 use mesh_core::health::outlier::OutlierConfig;
+use mesh_retry::breaker::BreakerConfig;
 use mesh_sim::reading::{read, schema};
 use proptest::prelude::*;
 use refused::{GOOD, changed};
@@ -32,12 +33,28 @@ fn the_schema_is_one_and_says_what_it_is_of() {
 
 #[test]
 fn the_schema_has_the_keys_of_the_library_s_outlier_block_and_no_others() {
+    has_the_keys_of(
+        "Outlier",
+        [OutlierConfig::default(), OutlierConfig::envoy(), OutlierConfig::grpc(), OutlierConfig::off()],
+    );
+}
+
+#[test]
+fn the_schema_has_the_keys_of_the_library_s_breaker_and_no_others() {
+    has_the_keys_of(
+        "Breaker",
+        [BreakerConfig::default(), BreakerConfig::resilience4j(), BreakerConfig::hystrix(), BreakerConfig::polly()],
+    );
+}
+
+/// The block of the schema called `name` takes all of `configs`, and has the keys that they have.
+fn has_the_keys_of<T: serde::Serialize>(name: &str, configs: [T; 4]) {
     let schema = schema();
-    let block = &schema["$defs"]["Outlier"];
+    let block = &schema["$defs"][name];
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let validator = jsonschema::validator_for(block).unwrap();
     let mut seen = BTreeSet::new();
-    for config in [OutlierConfig::default(), OutlierConfig::envoy(), OutlierConfig::grpc(), OutlierConfig::off()] {
+    for config in configs {
         let written = serde_json::to_value(&config).unwrap();
         assert!(validator.is_valid(&written), "{written:#}");
         seen.append(&mut keys(&written));

@@ -77,9 +77,10 @@ impl Schedule {
         let mut schedule = Self { effects: Vec::new(), edges: Vec::new() };
         let end = instant(scenario.duration);
         for fault in &scenario.faults {
-            let victims = match fault.fault {
-                FaultKind::StoreOutage => Victims::Store,
-                _ => victims(fault.target.as_ref(), &scenario.servers),
+            let victims = if fault.fault == FaultKind::StoreOutage {
+                Victims::Store
+            } else {
+                victims(fault.target.as_ref(), &scenario.servers)
             };
             schedule.add(fault, victims, end);
         }
