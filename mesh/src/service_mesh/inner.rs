@@ -22,7 +22,7 @@ use mesh_retry::call::GiveUpReason;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::owned::Owned;
+use super::owned::{Admission, Owned};
 use crate::call::SharedByCalls;
 use crate::config::MeshConfig;
 use crate::driver::{self, Kept, RegistrationDriver, ServiceDriver};
@@ -66,15 +66,6 @@ pub(crate) struct Fleet {
     pub(crate) tier: Option<Arc<dyn SecondTier>>,
     pub(crate) sealer: Sealer,
     pub(crate) memory: Option<Arc<Memory>>,
-}
-
-/// Whether an instance may be registered.
-#[derive(Debug)]
-pub(crate) enum Admission {
-    /// It is being registered.
-    Begun(Kept),
-    /// Once this one of the same id has ended: what takes it away would take the new one too.
-    Later(Kept),
 }
 
 impl Inner {

@@ -26,8 +26,8 @@ use crate::registration::Registration;
 use crate::service::{CachedService, Command, Source};
 use crate::service_health::ServiceHealth;
 
-use inner::Admission;
 pub(crate) use inner::{Fleet, Inner};
+use owned::Admission;
 pub use shutdown::ShutdownReport;
 
 /// A client-side service mesh: registers this process, finds the instances of others, picks one for each

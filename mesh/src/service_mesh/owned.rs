@@ -30,3 +30,12 @@ impl Owned {
         self.tasks.spawn(task)
     }
 }
+
+/// Whether an instance may be registered.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// It is being registered.
+    Begun(Kept),
+    /// Once this one of the same id has ended: what takes it away would take the new one too.
+    Later(Kept),
+}
