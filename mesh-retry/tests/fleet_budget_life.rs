@@ -287,10 +287,10 @@ fn a_store_that_refuses_is_given_up_after_three_refusals() {
     process.fail(&settle, StoreFailure::NotDone);
     assert_eq!(process.machine.state(), FleetState::LocalFallback);
     assert!(process.now.since(began) < Duration::from_millis(200));
-    let changes = process.events().into_iter().filter_map(|event| match event {
-        FleetEvent::StateChanged { to, why, .. } => Some((to, why)),
-        _ => None,
-    });
+    let changes = process
+        .events()
+        .into_iter()
+        .filter_map(|event| if let FleetEvent::StateChanged { to, why, .. } = event { Some((to, why)) } else { None });
     let expected = [(FleetState::Expired, FleetChange::LeaseOver), (FleetState::LocalFallback, FleetChange::Failures)];
     assert_eq!(changes.collect::<Vec<_>>(), expected);
 }

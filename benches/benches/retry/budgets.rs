@@ -156,7 +156,7 @@ fn pair(budget: &(impl Budget + ?Sized), now: Instant) {
 }
 
 /// A worker whose time passes by 1 µs with each operation.
-fn stepping(mut operation: impl FnMut(Instant)) -> impl FnMut(u64) {
+pub(crate) fn stepping(mut operation: impl FnMut(Instant)) -> impl FnMut(u64) {
     let mut nanos = 0;
     move |ops| {
         for _ in 0..ops {

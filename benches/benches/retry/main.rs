@@ -6,13 +6,16 @@
 #[path = "../common/bench.rs"]
 mod bench;
 mod budgets;
+mod fleet;
 
 use bench::Bench;
 
 fn main() {
     bench::group("retry", |group| {
         for threads in [1, 2] {
-            budgets::measure(&mut Bench { group: &mut *group, size: 1, threads });
+            let mut bench = Bench { group: &mut *group, size: 1, threads };
+            budgets::measure(&mut bench);
+            fleet::measure(&mut bench);
         }
     });
 }
