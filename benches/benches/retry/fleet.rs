@@ -43,7 +43,11 @@ impl Fleet {
         (config.lease_ttl, config.lease_max) = (Duration::from_secs(60), 10_000);
         let budget = Arc::new(FleetBudget::new(&config, Box::new(Nobody)));
         let machine = FleetMachine::new(Arc::clone(&budget), StateKey::new(1), ProcessId::new(1), 1, Instant::ZERO);
-        Self { budget, control: Mutex::new((machine, MemoryStore::new())) }
+        let fleet = Self { budget, control: Mutex::new((machine, MemoryStore::new())) };
+        // Whoever asks first makes the machine ask the store, and from then on the lease answers.
+        fleet.budget.deposit(Instant::ZERO);
+        fleet.settle(Instant::ZERO);
+        fleet
     }
 
     #[inline]
