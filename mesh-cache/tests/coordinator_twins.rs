@@ -61,7 +61,13 @@ impl Twin {
                 assert!(*lease_left > LONG - SOON && *lease_left <= LONG, "{lease_left:?}");
                 *lease_left = LONG;
             }
-            _ => {}
+            StoreReply::Begun(_)
+            | StoreReply::Renewed(_)
+            | StoreReply::Finished(_)
+            | StoreReply::Abandoned(_)
+            | StoreReply::Voted(_)
+            | StoreReply::Probed(_)
+            | _ => {}
         }
         reply
     }

@@ -80,7 +80,8 @@ proptest! {
 #[test]
 fn a_configuration_says_which_field_is_wrong() {
     assert_eq!(FleetBudgetConfig::default().validate(), Ok(()));
-    let broken: [(&str, fn(&mut FleetBudgetConfig)); 9] = [
+    type Break = fn(&mut FleetBudgetConfig);
+    let broken: [(&str, Break); 9] = [
         ("limits", |config| config.limits.burst_milli = 999),
         ("processes_assumed", |config| config.processes_assumed = 0),
         ("processes_assumed", |config| config.processes_assumed = 1_000_001),

@@ -11,6 +11,7 @@ mod bench;
 mod breakers;
 mod budgets;
 mod calls;
+mod fleet;
 mod limits;
 
 use std::sync::atomic::AtomicU64;
@@ -23,6 +24,7 @@ fn main() {
         for threads in [1, 2] {
             let mut bench = Bench { group: &mut *group, size: 1, threads };
             budgets::measure(&mut bench);
+            fleet::measure(&mut bench);
             breakers::measure(&mut bench);
             limits::measure(&mut bench);
             backoffs::measure(&mut bench);

@@ -1,4 +1,60 @@
 //! One budget for the retries of a whole fleet.
+//!
+//! Budgets of processes do not add up to one of the fleet: what each holds at the start and gains with time, all hold and
+//! gain. Here the bucket is in a [store](super::store), and processes hold leases of few tokens for a second at most.
+//!
+//! [`FleetBudget`] is what calls meet: a [`Budget`](crate::budget::Budget), shared by all threads, that never waits. A first
+//! attempt is one addition, and a retry for which there is a token one swap of a word. [`FleetMachine`] speaks with the store,
+//! in *settlements*: it tells the first attempts, gives back what was not spent and asks for what is wanted, as much as lasts
+//! for half a second. What the store denies is not asked for again for as long as time takes to bring it, or longer where many
+//! compete. A driver carries its commands to the store and the replies back, and hands it [`FleetInput::Woken`] when the
+//! budget calls its [`Wake`].
+//!
+//! | state | who answers a retry |
+//! |---|---|
+//! | [`NoAssignment`](FleetState::NoAssignment) | the local share; where it has nothing the call is to ask again at the end of its wait |
+//! | [`Leased`](FleetState::Leased) | the lease; where it has nothing, so; within the time of a denial it is denied |
+//! | [`Expired`](FleetState::Expired) | nobody: the store failed and nothing is left of the lease. All are to ask again |
+//! | [`LocalFallback`](FleetState::LocalFallback) | the local share: what [`Fallback`] says |
+//!
+//! From `Leased` to `LocalFallback` it takes three failures in a row, or a second after the first: with a store that refuses
+//! a fifth of a second, with one that is silent a second and a half. As soon as the store answers, the lease does.
+//!
+//! # The bound
+//!
+//! In every window of time, however long, whatever the network, the processes and the store's clock do, the fleet is granted
+//! no more retries and hedges than the sum of
+//! - `ratio` times its first attempts, in the window and within the two seconds before it, or as much longer as a command was
+//!   on its way to the store,
+//! - `per_second` times as long as the window lasts by the store's clock, where each movement ahead counts and none back does,
+//! - `burst`, and another for each time that the store lost its state, or a part of it, in the window,
+//! - the tokens that are with processes, or on their way to them or back, when it begins: at most
+//!   [`lease_max`](FleetBudgetConfig::lease_max) each, and those that did not reach the store yet,
+//! - for each process that goes by its share in the window, and each that is started, what the share may hold, and
+//!   `per_second` times as long as the window lasts for it, each divided by the number of processes that it last heard of; a
+//!   share holds one retry at least, since it could never pay any otherwise. (With [`Fallback::Pessimistic`] it is nothing,
+//!   with [`Fallback::Optimistic`] it is not divided.) Time is credited to a share every half second, every five where no
+//!   call was made for a minute, and so the window is longer by that for it.
+//!
+//! Why? A retry is paid with a token or by a share, and a share is a bucket that pays what it held and what came in: what it
+//! holds outlives outages, and first attempts that are told to it are not told to the store. So tokens remain. Each pays one
+//! retry and was granted by the store, in the window or before; those of before are the outstanding ones. The store grants
+//! what its bucket has, which is `burst` at most when the window begins, and at most that once more after each loss, and what
+//! comes in:
+//! - Time, by the store's own clock, once: the bucket remembers up to when.
+//! - First attempts, once each. A process tells how many it has made since it began and how many of these it has told before,
+//!   and the store credits what it has not credited yet. A settlement of which nobody knows whether it was carried out counts
+//!   as told, and so a store that has lost its latest state credits nothing again; one that has lost all of it credits
+//!   nothing to whom it does not know. Attempts that were not told within two seconds never are.
+//! - Tokens that come back. Each was granted and not spent, so that what the fleet can spend is the same before and after. They
+//!   are sent once, whether the settlement is carried out or not, and the store takes no more than the process may hold.
+//!
+//! A settlement is carried out once by any one state: its number is greater than those before, or it changes nothing. A
+//! command must not be carried out by one state and again by another that takes its place after a loss, so whoever carries
+//! them must not send them twice.
+//!
+//! The other way round nothing is lost where nothing fails: each token that a process hears of is spent or comes back, and
+//! each first attempt is told.
 
 mod config;
 mod demand;
