@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mesh_cache::coordinator_store::{CoordinatorStore as _, RedisCoordinator};
 use mesh_cache::mesh_retry::coordinator::store::{
-    Begin, Begun, Fence, Fingerprint, Finish, OwnerToken, Probe, Probed, RESULT_BYTES_MAX, Renew, Renewed, Settle,
-    Settlement, StateKey, StoreCommand, StoreFailure, StoreReply, TakeSlots, Vote, Voted,
+    Begin, Begun, Fence, Fingerprint, Finish, Finished, OwnerToken, Probe, Probed, RESULT_BYTES_MAX, Renew, Renewed,
+    Settle, Settlement, StateKey, StoreCommand, StoreFailure, StoreReply, TakeSlots, Vote, Voted,
 };
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
 use mesh_testkit::RedisServer;
@@ -189,6 +189,17 @@ async fn processes_that_nobody_saw_do_not_count() {
 }
 
 #[tokio::test]
+async fn a_counter_of_fractions_gives_whole_numbers_once() {
+    let bench = Bench::start().await;
+    bench.poison("sl", &["SET", "{}", "3.7"]).await;
+    for first in [3, 4, 5] {
+        let reply = bench.ask(StoreCommand::TakeSlots(TakeSlots { counter: KEY, count: 1 })).await;
+        let StoreReply::Slots(slots) = reply else { panic!("{reply:?}") };
+        assert_eq!(slots.first, first);
+    }
+}
+
+#[tokio::test]
 async fn a_poisoned_counter_begins_anew() {
     let bench = Bench::start().await;
     let numbers = NUMBERS.iter().chain(&["9007199254740992", "9007199254740991"]).map(|text| vec!["SET", "{}", *text]);
@@ -226,6 +237,8 @@ async fn of_a_poisoned_operation_the_outcome_is_unknown() {
         }
     }
     poisons.push(vec!["HSET", "{}", "f", fingerprint, "k", "d"]);
+    // A lease that is longer than any of ours.
+    poisons.push(vec!["HSET", "{}", "f", fingerprint, "o", "x", "n", "4", "x", FUTURE, "y", "4000000000", "k", "f"]);
     for poison in &poisons {
         bench.poison("id", poison).await;
         let Begun::TakenOver { fence } = begin(&bench, BEGIN).await else { panic!("{poison:?}") };
@@ -237,6 +250,30 @@ async fn of_a_poisoned_operation_the_outcome_is_unknown() {
         );
         assert!(bench.is_mortal().await, "{poison:?}");
     }
+}
+
+#[tokio::test]
+async fn a_number_of_an_owner_that_is_ahead_of_the_clock_is_less_than_the_next() {
+    let bench = Bench::start().await;
+    let now = settle(&bench.store, first()).await.unwrap().at.as_micros();
+    let fingerprint = format!("{:032x}", 0xF);
+    for ahead in [3_600_000_000, 0] {
+        let number = (now + ahead).to_string();
+        let over = ["HSET", "{}", "f", &fingerprint, "o", "somebody", "n", &number, "x", "1", "y", "1", "k", "f"];
+        bench.poison("id", &over).await;
+        let Begun::TakenOver { fence } = begin(&bench, BEGIN).await else { panic!("it is not taken over") };
+        assert!(fence > Fence::new(now + ahead), "{fence:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_operation_has_become_is_known_or_its_owner_is_fenced() {
+    let bench = Bench::start().await;
+    let Begun::Fresh { fence } = begin(&bench, BEGIN).await else { panic!("it is not the first") };
+    bench.redis(&["HSET", &name("id"), "k", "garbage"]).await;
+    let finish = Finish { key: KEY, owner: BEGIN.owner, fence, result: vec![], keep: MINUTE };
+    assert_eq!(bench.ask(StoreCommand::Finish(finish)).await, StoreReply::Finished(Finished::Fenced));
+    assert!(matches!(begin(&bench, BEGIN).await, Begun::TakenOver { .. }));
 }
 
 #[tokio::test]
@@ -258,13 +295,16 @@ async fn a_lease_from_the_future_ends_after_its_length_and_a_mismatch_is_forgott
 #[tokio::test]
 async fn a_result_that_nobody_of_ours_wrote_is_told_to_nobody() {
     let bench = Bench::start().await;
-    let long = "x".repeat(RESULT_BYTES_MAX * 3);
+    let long = "x".repeat(RESULT_BYTES_MAX * 30);
     for result in ["", "garbage", "MSH1", &long] {
         begun_and_done(&bench).await;
         bench.redis(&["HSET", &name("id"), "r", result]).await;
         let unknown = bench.store.apply(StoreCommand::Begin(BEGIN)).await;
         assert_eq!(unknown, Err(StoreFailure::Unknown), "it was done, and nobody knows with what result");
     }
+    let sent = bench.server.command(&["INFO", "stats"]).await.unwrap();
+    let sent = sent.text().unwrap().lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+    assert!(sent.unwrap().parse::<usize>().unwrap() < RESULT_BYTES_MAX, "what is too long is not even sent: {sent:?}");
     begun_and_done(&bench).await;
     bench.redis(&["HDEL", &name("id"), "r"]).await;
     assert_eq!(bench.store.apply(StoreCommand::Begin(BEGIN)).await, Err(StoreFailure::Unknown));

@@ -42,32 +42,27 @@ impl Twin {
     async fn ask(&mut self, command: StoreCommand) -> StoreReply {
         let want = if let StoreCommand::Settle(settle) = &command { settle.want } else { 0 };
         let mut reply = self.store.apply(command).await.unwrap();
-        match &mut reply {
-            StoreReply::Settled(settled) => {
-                settled.at = StoreTime::default();
-                // Another settlement under the same number, which no process sends, is granted what the first one was;
-                // from the network no more is taken than was wanted.
-                settled.granted = settled.granted.min(want);
+        if let StoreReply::Settled(settled) = &mut reply {
+            settled.at = StoreTime::default();
+            // Another settlement under the same number, which no process sends, is granted what the first one was; from
+            // the network no more is taken than was wanted.
+            settled.granted = settled.granted.min(want);
+        }
+        if let StoreReply::Slots(slots) = &mut reply {
+            slots.at = StoreTime::default();
+        }
+        if let StoreReply::Begun(Begun::Fresh { fence } | Begun::TakenOver { fence }) = &mut reply {
+            if self.fences.iter().all(|known| known < fence) {
+                self.fences.push(*fence);
             }
-            StoreReply::Slots(slots) => slots.at = StoreTime::default(),
-            StoreReply::Begun(Begun::Fresh { fence } | Begun::TakenOver { fence }) => {
-                if self.fences.iter().all(|known| known < fence) {
-                    self.fences.push(*fence);
-                }
-                let number = self.fences.iter().position(|known| known == fence);
-                *fence = Fence::new(number.expect("a fence is none of before and not the greatest") as u64);
-            }
-            StoreReply::Begun(Begun::InFlight { lease_left }) | StoreReply::Probed(Probed::Others { lease_left }) => {
-                assert!(*lease_left > LONG - SOON && *lease_left <= LONG, "{lease_left:?}");
-                *lease_left = LONG;
-            }
-            StoreReply::Begun(_)
-            | StoreReply::Renewed(_)
-            | StoreReply::Finished(_)
-            | StoreReply::Abandoned(_)
-            | StoreReply::Voted(_)
-            | StoreReply::Probed(_)
-            | _ => {}
+            let number = self.fences.iter().position(|known| known == fence);
+            *fence = Fence::new(number.expect("a fence is none of before and not the greatest") as u64);
+        }
+        if let StoreReply::Begun(Begun::InFlight { lease_left }) | StoreReply::Probed(Probed::Others { lease_left }) =
+            &mut reply
+        {
+            assert!(*lease_left > LONG - SOON && *lease_left <= LONG, "{lease_left:?}");
+            *lease_left = LONG;
         }
         reply
     }

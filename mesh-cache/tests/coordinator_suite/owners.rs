@@ -12,6 +12,7 @@ super::cases![
     whoever_takes_over_can_be_taken_over,
     a_lease_that_is_over_costs_nobody_the_work_that_nobody_took_over,
     whoever_renews_is_not_taken_over,
+    whoever_renews_is_not_forgotten,
     a_renewal_may_be_shorter_than_the_lease,
     whoever_is_not_the_owner_changes_nothing,
 ];
@@ -67,6 +68,18 @@ async fn whoever_renews_is_not_taken_over(bench: Bench) {
     assert_eq!(bench.renewed(renew(&one, fence, MINUTE * 2)).await, Renewed::Kept);
     let Begun::InFlight { lease_left } = begin(&bench, another(&bench, one)).await else { panic!("it begins") };
     assert!(lease_left > MINUTE && lease_left <= MINUTE * 2, "{lease_left:?}");
+}
+
+async fn whoever_renews_is_not_forgotten(bench: Bench) {
+    // It would be forgotten soon: where the machine is slow it may be before it is renewed, and is begun anew then.
+    let one = Begin { lease: Duration::from_millis(200), keep: SHORT, ..new(&bench) };
+    let mut fence = fresh(&bench, one).await;
+    while bench.renewed(renew(&one, fence, MINUTE)).await == Renewed::Fenced {
+        fence = fresh(&bench, one).await;
+    }
+    pass(300).await;
+    assert!(matches!(begin(&bench, another(&bench, one)).await, Begun::InFlight { .. }));
+    assert_eq!(bench.finished(finish(&one, fence, b"result")).await, Finished::Kept);
 }
 
 async fn a_renewal_may_be_shorter_than_the_lease(bench: Bench) {

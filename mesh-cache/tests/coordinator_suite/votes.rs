@@ -65,6 +65,8 @@ async fn a_short_vote_ends_no_longer_one(bench: Bench) {
     vote(&bench, subject, two, true, SHORT).await;
     let counts = until(|| vote(&bench, subject, three, false, SHORT), |counts| *counts != (3, 2)).await;
     assert_eq!(counts, (2, 1));
+    super::pass(60).await;
+    assert_eq!(vote(&bench, subject, two, false, SHORT).await, (2, 1), "also where nobody votes meanwhile");
 }
 
 async fn a_vote_that_is_given_again_counts_for_longer(bench: Bench) {
