@@ -156,7 +156,11 @@ fn the_lease_is_renewed_each_third_of_it_counted_from_when_that_was_asked() {
 
 #[test]
 fn a_lease_that_cannot_be_renewed_lapses_and_is_recovered_when_nobody_took_over() {
-    let mut driven = Driven::running(OperationConfig::default());
+    let mut driven = Driven::new(OperationConfig::default());
+    let Send { id, .. } = driven.sent().unwrap();
+    driven.now += ms(400);
+    driven.answer(id, Ok(begun(Begun::Fresh { fence: FENCE })));
+    driven.event();
     let mut asked = 0;
     let lapsed = loop {
         driven.wait();
@@ -174,13 +178,18 @@ fn a_lease_that_cannot_be_renewed_lapses_and_is_recovered_when_nobody_took_over(
         }
     };
     let asked_at = driven.now;
+    driven.now += ms(400);
     driven.answer(id, Ok(StoreReply::Renewed(Renewed::Kept)));
     assert_eq!(driven.event(), Some(OperationEvent::Recovered));
     while driven.now < asked_at + Duration::from_secs(10) {
         assert_eq!(driven.event(), None);
         driven.wait();
     }
-    assert_eq!(driven.event(), Some(OperationEvent::Lapsed), "again");
+    assert_eq!(
+        (driven.event(), driven.now),
+        (Some(OperationEvent::Lapsed), asked_at + Duration::from_secs(10)),
+        "again"
+    );
 }
 
 #[test]

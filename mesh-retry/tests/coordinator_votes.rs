@@ -218,6 +218,18 @@ fn one_process_gets_the_probe_renews_it_while_half_open_and_lets_go_when_that_is
 }
 
 #[test]
+fn a_process_whose_probes_failed_lets_others_try() {
+    let mut process = Process::voted(1, 0);
+    let send = process.ask();
+    process.answer(&send, Ok(StoreReply::Probed(Probed::Mine)));
+    process.put(VotesInput::Changed(State::HalfOpen));
+    assert!(matches!(process.sent().command, StoreCommand::Vote(_)));
+    process.put(VotesInput::Changed(State::Open));
+    assert!(matches!(process.sent().command, StoreCommand::ReleaseProbe(_)));
+    assert_eq!(process.evidence.right(process.now), None);
+}
+
+#[test]
 fn each_turn_has_another_holder_so_that_a_late_release_ends_no_other() {
     let mut process = Process::voted(1, 0);
     let mut holders = Vec::new();
@@ -239,7 +251,10 @@ fn a_probe_that_nobody_uses_is_let_go_of_at_the_end_of_its_lease() {
     let mut process = Process::voted(1, 0);
     let send = process.ask();
     process.answer(&send, Ok(StoreReply::Probed(Probed::Mine)));
-    assert_eq!(process.wait(), ms(2000));
+    process.now += ms(1000);
+    process.put(VotesInput::Woken);
+    assert_eq!(process.machine.poll_effect(), None, "nor is it renewed");
+    assert_eq!(process.wait(), ms(1000));
     assert!(matches!(process.sent().command, StoreCommand::ReleaseProbe(_)));
     assert_eq!(process.evidence.right(process.now), None);
 }

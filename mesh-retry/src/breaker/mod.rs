@@ -29,6 +29,9 @@
 //! # Ok::<(), mesh_retry::breaker::BreakerError>(())
 //! ```
 //!
+//! A breaker that shares [evidence](Breaker::with_evidence) with other processes opens earlier while most of them find the
+//! callee down, but never without failures of its own; and only one of them tries at a time whether it is well again.
+//!
 //! # Bounds
 //! * Of a half-open time, no more than [`HalfOpen::probes`] permits are out or recorded at any moment, whatever threads do.
 //!   A probe that is given back or ignored gives its place back, one that is lost after [`HalfOpen::lost_after`].

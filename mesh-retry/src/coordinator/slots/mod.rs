@@ -18,6 +18,8 @@
 
 mod config;
 mod hot;
+#[cfg(all(test, mesh_loom))]
+mod interleavings;
 mod machine;
 mod terms;
 

@@ -14,7 +14,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// What other processes found of a subject, shared by its breaker and its [`VotesMachine`](super::VotesMachine).
 ///
 /// **Orderings**: each of the two words says all there is to know of its matter, and nothing else is read by what they say;
-/// so relaxed operations suffice.
+/// so relaxed loads suffice. Turns are swapped (acquire and release), so that all see them change in one order.
 pub struct Evidence {
     lowered_to: NonZeroU32,
     /// How long an answer may take, and the driver to look.
@@ -87,7 +87,7 @@ impl Evidence {
                 _ => {}
             }
             let asked = Turn::new(ASKED, now.after(self.patience));
-            match self.turn.compare_exchange_weak(turn.0, asked.0, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.turn.compare_exchange_weak(turn.0, asked.0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     self.wake.wake();
                     return Err(asked.until());
@@ -122,12 +122,12 @@ impl Evidence {
             ProbeRight::Local { until } => Turn::new(LOCAL, until),
             ProbeRight::Others { until } => Turn::new(OTHERS, until),
         };
-        self.turn.store(turn.0, Ordering::Relaxed);
+        self.turn.swap(turn.0, Ordering::AcqRel);
     }
 
     /// Whoever wants to try has to ask.
     pub(super) fn end_turn(&self) {
-        self.turn.store(Turn::NOBODYS.0, Ordering::Relaxed);
+        self.turn.swap(Turn::NOBODYS.0, Ordering::AcqRel);
     }
 
     pub(super) fn set_quorum(&self, until: Instant) {

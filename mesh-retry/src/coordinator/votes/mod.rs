@@ -25,6 +25,8 @@
 
 mod config;
 mod evidence;
+#[cfg(all(test, mesh_loom))]
+mod interleavings;
 mod machine;
 mod message;
 
