@@ -178,6 +178,9 @@ mod tests {
         assert_eq!(wait(2, 0), Some(Duration::from_secs(10)));
         assert_eq!(wait(2, 999_999), Some(Duration::from_micros(10)));
         let mut nothing = wanting(u32::MAX);
+        nothing.limits.per_second_milli = 3_000;
+        let wait = settled(&array(&[1, 0, 0, 0, 1]), &Settle { want: 1, ..nothing }).unwrap().wait;
+        assert_eq!(wait, Some(Duration::from_micros(333_334)), "not before it is all there");
         nothing.limits.per_second_milli = 0;
         assert_eq!(settled(&array(&[1, 0, 0, 0, 1]), &nothing).unwrap().wait, None);
         nothing.limits.per_second_milli = 1;
