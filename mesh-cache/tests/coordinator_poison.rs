@@ -380,8 +380,8 @@ async fn what_holds_a_probe_and_is_nobody_gives_it_up() {
     ]);
     for poison in &poisons {
         bench.poison("pt", poison).await;
-        let probe = Probe { subject: KEY, holder: ME, lease: MINUTE };
-        assert_eq!(bench.ask(StoreCommand::Probe(probe)).await, StoreReply::Probed(Probed::Mine), "{poison:?}");
+        let probe = StoreCommand::Probe(Probe { subject: KEY, holder: ME, lease: MINUTE });
+        assert_eq!(bench.ask(probe).await, StoreReply::Probed(Probed::Mine), "{poison:?}");
         assert!(bench.is_mortal().await, "{poison:?}");
     }
 }
@@ -389,13 +389,11 @@ async fn what_holds_a_probe_and_is_nobody_gives_it_up() {
 #[tokio::test]
 async fn every_command_meets_every_type_in_every_key_and_none_fails() {
     let bench = Bench::start().await;
-    let me = format!("p:{ME}");
-    for part in ["rb", &me, "hb", "sl", "id", "vl", "vo", "pt"] {
+    for part in ["rb", &format!("p:{ME}"), "hb", "sl", "id", "vl", "vo", "pt"] {
         for poison in other_types("") {
             for command in one_of_each() {
                 bench.poison(part, &poison).await;
-                let shown = format!("{part} {poison:?} {command:?}");
-                assert!(bench.store.apply(command).await.is_ok(), "{shown}");
+                assert!(bench.store.apply(command.clone()).await.is_ok(), "{part} {poison:?} {command:?}");
             }
         }
     }
