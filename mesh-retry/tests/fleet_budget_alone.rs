@@ -134,3 +134,20 @@ fn a_share_holds_one_retry_however_many_processes_there_are() {
     process.pass(200_000);
     assert_eq!(process.paid(10), 1);
 }
+
+#[test]
+fn no_call_allocates_whoever_answers_it() {
+    let mut leased = Process::leased(&config(), 5);
+    leased.hold(20);
+    for process in [Process::new(&config()), leased, alone(&config())] {
+        let mut paid = 0;
+        let counted = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                process.budget.deposit(process.now);
+                paid += process.paid(1);
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{:?}", process.machine.state());
+        assert!((10..100).contains(&paid), "{paid} in {:?}", process.machine.state());
+    }
+}
