@@ -75,6 +75,9 @@ async fn no_time_is_too_short_or_too_long_and_nothing_lives_for_ever() {
         let (lease, keep, live_for) = (time, time, time);
         let begun = store.apply(StoreCommand::Begin(Begin { key, fingerprint, owner, lease, keep })).await.unwrap();
         let StoreReply::Begun(Begun::Fresh { fence } | Begun::TakenOver { fence }) = begun else { panic!("{begun:?}") };
+        let operation = format!("mesh:v1:{{{key}}}:id");
+        let left = server.command(&["PTTL", &operation]).await.unwrap().integer().unwrap();
+        assert!(left <= 30 * DAY + HOUR, "{left} ms");
         let vote = Vote { subject: key, voter: ProcessId::new(1), open: true, live_for };
         for command in [
             StoreCommand::Renew(Renew { key, owner, fence, lease }),
