@@ -20,7 +20,7 @@ use crate::stepping;
 
 pub(crate) fn measure(bench: &mut Bench<'_, '_>) {
     let policy = RetryPolicy::default();
-    bench.run("mesh/call-machine/policy", |_| stepping(|now| call(&policy, now)));
+    bench.run("mesh/call-machine/policy", |_| stepping(|now| call(policy, now)));
     let (budgeted, gated) = (Shared::budgeted(), Shared::gated());
     bench.run("mesh/call-machine/budget", |_| stepping(|now| call(&budgeted, now)));
     bench.run("mesh/call-machine/gates", |_| stepping(|now| call(&gated, now)));
@@ -35,7 +35,7 @@ pub(crate) fn allocations(calls: u64) -> [(&'static str, u64); 3] {
             .count_total
     };
     [
-        ("call machine, policy", count(Box::new(|now| call(&policy, now)))),
+        ("call machine, policy", count(Box::new(|now| call(policy, now)))),
         ("call machine, budget", count(Box::new(|now| call(&budgeted, now)))),
         ("call machine, gates", count(Box::new(|now| call(&gated, now)))),
     ]
