@@ -15,7 +15,7 @@ use crate::deadline::{QuantileError, QuantileRule};
 /// How a call hedges. The default sends one copy after 50 ms.
 ///
 /// Hedges repeat a request while its first attempt may still be carried out, so they are never sent for
-/// operations that may not be repeated: see [`Terms::idempotency`](crate::call::Terms::idempotency).
+/// operations that may not be repeated: see [`Terms::may_repeat`](crate::call::Terms::may_repeat).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
