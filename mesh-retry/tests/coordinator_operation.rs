@@ -6,7 +6,7 @@ mod coordinator_support;
 
 use std::time::Duration;
 
-use coordinator_support::{at, ms};
+use coordinator_support::{at, ms, refused};
 use mesh_retry::coordinator::idempotency::{
     Operation, OperationConfig, OperationEnd, OperationEvent, OperationInput, OperationMachine, OperationRefusal,
     Right, StoreLost,
@@ -15,7 +15,7 @@ use mesh_retry::coordinator::store::{
     Abandoned, Begun, Fence, Fingerprint, Finished, OwnerToken, RESULT_BYTES_MAX, Renewed, StateKey, StoreCommand,
     StoreFailure, StoreReply,
 };
-use mesh_retry::coordinator::{Answer, CoordinatorError, Send, SendId};
+use mesh_retry::coordinator::{SendId, Sending, StoreAnswer};
 use mesh_retry::{Instant, Machine as _};
 
 /// A machine driven by hand.
@@ -33,11 +33,11 @@ impl Driven {
         self.machine.handle_input(self.now, input);
     }
 
-    fn answer(&mut self, id: SendId, answer: Answer) {
+    fn answer(&mut self, id: SendId, answer: StoreAnswer) {
         self.put(OperationInput::Answered { id, answer });
     }
 
-    fn sent(&mut self) -> Option<Send> {
+    fn sent(&mut self) -> Option<Sending> {
         self.machine.poll_effect()
     }
 
@@ -47,7 +47,7 @@ impl Driven {
 
     /// Answers the command that is sent now.
     fn reply(&mut self, reply: StoreReply) -> StoreCommand {
-        let Send { id, command } = self.sent().unwrap();
+        let Sending { id, command } = self.sent().unwrap();
         self.answer(id, Ok(reply));
         command
     }
@@ -72,7 +72,7 @@ impl Driven {
 #[test]
 fn whoever_is_first_carries_it_out_and_its_result_is_kept() {
     let mut driven = Driven::new(OperationConfig::default());
-    let Some(Send { id, command: StoreCommand::Begin(begin) }) = driven.sent() else { panic!("it begins") };
+    let Some(Sending { id, command: StoreCommand::Begin(begin) }) = driven.sent() else { panic!("it begins") };
     assert_eq!((begin.key, begin.fingerprint, begin.owner), (OPERATION.key, OPERATION.fingerprint, OPERATION.owner));
     assert_eq!((begin.lease, begin.keep), (Duration::from_secs(10), Duration::from_secs(86_400)));
     driven.answer(id, Ok(begun(Begun::Fresh { fence: FENCE })));
@@ -137,7 +137,7 @@ fn waiting_ends_at_its_time_with_a_last_question() {
 #[test]
 fn the_lease_is_renewed_each_third_of_it_counted_from_when_that_was_asked() {
     let mut driven = Driven::new(OperationConfig::default());
-    let Some(Send { id, .. }) = driven.sent() else { panic!("it begins") };
+    let Some(Sending { id, .. }) = driven.sent() else { panic!("it begins") };
     driven.now = at(1400);
     driven.answer(id, Ok(begun(Begun::TakenOver { fence: FENCE })));
     assert_eq!(driven.event(), Some(OperationEvent::Run { right: Right::TakenOver { fence: FENCE } }));
@@ -145,7 +145,7 @@ fn the_lease_is_renewed_each_third_of_it_counted_from_when_that_was_asked() {
     assert_eq!(driven.now, at(1000) + Duration::from_secs(10) / 3);
     for _ in 0..10 {
         let asked_at = driven.now;
-        let Some(Send { id, command: StoreCommand::Renew(renew) }) = driven.sent() else { panic!("it renews") };
+        let Some(Sending { id, command: StoreCommand::Renew(renew) }) = driven.sent() else { panic!("it renews") };
         assert_eq!((renew.fence, renew.lease), (FENCE, Duration::from_secs(10)));
         driven.now += ms(300);
         driven.answer(id, Ok(StoreReply::Renewed(Renewed::Kept)));
@@ -157,7 +157,7 @@ fn the_lease_is_renewed_each_third_of_it_counted_from_when_that_was_asked() {
 #[test]
 fn a_lease_that_cannot_be_renewed_lapses_and_is_recovered_when_nobody_took_over() {
     let mut driven = Driven::new(OperationConfig::default());
-    let Send { id, .. } = driven.sent().unwrap();
+    let Sending { id, .. } = driven.sent().unwrap();
     driven.now += ms(400);
     driven.answer(id, Ok(begun(Begun::Fresh { fence: FENCE })));
     driven.event();
@@ -173,7 +173,7 @@ fn a_lease_that_cannot_be_renewed_lapses_and_is_recovered_when_nobody_took_over(
     assert!((3..=5).contains(&asked), "{asked}");
     let id = loop {
         driven.wait();
-        if let Some(Send { id, .. }) = driven.sent() {
+        if let Some(Sending { id, .. }) = driven.sent() {
             break id;
         }
     };
@@ -211,7 +211,7 @@ fn a_result_that_is_too_long_is_not_sent_and_the_operation_goes_on() {
     assert_eq!(driven.event(), Some(OperationEvent::ResultTooLong { bytes: RESULT_BYTES_MAX + 1 }));
     assert_eq!(driven.sent(), None);
     driven.put(OperationInput::Finish { result: vec![0; RESULT_BYTES_MAX] });
-    assert!(matches!(driven.sent(), Some(Send { command: StoreCommand::Finish(_), .. })));
+    assert!(matches!(driven.sent(), Some(Sending { command: StoreCommand::Finish(_), .. })));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn an_end_that_is_not_answered_is_told_again_until_it_is_unknown() {
             break event;
         }
         driven.wait();
-        if let Some(Send { command, .. }) = driven.sent() {
+        if let Some(Sending { command, .. }) = driven.sent() {
             assert_eq!(command, first);
             told += 1;
         }
@@ -348,11 +348,7 @@ fn a_configuration_is_checked_field_by_field() {
     let check = |change: fn(&mut OperationConfig)| {
         let mut config = OperationConfig::default();
         change(&mut config);
-        match config.validate() {
-            Ok(()) => None,
-            Err(CoordinatorError::Number { field, .. } | CoordinatorError::Time { field, .. }) => Some(field),
-            Err(other) => panic!("{other}"),
-        }
+        refused(config.validate())
     };
     assert_eq!(check(|_| {}), None);
     assert_eq!(check(|config| config.lease = ms(99)), Some("lease"));

@@ -13,7 +13,7 @@ use mesh_retry::coordinator::idempotency::{
 use mesh_retry::coordinator::store::{
     Begun, Fence, Fingerprint, Finished, OwnerToken, StateKey, StoreCommand, StoreReply,
 };
-use mesh_retry::coordinator::{Send, SendId};
+use mesh_retry::coordinator::{SendId, Sending};
 use mesh_retry::{Instant, Machine as _, Rng};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -57,7 +57,7 @@ proptest! {
 }
 
 /// Answers anything that could be an answer, or nothing.
-fn any_answer(send: &Send, rng: &mut Rng) -> Option<(std::time::Duration, OperationInput)> {
+fn any_answer(send: &Sending, rng: &mut Rng) -> Option<(std::time::Duration, OperationInput)> {
     use mesh_retry::coordinator::store::{Abandoned, Renewed, StoreFailure};
     let fence = Fence::new(rng.below(4));
     let answer = match rng.below(14) {
@@ -255,7 +255,7 @@ impl Fleet {
         while let Some(send) = machine.poll_effect() {
             // Ids are the machine's own, so the network's bear its number.
             let id = SendId::from_number(*life << 32 | send.id.number());
-            self.network.send(self.now, index, Send { id, ..send });
+            self.network.send(self.now, index, Sending { id, ..send });
         }
         let events: Vec<_> = std::iter::from_fn(|| machine.poll_event()).collect();
         for event in events {

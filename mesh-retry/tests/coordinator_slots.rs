@@ -8,14 +8,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator_support::{Bell, at, ms, store_time};
+use coordinator_support::{Bell, at, ms, refused, store_time};
 use mesh_core::machine::laws::{World, assert_hold};
 use mesh_retry::backoff::Jitter;
 use mesh_retry::call::{CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason};
 use mesh_retry::classify::Class;
 use mesh_retry::coordinator::slots::{RetrySlots, SlotsConfig, SlotsEvent, SlotsInput, SlotsMachine, Slotted};
 use mesh_retry::coordinator::store::{MemoryStore, Slots, StateKey, StoreCommand, StoreFailure, StoreReply, StoreTime};
-use mesh_retry::coordinator::{Answer, CoordinatorError, Send};
+use mesh_retry::coordinator::{Sending, StoreAnswer};
 use mesh_retry::policy::RetryPolicy;
 use mesh_retry::{EndpointId, Instant, Machine as _, Rng};
 use proptest::prelude::*;
@@ -46,14 +46,14 @@ impl Process {
         process
     }
 
-    fn asked(&mut self) -> Option<(Send, u32)> {
+    fn asked(&mut self) -> Option<(Sending, u32)> {
         let send = self.machine.poll_effect()?;
         let StoreCommand::TakeSlots(take) = send.command else { panic!("{send:?}") };
         assert_eq!(take.counter, COUNTER);
         Some((send, take.count))
     }
 
-    fn answer(&mut self, send: &Send, answer: Answer) {
+    fn answer(&mut self, send: &Sending, answer: StoreAnswer) {
         self.machine.handle_input(self.now, SlotsInput::Answered { id: send.id, answer });
     }
 
@@ -252,11 +252,7 @@ fn a_configuration_is_checked_field_by_field() {
     let check = |change: fn(&mut SlotsConfig)| {
         let mut config = SlotsConfig::default();
         change(&mut config);
-        match config.validate() {
-            Ok(()) => None,
-            Err(CoordinatorError::Number { field, .. } | CoordinatorError::Time { field, .. }) => Some(field),
-            Err(other) => panic!("{other}"),
-        }
+        refused(config.validate())
     };
     assert_eq!(check(|_| {}), None);
     assert_eq!(check(|config| config.slots = NonZeroU32::new(1001).unwrap()), Some("slots"));
@@ -318,7 +314,7 @@ proptest! {
         let mut wakes = wakes;
         wakes.sort_unstable();
         let script = wakes.iter().map(|(millis, _)| (at(*millis), SlotsInput::Woken)).collect();
-        let answer = |send: &Send, rng: &mut Rng| {
+        let answer = |send: &Sending, rng: &mut Rng| {
             let answer = match rng.below(5) {
                 0 => return None,
                 1 => Err(StoreFailure::Unknown),

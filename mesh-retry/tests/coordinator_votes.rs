@@ -8,11 +8,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator_support::{Bell, at, ms};
+use coordinator_support::{Bell, at, ms, refused};
 use mesh_retry::breaker::{Breaker, BreakerConfig, OpenJitter, Reason, State, Verdict};
 use mesh_retry::coordinator::store::{Probed, ProcessId, StateKey, StoreCommand, StoreFailure, StoreReply, Voted};
 use mesh_retry::coordinator::votes::{Evidence, ProbeRight, VotesConfig, VotesEvent, VotesInput, VotesMachine};
-use mesh_retry::coordinator::{Answer, CoordinatorError, Send};
+use mesh_retry::coordinator::{Sending, StoreAnswer};
 use mesh_retry::{Instant, Machine as _};
 
 /// A process with one subject.
@@ -42,11 +42,11 @@ impl Process {
         self.machine.handle_input(self.now, input);
     }
 
-    fn answer(&mut self, send: &Send, answer: Answer) {
+    fn answer(&mut self, send: &Sending, answer: StoreAnswer) {
         self.put(VotesInput::Answered { id: send.id, answer });
     }
 
-    fn sent(&mut self) -> Send {
+    fn sent(&mut self) -> Sending {
         self.machine.poll_effect().unwrap()
     }
 
@@ -73,7 +73,7 @@ impl Process {
     }
 
     /// The breaker asks for the probe; returns the command.
-    fn ask(&mut self) -> Send {
+    fn ask(&mut self) -> Sending {
         assert_eq!(self.evidence.may_probe(self.now), Err(self.now + ms(1000)));
         assert_eq!(self.bell.rung(), 1);
         self.put(VotesInput::Woken);
@@ -370,11 +370,7 @@ fn a_configuration_is_checked_field_by_field() {
     let check = |change: fn(&mut VotesConfig)| {
         let mut config = VotesConfig::default();
         change(&mut config);
-        match config.validate() {
-            Ok(()) => None,
-            Err(CoordinatorError::Number { field, .. } | CoordinatorError::Time { field, .. }) => Some(field),
-            Err(other) => panic!("{other}"),
-        }
+        refused(config.validate())
     };
     assert_eq!(check(|_| {}), None);
     assert_eq!(check(|config| config.open_min = 1), Some("open_min"));

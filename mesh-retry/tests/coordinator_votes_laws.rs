@@ -12,7 +12,7 @@ use std::time::Duration;
 use coordinator_support::{Bell, Faults, Network, at, ms};
 use mesh_core::machine::laws::{World, assert_hold};
 use mesh_retry::breaker::{Breaker, BreakerConfig, State, Verdict};
-use mesh_retry::coordinator::Send;
+use mesh_retry::coordinator::Sending;
 use mesh_retry::coordinator::store::{Probed, ProcessId, StateKey, StoreFailure, StoreReply, Voted};
 use mesh_retry::coordinator::votes::{Evidence, ProbeRight, VotesConfig, VotesInput, VotesMachine};
 use mesh_retry::{Instant, Machine as _, Rng};
@@ -55,7 +55,7 @@ proptest! {
         }));
         let mut script: Vec<_> = script.collect();
         script.sort_by_key(|(at, _)| *at);
-        let answer = |send: &Send, rng: &mut Rng| {
+        let answer = |send: &Sending, rng: &mut Rng| {
             let answer = match rng.below(8) {
                 0 => return None,
                 1 => Err(StoreFailure::NotDone),

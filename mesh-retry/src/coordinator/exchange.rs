@@ -27,7 +27,7 @@ impl SendId {
 /// A command to be carried to the store, whose answer is to bear the same id. An answer that comes when the machine waits
 /// for it no longer is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
+pub struct Sending {
     /// Which sending it is.
     pub id: SendId,
     /// The command.
@@ -35,7 +35,7 @@ pub struct Send {
 }
 
 /// What becomes of a command that is sent.
-pub type Answer = Result<StoreReply, StoreFailure>;
+pub type StoreAnswer = Result<StoreReply, StoreFailure>;
 
 /// The command under way, if there is one.
 #[derive(Debug)]
@@ -63,10 +63,10 @@ impl Exchange {
     }
 
     /// Sends `command`, in the place of any that is under way.
-    pub(super) fn send(&mut self, now: Instant, within: Duration, command: StoreCommand) -> Send {
+    pub(super) fn send(&mut self, now: Instant, within: Duration, command: StoreCommand) -> Sending {
         self.sent += self.step;
         self.open = Some(Open { sent_at: now, deadline: now.after(within) });
-        Send { id: SendId(self.sent), command }
+        Sending { id: SendId(self.sent), command }
     }
 
     /// Takes the answer to `id`; returns when that was sent, unless nobody waits for it.

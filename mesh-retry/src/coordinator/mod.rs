@@ -2,7 +2,7 @@
 //! what the process holds, and the machines here say what is to be asked of the [store] meanwhile.
 
 pub mod budget;
-mod error;
+mod check;
 mod exchange;
 pub mod idempotency;
 pub mod skew;
@@ -11,6 +11,5 @@ pub mod store;
 pub mod votes;
 mod wake;
 
-pub use error::CoordinatorError;
-pub use exchange::{Answer, Send, SendId};
+pub use exchange::{SendId, Sending, StoreAnswer};
 pub use wake::Wake;

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use mesh_core::service::ConfigError;
 use mesh_retry::coordinator::store::{MemoryStore, StoreCommand, StoreFailure, StoreReply, StoreTime};
-use mesh_retry::coordinator::{Answer, Send, SendId, Wake};
+use mesh_retry::coordinator::{SendId, Sending, StoreAnswer, Wake};
 use mesh_retry::{Instant, Rng};
 
 pub(crate) fn at(millis: u64) -> Instant {
@@ -16,6 +17,11 @@ pub(crate) fn at(millis: u64) -> Instant {
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// The field that a configuration is refused for.
+pub(crate) fn refused(checked: Result<(), ConfigError>) -> Option<&'static str> {
+    checked.err().map(|error| error.problems()[0].field())
 }
 
 /// Counts how often it was called.
@@ -53,8 +59,8 @@ impl Faults {
 }
 
 enum Packet {
-    Command { from: usize, send: Send },
-    Reply { to: usize, id: SendId, answer: Answer },
+    Command { from: usize, send: Sending },
+    Reply { to: usize, id: SendId, answer: StoreAnswer },
 }
 
 /// The store, and what is under way to it and from it.
@@ -75,7 +81,7 @@ impl Network {
         Self { store: MemoryStore::new(), faults, rng, packets: BTreeMap::new(), sequence: 0 }
     }
 
-    pub(crate) fn send(&mut self, now: Instant, from: usize, send: Send) {
+    pub(crate) fn send(&mut self, now: Instant, from: usize, send: Sending) {
         if self.happens(self.faults.refused_milli) {
             let (id, answer) = (send.id, Err(StoreFailure::NotDone));
             return self.post(now, Packet::Reply { to: from, id, answer });
@@ -94,7 +100,7 @@ impl Network {
     }
 
     /// Lets the next arrive: a reply at its process, or a command at the store.
-    pub(crate) fn deliver(&mut self) -> (Option<(usize, SendId, Answer)>, Option<Carried>) {
+    pub(crate) fn deliver(&mut self) -> (Option<(usize, SendId, StoreAnswer)>, Option<Carried>) {
         let Some(((now, _), packet)) = self.packets.pop_first() else { return (None, None) };
         match packet {
             Packet::Reply { to, id, answer } => (Some((to, id, answer)), None),

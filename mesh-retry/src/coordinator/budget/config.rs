@@ -1,11 +1,11 @@
 //! What a fleet may do, and how a process takes part in it.
 
-use core::fmt::Display;
 use core::time::Duration;
 
 use mesh_core::service::ConfigError;
 
 use crate::budget::TokenBucketConfig;
+use crate::coordinator::check::{number, time};
 
 /// How the processes of a fleet share one budget for their retries. All of them should have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +62,13 @@ impl FleetBudgetConfig {
             return Err(ConfigError::new("limits", error, "must be those of a token bucket"));
         }
         let has_processes = (1..=PROCESSES_MAX).contains(&processes_assumed);
-        check(has_processes, "processes_assumed", processes_assumed, "must be 1 to 1000000")?;
+        number("processes_assumed", processes_assumed, has_processes, "must be 1 to 1000000")?;
         let lasts = (Duration::from_millis(100)..=MINUTE).contains(&lease_ttl);
-        check(lasts, "lease_ttl", format_args!("{lease_ttl:?}"), "must be 100ms to 60s")?;
-        check((1..=10_000).contains(&lease_max), "lease_max", lease_max, "must be 1 to 10000")?;
+        time("lease_ttl", lease_ttl, lasts, "must be 100ms to 60s")?;
+        number("lease_max", lease_max, (1..=10_000).contains(&lease_max), "must be 1 to 10000")?;
         let awaits = (Duration::from_millis(1)..=lease_ttl).contains(&reply_within);
-        check(awaits, "reply_within", format_args!("{reply_within:?}"), "must be 1ms to lease_ttl")?;
-        check(expired_for <= MINUTE, "expired_for", format_args!("{expired_for:?}"), "must be at most 60s")
+        time("reply_within", reply_within, awaits, "must be 1ms to lease_ttl")?;
+        time("expired_for", expired_for, expired_for <= MINUTE, "must be at most 60s")
     }
 
     /// How many tokens are asked for at most.
@@ -91,10 +91,6 @@ impl Default for FleetBudgetConfig {
             expired_for: Duration::from_secs(1),
         }
     }
-}
-
-fn check(holds: bool, field: &'static str, value: impl Display, rule: &'static str) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError::new(field, value, rule)) }
 }
 
 /// The most processes that a number of them is believed to be.

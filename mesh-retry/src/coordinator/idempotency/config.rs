@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use super::super::error::{CoordinatorError, time};
+use mesh_core::service::ConfigError;
+
+use super::super::check::time;
 
 /// How an [`OperationMachine`](super::OperationMachine) goes about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,7 @@ impl OperationConfig {
     ///
     /// # Errors
     /// The first field that breaks its rule, with its value.
-    pub fn validate(&self) -> Result<(), CoordinatorError> {
+    pub fn validate(&self) -> Result<(), ConfigError> {
         let Self { lease, keep, reply_within, ask_every, .. } = *self;
         time("lease", lease, LEASE_MIN <= lease && lease <= HOUR, "must be 100ms to 1h")?;
         time("keep", keep, lease <= keep && keep <= MONTH, "must be at least lease, and at most 30 days")?;

@@ -7,7 +7,7 @@ use mesh_core::machine::Machine;
 use mesh_core::rng::Rng;
 use mesh_core::time::{Instant, Monotonic};
 
-use super::super::exchange::{Answer, Exchange, Send, SendId};
+use super::super::exchange::{Exchange, SendId, Sending, StoreAnswer};
 use super::super::store::{
     Abandon, Abandoned, Begin, Begun, Fence, Fingerprint, Finish, Finished, OwnerToken, RESULT_BYTES_MAX, Renew,
     Renewed, StateKey, StoreCommand, StoreReply,
@@ -37,7 +37,7 @@ pub struct OperationMachine {
     /// How often the same was asked in a row.
     asked: u32,
     phase: Phase,
-    effects: VecDeque<Send>,
+    effects: VecDeque<Sending>,
     events: VecDeque<OperationEvent>,
     ignored: u64,
 }
@@ -264,7 +264,7 @@ impl OperationMachine {
     }
 
     /// The end that an answer tells, where it is one to `command`.
-    fn how(command: &StoreCommand, answer: Answer) -> Option<OperationEnd> {
+    fn how(command: &StoreCommand, answer: StoreAnswer) -> Option<OperationEnd> {
         match (command, answer.ok()?) {
             (StoreCommand::Finish(_), StoreReply::Finished(Finished::Kept)) => Some(OperationEnd::Kept),
             (StoreCommand::Abandon(_), StoreReply::Abandoned(Abandoned::Forgotten)) => Some(OperationEnd::Forgotten),
@@ -286,7 +286,7 @@ impl OperationMachine {
         ending.next_at = now.after(pause).min(ending.until);
     }
 
-    fn answered(&mut self, now: Instant, id: SendId, answer: Answer) {
+    fn answered(&mut self, now: Instant, id: SendId, answer: StoreAnswer) {
         let Some(sent_at) = self.exchange.answered(id) else { return self.ignore() };
         match &self.phase {
             Phase::Beginning(beginning) => match (*beginning, answer) {
@@ -341,7 +341,7 @@ impl OperationMachine {
 
 impl Machine for OperationMachine {
     type Input = OperationInput;
-    type Effect = Send;
+    type Effect = Sending;
     type Event = OperationEvent;
 
     fn handle_input(&mut self, now: Instant, input: OperationInput) {
@@ -365,7 +365,7 @@ impl Machine for OperationMachine {
         self.due(now);
     }
 
-    fn poll_effect(&mut self) -> Option<Send> {
+    fn poll_effect(&mut self) -> Option<Sending> {
         self.effects.pop_front()
     }
 
@@ -385,7 +385,7 @@ impl Machine for OperationMachine {
     }
 }
 
-fn as_renewed(answer: Answer) -> Option<Renewed> {
+fn as_renewed(answer: StoreAnswer) -> Option<Renewed> {
     match answer {
         Ok(StoreReply::Renewed(renewed)) => Some(renewed),
         Ok(_) | Err(_) => None,

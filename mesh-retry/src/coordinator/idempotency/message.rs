@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::super::exchange::{Answer, SendId};
+use super::super::exchange::{SendId, StoreAnswer};
 use super::super::store::Fence;
 
 /// What the machine is told.
@@ -14,7 +14,7 @@ pub enum OperationInput {
         /// Which sending.
         id: SendId,
         /// What became of it.
-        answer: Answer,
+        answer: StoreAnswer,
     },
     /// The operation was carried out, with this result. One longer than
     /// [`RESULT_BYTES_MAX`](super::super::store::RESULT_BYTES_MAX) is not sent, see [`OperationEvent::ResultTooLong`].

@@ -3,7 +3,9 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::super::error::{CoordinatorError, number, time};
+use mesh_core::service::ConfigError;
+
+use super::super::check::{number, time};
 
 /// The slots of one service's retries: the same for all processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl SlotsConfig {
     ///
     /// # Errors
     /// The first field that breaks its rule, with its value.
-    pub fn validate(&self) -> Result<(), CoordinatorError> {
+    pub fn validate(&self) -> Result<(), ConfigError> {
         let Self { slots, width, refill_after, block_max, reply_within } = *self;
         number("slots", slots.get(), slots.get() <= SLOTS_MAX, "must be at most 1000")?;
         time("width", width, MILLI <= width && width <= SECOND * 10, "must be 1ms to 10s")?;

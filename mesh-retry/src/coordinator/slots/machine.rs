@@ -8,7 +8,7 @@ use mesh_core::machine::Machine;
 use mesh_core::rng::Rng;
 use mesh_core::time::{Instant, Monotonic};
 
-use super::super::exchange::{Answer, Exchange, Send, SendId};
+use super::super::exchange::{Exchange, SendId, Sending, StoreAnswer};
 use super::super::store::{Slots, StateKey, StoreCommand, StoreFailure, StoreReply, StoreTime, TakeSlots};
 use super::config::SlotsConfig;
 use super::hot::{EMPTY, RetrySlots, TOUCHED};
@@ -36,7 +36,7 @@ pub struct SlotsMachine {
     /// How many retries are to be expected until the next block.
     demand: u32,
     failures: u32,
-    effects: VecDeque<Send>,
+    effects: VecDeque<Sending>,
     events: VecDeque<SlotsEvent>,
     ignored: u64,
 }
@@ -52,7 +52,7 @@ pub enum SlotsInput {
         /// Which sending.
         id: SendId,
         /// What became of it.
-        answer: Answer,
+        answer: StoreAnswer,
     },
 }
 
@@ -140,7 +140,7 @@ impl SlotsMachine {
         self.ask_at = Some(self.ask_at.map_or(at, |planned| planned.min(at)));
     }
 
-    fn answered(&mut self, now: Instant, sent_at: Instant, answer: Answer) {
+    fn answered(&mut self, now: Instant, sent_at: Instant, answer: StoreAnswer) {
         match answer {
             Ok(StoreReply::Slots(Slots { at, first })) => {
                 self.slots.refill(first, self.asked);
@@ -167,7 +167,7 @@ impl SlotsMachine {
 
 impl Machine for SlotsMachine {
     type Input = SlotsInput;
-    type Effect = Send;
+    type Effect = Sending;
     type Event = SlotsEvent;
 
     fn handle_input(&mut self, now: Instant, input: SlotsInput) {
@@ -195,7 +195,7 @@ impl Machine for SlotsMachine {
         }
     }
 
-    fn poll_effect(&mut self) -> Option<Send> {
+    fn poll_effect(&mut self) -> Option<Sending> {
         self.effects.pop_front()
     }
 

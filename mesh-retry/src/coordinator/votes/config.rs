@@ -3,7 +3,9 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::super::error::{CoordinatorError, number, time};
+use mesh_core::service::ConfigError;
+
+use super::super::check::{number, time};
 
 /// How evidence is shared: the same for all processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl VotesConfig {
     ///
     /// # Errors
     /// The first field that breaks its rule, with its value.
-    pub fn validate(&self) -> Result<(), CoordinatorError> {
+    pub fn validate(&self) -> Result<(), ConfigError> {
         let Self { open_min, share_milli, lowered_to: _, heartbeat, live_for, probe_lease, reply_within } = *self;
         number("open_min", open_min, open_min >= OPEN_MIN, "must be at least 2")?;
         number("share_milli", share_milli, share_milli < 1000, "must be at most 999")?;

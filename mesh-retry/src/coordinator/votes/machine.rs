@@ -7,7 +7,7 @@ use mesh_core::machine::Machine;
 use mesh_core::rng::Rng;
 use mesh_core::time::{Instant, Monotonic};
 
-use super::super::exchange::{Answer, Exchange, Send};
+use super::super::exchange::{Exchange, Sending, StoreAnswer};
 use super::super::store::{
     Probe, Probed, ProcessId, ReleaseProbe, StateKey, StoreCommand, StoreFailure, StoreReply, Vote, Voted,
 };
@@ -19,7 +19,7 @@ use crate::breaker::State;
 /// Votes on one subject for its process, learns what others think, and asks for the shared probe. One for each
 /// [`Evidence`].
 ///
-/// Inputs are [`VotesInput`], effects commands to [send](Send), events [`VotesEvent`]. Timers are the next vote, the answers'
+/// Inputs are [`VotesInput`], effects commands to [send](Sending), events [`VotesEvent`]. Timers are the next vote, the answers'
 /// deadlines, the end of what is known of a quorum, and the lease of the probe. One vote and one command about the probe are
 /// under way at most.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct VotesMachine {
     turns: u64,
     /// Whose probe to let go of.
     release: Option<ProcessId>,
-    effects: VecDeque<Send>,
+    effects: VecDeque<Sending>,
     events: VecDeque<VotesEvent>,
     ignored: u64,
 }
@@ -142,7 +142,7 @@ impl VotesMachine {
         self.evidence.set_quorum(Instant::ZERO);
     }
 
-    fn voted(&mut self, now: Instant, sent_at: Instant, answer: Answer) {
+    fn voted(&mut self, now: Instant, sent_at: Instant, answer: StoreAnswer) {
         let Ok(StoreReply::Voted(Voted { live, open })) = answer else {
             // A vote that is not heard in time ends; a change is not known until it is heard.
             let again_at = now.after(self.config.heartbeat / VOTE_AGAIN);
@@ -171,7 +171,7 @@ impl VotesMachine {
         self.events.push_back(VotesEvent::NoQuorum { by_store });
     }
 
-    fn probed(&mut self, now: Instant, sent_at: Instant, answer: Answer) {
+    fn probed(&mut self, now: Instant, sent_at: Instant, answer: StoreAnswer) {
         let lease = self.config.probe_lease;
         match (self.probing, answer) {
             // To let go needs no answer: a lease ends by itself.
@@ -206,7 +206,7 @@ impl VotesMachine {
         }
     }
 
-    fn fail(&mut self, answer: Answer) {
+    fn fail(&mut self, answer: StoreAnswer) {
         let failure = answer.err().unwrap_or(StoreFailure::Unknown);
         self.events.push_back(VotesEvent::Failed { failure });
     }
@@ -262,7 +262,7 @@ impl VotesMachine {
 
 impl Machine for VotesMachine {
     type Input = VotesInput;
-    type Effect = Send;
+    type Effect = Sending;
     type Event = VotesEvent;
 
     fn handle_input(&mut self, now: Instant, input: VotesInput) {
@@ -306,7 +306,7 @@ impl Machine for VotesMachine {
         self.send_due(now);
     }
 
-    fn poll_effect(&mut self) -> Option<Send> {
+    fn poll_effect(&mut self) -> Option<Sending> {
         self.effects.pop_front()
     }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::super::exchange::{Answer, SendId};
+use super::super::exchange::{SendId, StoreAnswer};
 use super::super::store::StoreFailure;
 use super::evidence::ProbeRight;
 use crate::breaker::State;
@@ -20,7 +20,7 @@ pub enum VotesInput {
         /// Which sending.
         id: SendId,
         /// What became of it.
-        answer: Answer,
+        answer: StoreAnswer,
     },
     /// The subject is no concern of the process any more. It lets go of the probe and casts no more votes; the last one
     /// counts for its time.
