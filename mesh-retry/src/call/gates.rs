@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use mesh_core::balance::Outcome;
 use mesh_core::time::Instant;
 
 use super::gate::{AttemptEnd, Gate, Pass, Shut};
@@ -37,13 +38,23 @@ impl Verdict {
     /// What the end of an attempt that took so long says of its callee. A failure of the request is none of the callee's.
     #[must_use]
     pub const fn of(end: AttemptEnd, took: Duration) -> Self {
-        match end {
-            AttemptEnd::Ended(Class::Success | Class::Permanent) => Self::Succeeded(took),
-            AttemptEnd::Ended(
-                Class::Transient | Class::Unreachable | Class::Throttled { .. } | Class::Final { .. },
-            )
-            | AttemptEnd::TimedOut => Self::Failed(took),
-            AttemptEnd::Cancelled | AttemptEnd::NotMade => Self::Ignored,
+        let outcome = match end {
+            AttemptEnd::Ended(class) => class.outcome(),
+            AttemptEnd::TimedOut => Outcome::TimedOut,
+            AttemptEnd::Cancelled | AttemptEnd::NotMade => Outcome::Cancelled,
+        };
+        Self::of_outcome(outcome, took)
+    }
+
+    /// As [`Verdict::of`], from what the balancer learns.
+    #[must_use]
+    pub const fn of_outcome(outcome: Outcome, took: Duration) -> Self {
+        match outcome {
+            Outcome::Success => Self::Succeeded(took),
+            Outcome::Failure | Outcome::Overloaded { .. } | Outcome::TimedOut | Outcome::Unreachable => {
+                Self::Failed(took)
+            }
+            Outcome::Cancelled => Self::Ignored,
         }
     }
 }

@@ -56,7 +56,8 @@ impl InstanceBreakers {
     /// Takes note of how the attempt ended. It is done once: the permit is gone then.
     pub(super) fn record(&self, now: Instant, placed: &mut Placed, outcome: Outcome, took: Duration) {
         if let (Some(permit), Some(breaker)) = (placed.permit.take(), own(placed.lease.endpoint())) {
-            self.watch.tell(Some(placed.instance().id()), breaker.record(now, permit, verdict(outcome, took)));
+            self.watch
+                .tell(Some(placed.instance().id()), breaker.record(now, permit, Verdict::of_outcome(outcome, took)));
         }
     }
 
@@ -121,15 +122,4 @@ impl Drop for Placed {
 /// The breaker of an instance, if it was asked before.
 fn own(endpoint: &Endpoint) -> Option<&Breaker> {
     endpoint.companion_if_made::<Own>()?.0.as_ref()
-}
-
-/// What the outcome says of the instance: the same as of the service ([`Verdict::of`]).
-const fn verdict(outcome: Outcome, took: Duration) -> Verdict {
-    match outcome {
-        Outcome::Success => Verdict::Succeeded(took),
-        Outcome::Failure | Outcome::Overloaded { .. } | Outcome::TimedOut | Outcome::Unreachable => {
-            Verdict::Failed(took)
-        }
-        Outcome::Cancelled => Verdict::Ignored,
-    }
 }
