@@ -180,7 +180,15 @@ fn answer(now: Instant) -> (Class, &'static str) {
 /// Tells what happens to a call that is told in full.
 fn tell(call: u32, now: Instant, what: std::fmt::Arguments<'_>) {
     if TOLD.contains(&call) {
-        println!("  call {call:>3}  {:>9}  {what}", millis(now.since(Instant::ZERO)));
+        let mut line = format!("  call {call:>3}  {:>9} ", millis(now.since(Instant::ZERO)));
+        for word in what.to_string().split(' ') {
+            if line.len() + 1 + word.len() > COLUMNS {
+                println!("{line}");
+                line = " ".repeat(INDENT);
+            }
+            line = line + " " + word;
+        }
+        println!("{line}");
     }
 }
 
@@ -195,3 +203,7 @@ const CALLS: u32 = 240;
 const TOLD: [u32; 4] = [40, 70, 117, 140];
 const OUTAGE: std::ops::Range<Instant> = Instant::from_millis(2_000)..Instant::from_millis(8_000);
 const OUTAGE_CALLS: u32 = 120;
+
+/// How wide the terminal is, and where what does not fit goes on.
+const COLUMNS: usize = 80;
+const INDENT: usize = 26;
