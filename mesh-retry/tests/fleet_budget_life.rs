@@ -51,6 +51,40 @@ fn tokens_are_worth_nothing_a_lease_after_they_were_asked_for_and_go_back() {
 }
 
 #[test]
+fn what_is_still_held_is_told_so_that_it_can_go_back_later() {
+    let mut config = config();
+    config.lease_ttl = Duration::from_secs(5);
+    let mut process = Process::leased(&config, 5);
+    process.hold(3);
+    assert!(process.ask().is_granted());
+    for _ in 0..10 {
+        process.budget.deposit(process.now);
+    }
+    let told = process.next_settlement();
+    assert_eq!((told.want, told.kept, told.returned), (0, 2, 0));
+}
+
+#[test]
+fn tokens_that_are_worth_nothing_any_more_come_to_no_new_life_with_others() {
+    let mut config = config();
+    config.reply_within = config.lease_ttl;
+    let mut process = Process::leased(&config, 5);
+    assert!((0..50).all(|_| process.ask() == Answer::Later));
+    process.input(FleetInput::Woken);
+    let first = process.effect().unwrap();
+    assert_eq!(first.want, 10);
+    process.now += Duration::from_millis(900);
+    assert!((0..50).all(|_| process.ask() == Answer::Later), "they wait for more than the first will bring");
+    process.reply(&first, granted(10));
+    let second = process.effect().unwrap();
+    // The first lease is over by then, and no timer was looked at.
+    process.now += Duration::from_millis(300);
+    process.reply(&second, granted(1));
+    assert_eq!(process.paid(50), 1);
+    assert_eq!(process.next_settlement().returned, 10);
+}
+
+#[test]
 fn a_lease_is_counted_from_when_it_was_asked_for() {
     let mut process = Process::leased(&config(), 5);
     let settle = process.want();
