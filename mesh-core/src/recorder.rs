@@ -96,6 +96,58 @@ pub enum Measurement<'a> {
         /// Why: see `breaker::Reason::name`.
         reason: &'static str,
     },
+    /// The store that processes share answered what a service's budget was told and asked.
+    BudgetSettled {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// How long the answer took.
+        latency: Duration,
+        /// How many tokens were asked for, each of which is one retry or hedge.
+        wanted: u32,
+        /// How many there are now for it.
+        granted: u32,
+        /// How many went back.
+        returned: u32,
+        /// What is left for all processes, in thousandths of an attempt.
+        left_milli: u32,
+        /// How many processes share the budget.
+        processes: u32,
+        /// For how long this process asks for no more; zero where it got what it asked for.
+        denied_for: Duration,
+    },
+    /// The store did not answer what a service's budget was told and asked.
+    BudgetUnsettled {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// What is known of it: see `StoreFailure::name`.
+        failure: &'static str,
+        /// How long it took to know.
+        after: Duration,
+        /// How many failures in a row there have been.
+        failures: u32,
+    },
+    /// Who answers in this process those who ask a budget of the fleet for retries has changed.
+    BudgetStateChanged {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// What it was: see `FleetState::name`.
+        from: &'static str,
+        /// What it is.
+        to: &'static str,
+        /// Why: see `FleetChange::name`.
+        reason: &'static str,
+    },
+    /// How the clock of the store that processes share runs against this process's own, by an answer of the store's.
+    StoreSkew {
+        /// The service whose budget was answered.
+        service: &'a ServiceName,
+        /// How many microseconds the store's clock has gained since it was first measured, or set; negative where it lost.
+        gained_micros: i64,
+        /// By how much more or less that may be.
+        uncertain_by: Duration,
+        /// Whether one of the two clocks was set since the last answer.
+        was_set: bool,
+    },
     /// The balancer had no instance to offer.
     PickRefused {
         /// The service that was asked for.
@@ -200,6 +252,10 @@ impl<'a> Measurement<'a> {
             Self::ExtraAttempt { .. } => "mesh.client.extra_attempts",
             Self::QueueTime { .. } => "mesh.client.queue.duration",
             Self::BreakerChanged { .. } => "mesh.client.breaker.transitions",
+            Self::BudgetSettled { .. } => "mesh.client.budget.settlement.duration",
+            Self::BudgetUnsettled { .. } => "mesh.client.budget.failures",
+            Self::BudgetStateChanged { .. } => "mesh.client.budget.transitions",
+            Self::StoreSkew { .. } => "mesh.coordinator.skew",
             Self::PickRefused { .. } => "mesh.lb.refusals",
             Self::Endpoints { .. } => "mesh.lb.endpoints",
             Self::DiscoveryUpdated { .. } => "mesh.discovery.updates",
@@ -222,6 +278,10 @@ impl<'a> Measurement<'a> {
             | Self::ExtraAttempt { service, .. }
             | Self::QueueTime { service, .. }
             | Self::BreakerChanged { service, .. }
+            | Self::BudgetSettled { service, .. }
+            | Self::BudgetUnsettled { service, .. }
+            | Self::BudgetStateChanged { service, .. }
+            | Self::StoreSkew { service, .. }
             | Self::PickRefused { service, .. }
             | Self::Endpoints { service, .. }
             | Self::DiscoveryUpdated { service, .. }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mesh_cache::coordinator_store::CoordinatorStore;
 use mesh_cache::seal::Sealer;
 use mesh_cache::second::SecondTier;
 use mesh_core::balance::Strategy;
@@ -13,6 +14,7 @@ use mesh_core::recorder::{NoRecorder, Recorder};
 use mesh_core::service::{CheckKind, ConfigError, HealthCheck, HealthCheckBuilder, ServiceName};
 
 use crate::config::MeshConfig;
+use crate::coordinator::Coordination;
 use crate::error::BuildError;
 use crate::memory::Memory;
 use crate::probe::{CustomCheck, OwnCheck, ProbeTls};
@@ -33,6 +35,7 @@ pub struct ServiceMeshBuilder {
     recorder: Arc<dyn Recorder>,
     sealer: Sealer,
     shared: Shared,
+    coordinator: Option<Arc<dyn CoordinatorStore>>,
 }
 
 /// What the fleet shares.
@@ -55,6 +58,7 @@ impl Default for ServiceMeshBuilder {
             recorder: Arc::new(NoRecorder),
             sealer: Sealer::open_hints(),
             shared: Shared::Nothing,
+            coordinator: None,
         }
     }
 }
@@ -120,7 +124,8 @@ impl ServiceMeshBuilder {
     }
 
     /// Shares with the fleet what is known of services, in the Redis at `url`: `redis://`, `rediss://`, `unix://`,
-    /// `redis-sentinel://` or `redis-cluster://`. Left out, each process remembers on its own.
+    /// `redis-sentinel://` or `redis-cluster://`. Left out, each process remembers on its own. A budget of the fleet
+    /// ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) is there as well.
     ///
     /// While it is away nothing waits for it and nothing fails for it.
     #[cfg(feature = "redis")]
@@ -142,6 +147,14 @@ impl ServiceMeshBuilder {
         self
     }
 
+    /// Keeps the budgets of the fleet ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) in `store`, in place of the Redis
+    /// that else is shared: a [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
+    /// process can share, a Redis of their own, or one's own.
+    pub fn coordinator(mut self, store: impl CoordinatorStore + 'static) -> Self {
+        self.coordinator = Some(Arc::new(store));
+        self
+    }
+
     /// Sets the keys that what is shared, and kept on disk, is sealed with. Without them, whoever can write there can
     /// name the instances that are served while the registry is away.
     pub fn seal(mut self, sealer: Sealer) -> Self {
@@ -159,7 +172,7 @@ impl ServiceMeshBuilder {
     ///
     /// # Errors
     /// Names the number that breaks its rule; the file that cannot be read; the check over TLS that nobody could run
-    /// without the feature `probe-tls`.
+    /// without the feature `probe-tls`; the budget of the fleet for which there is no store.
     pub async fn build(mut self) -> Result<ServiceMesh, BuildError> {
         self.config.validate()?;
         let mut own_checks = BTreeMap::new();
@@ -179,22 +192,57 @@ impl ServiceMeshBuilder {
         let is_over_tls = checks.into_iter().any(|check| check.kind().tls());
         let probe_tls = ProbeTls::open(&self.config.probe_tls, is_over_tls)?;
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
-        let tier: Option<Arc<dyn SecondTier>> = match self.shared {
-            Shared::Nothing => None,
-            Shared::Tier(tier) => Some(tier),
-            #[cfg(feature = "redis")]
-            Shared::Redis(config) => {
-                let prefix = &self.config.memory.namespace;
-                Some(Arc::new(mesh_cache::redis::RedisTier::start(prefix, *config?, &self.environment)?))
-            }
-        };
+        let namespace = &self.config.memory.namespace;
+        let (tier, store) = self.shared.start(self.coordinator, &self.config, &self.environment)?;
+        let coordination = Coordination::new(self.config.calls.fleet, store, namespace)?;
         let config = &self.config.memory;
         let memory = Memory::open(config, tier.clone(), &self.sealer, &registry, &self.environment).await?;
-        let fleet = Fleet { tier, sealer: self.sealer, memory };
+        let fleet = Fleet { tier, sealer: self.sealer, memory, coordination };
         let services = (self.services, own_checks);
         let inner = Inner::new(self.config, services, probe_tls, registry, self.environment, self.recorder, fleet);
         Ok(ServiceMesh::from_inner(inner))
     }
+}
+
+/// Where what is remembered goes, and where the fleet's budgets are.
+type Stores = (Option<Arc<dyn SecondTier>>, Option<Arc<dyn CoordinatorStore>>);
+
+impl Shared {
+    /// Begins to connect where that is needed. The fleet's budgets are in `coordinator` where there is one.
+    #[cfg_attr(not(feature = "redis"), expect(unused_variables, reason = "there is nothing to connect to"))]
+    fn start(
+        self,
+        coordinator: Option<Arc<dyn CoordinatorStore>>,
+        config: &MeshConfig,
+        environment: &Environment,
+    ) -> Result<Stores, ConfigError> {
+        match self {
+            Self::Nothing => Ok((None, coordinator)),
+            Self::Tier(tier) => Ok((Some(tier), coordinator)),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => {
+                let prefix = &config.memory.namespace;
+                let tier = mesh_cache::redis::RedisTier::start(prefix, *redis?, environment)?;
+                let coordinator = match (coordinator, config.calls.fleet) {
+                    (None, Some(fleet)) => Some(over(tier.client(), prefix, fleet.reply_within, environment)?),
+                    (coordinator, _) => coordinator,
+                };
+                Ok((Some(Arc::new(tier)), coordinator))
+            }
+        }
+    }
+}
+
+/// The store over a connection that there is.
+#[cfg(feature = "redis")]
+fn over(
+    client: &mesh_cache::redis::RedisClient,
+    prefix: &str,
+    deadline: std::time::Duration,
+    environment: &Environment,
+) -> Result<Arc<dyn CoordinatorStore>, ConfigError> {
+    use mesh_cache::coordinator_store::RedisCoordinator;
+    Ok(Arc::new(RedisCoordinator::over(client.clone(), prefix, deadline, environment)?))
 }
 
 /// `check` if it is for code of one's own to answer.

@@ -3,6 +3,7 @@
 mod builder;
 mod call;
 mod config;
+mod coordinator;
 mod driver;
 mod error;
 mod lease;

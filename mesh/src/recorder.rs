@@ -38,6 +38,26 @@ impl Recorder for TracingRecorder {
             Measurement::BreakerChanged { instance, from, to, reason, .. } => {
                 event!(measurement, instance = instance.map(tracing::field::display), from, to, reason);
             }
+            Measurement::BudgetSettled {
+                latency,
+                wanted,
+                granted,
+                returned,
+                left_milli,
+                processes,
+                denied_for,
+                ..
+            } => {
+                let (seconds, denied_seconds) = (latency.as_secs_f64(), denied_for.as_secs_f64());
+                event!(measurement, seconds, wanted, granted, returned, left_milli, processes, denied_seconds);
+            }
+            Measurement::BudgetUnsettled { failure, after, failures, .. } => {
+                event!(measurement, failure, seconds = after.as_secs_f64(), failures);
+            }
+            Measurement::BudgetStateChanged { from, to, reason, .. } => event!(measurement, from, to, reason),
+            Measurement::StoreSkew { gained_micros, uncertain_by, was_set, .. } => {
+                event!(measurement, gained_micros, uncertain_seconds = uncertain_by.as_secs_f64(), was_set);
+            }
             Measurement::PickRefused { reason, .. } => event!(measurement, reason),
             Measurement::Endpoints { eligible, unhealthy, ejected, probing, drained, registered, .. } => {
                 event!(measurement, eligible, unhealthy, ejected, probing, drained, registered);

@@ -32,9 +32,11 @@ mod redis;
 mod reply;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use mesh_core::port::BoxFuture;
-use mesh_retry::coordinator::store::{StoreCommand, StoreFailure, StoreReply};
+use mesh_retry::coordinator::store::{StateKey, StoreCommand, StoreFailure, StoreReply};
+use sha2::{Digest as _, Sha256};
 
 pub use memory::MemoryCoordinator;
 #[cfg(feature = "redis")]
@@ -52,4 +54,33 @@ pub trait CoordinatorStore: Debug + Send + Sync {
     /// [`StoreFailure::NotDone`] where it is certain that it was not carried out and will not be, else
     /// [`StoreFailure::Unknown`].
     fn apply(&self, command: StoreCommand) -> BoxFuture<'_, Result<StoreReply, StoreFailure>>;
+}
+
+impl<S: CoordinatorStore + ?Sized> CoordinatorStore for Arc<S> {
+    fn apply(&self, command: StoreCommand) -> BoxFuture<'_, Result<StoreReply, StoreFailure>> {
+        (**self).apply(command)
+    }
+}
+
+/// The name in a store of what its users call by `parts`, such as a fleet, a service and what of it is meant: the first half
+/// of the SHA-256 of them, each after its length in eight bytes, so that no two lists of parts are the same text.
+#[must_use]
+pub fn state_key(parts: &[&str]) -> StateKey {
+    let hash = |hash: Sha256, part: &&str| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
+    let digest = parts.iter().fold(Sha256::new(), hash).finalize();
+    StateKey::new(digest.iter().take(16).fold(0, |bits, byte| (bits << 8) | u128::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_the_hash_of_its_parts_and_tells_where_they_end() {
+        let name = state_key(&["mesh", "api", "retry-budget"]);
+        assert_eq!(name.to_string(), "0e7703b1a703d454b87a5aa59874f552");
+        for other in [&["mesh", "apiretry-budget"][..], &["mesh", "api", "", "retry-budget"], &["mesh", "api"]] {
+            assert_ne!(state_key(other), name);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mesh_core::service::ConfigError;
 use mesh_retry::breaker::BreakerConfig;
 use mesh_retry::budget::BudgetConfig;
+use mesh_retry::coordinator::budget::FleetBudgetConfig;
 use mesh_retry::deadline::Latencies;
 use mesh_retry::limit::LimitConfig;
 use mesh_retry::limit::bulkhead::BulkheadConfig;
@@ -19,6 +20,12 @@ pub struct CallsConfig {
     /// ten at once. `"off"` in a file, or `None`, leaves the policies alone to limit them.
     #[serde(with = "mesh_core::text::or_off")]
     pub budget: Option<BudgetConfig>,
+    /// What all processes of the fleet together pay retries and hedges from, in place of `budget`: one bucket for each
+    /// service, in the store of [`ServiceMeshBuilder::redis`](crate::ServiceMeshBuilder::redis) or
+    /// [`ServiceMeshBuilder::coordinator`](crate::ServiceMeshBuilder::coordinator). No call waits for it. All processes
+    /// should have the same. Default off.
+    #[serde(with = "mesh_core::text::or_off")]
+    pub fleet: Option<FleetBudgetConfig>,
     /// A circuit breaker for the service as a whole. Default off: an instance that fails is left out by outlier detection
     /// without one.
     #[serde(with = "mesh_core::text::or_off")]
@@ -53,6 +60,9 @@ impl CallsConfig {
         if let Some(Err(error)) = self.budget.map(|budget| budget.validate()) {
             return Err(refuse("calls.budget", error.to_string()));
         }
+        if let Some(Err(error)) = self.fleet.map(|fleet| fleet.validate()) {
+            return Err(refuse("calls.fleet", error.to_string()));
+        }
         if let Some(Err(error)) = self.breaker.map(|breaker| breaker.validate()) {
             return Err(refuse("calls.breaker", error.to_string()));
         }
@@ -73,6 +83,7 @@ impl Default for CallsConfig {
     fn default() -> Self {
         Self {
             budget: Some(BudgetConfig::default()),
+            fleet: None,
             breaker: None,
             instance_breaker: None,
             bulkhead: None,

@@ -20,11 +20,14 @@ use super::breaker::{Watch, WatchedBreaker};
 use super::bulkhead::CallsBulkhead;
 use super::config::CallsConfig;
 use super::instances::{InstanceBreakers, Placed};
+use crate::coordinator::Membership;
 
 /// What the calls to one service share.
 #[derive(Debug)]
 pub(crate) struct SharedByCalls {
     budget: Option<Arc<dyn Budget>>,
+    /// Whose budget that is, where the fleet shares it.
+    fleet: Option<Membership>,
     breaker: Option<WatchedBreaker>,
     instance_breakers: Option<InstanceBreakers>,
     bulkhead: Option<CallsBulkhead>,
@@ -41,12 +44,32 @@ impl SharedByCalls {
         let watched = |breaker| WatchedBreaker::new(breaker, watch());
         Self {
             budget: config.budget.map(|budget| budget.build()),
+            fleet: None,
             breaker: config.breaker.and_then(|breaker| Breaker::new(&breaker, entropy).ok()).map(watched),
             instance_breakers: config.instance_breaker.map(|breaker| InstanceBreakers::new(breaker, entropy, watch())),
             bulkhead: config.bulkhead.map(CallsBulkhead::new),
             concurrency: config.concurrency.as_ref().map(|limit| ConcurrencyLimit::new(limit, entropy)),
             throttle: config.throttle.map(AdaptiveThrottle::new),
             latencies: Latencies::new(config.latency_half_life).ok(),
+        }
+    }
+
+    /// Pays retries and hedges from the budget of a fleet.
+    pub(crate) fn in_fleet(self, membership: Membership) -> Self {
+        Self { budget: Some(membership.budget()), fleet: Some(membership), ..self }
+    }
+
+    /// Gives back what the process holds of the fleet's budget. Calls that are still made go by its own share.
+    pub(crate) fn leave_fleet(&self) {
+        if let Some(fleet) = &self.fleet {
+            fleet.leave();
+        }
+    }
+
+    /// Waits until that has ended.
+    pub(crate) async fn left_fleet(&self) {
+        if let Some(fleet) = &self.fleet {
+            fleet.left().await;
         }
     }
 

@@ -6,10 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mesh_cache::CacheBuilder;
 use mesh_cache::codec::Codec;
-use mesh_cache::seal::Sealer;
-use mesh_cache::second::SecondTier;
-use mesh_cache::{Cache, CacheBuilder};
 use mesh_core::balance::{Knowledge, PickContext, PickError};
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::port::{Clock, Registry};
@@ -22,6 +20,7 @@ use mesh_retry::call::GiveUpReason;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::fleet::Fleet;
 use super::owned::{Admission, Owned};
 use crate::call::SharedByCalls;
 use crate::config::MeshConfig;
@@ -58,14 +57,6 @@ pub(crate) struct Inner {
     health: HealthRegistry,
     ready: AtomicBool,
     stopped: AtomicBool,
-}
-
-/// What the mesh shares with the other processes of its fleet, and remembers of it.
-#[derive(Debug)]
-pub(crate) struct Fleet {
-    pub(crate) tier: Option<Arc<dyn SecondTier>>,
-    pub(crate) sealer: Sealer,
-    pub(crate) memory: Option<Arc<Memory>>,
 }
 
 impl Inner {
@@ -109,14 +100,7 @@ impl Inner {
         namespace: &str,
         codec: impl Codec<V> + 'static,
     ) -> CacheBuilder<V> {
-        let builder = Cache::builder().environment(self.environment.clone()).seal(self.fleet.sealer.clone());
-        match &self.fleet.tier {
-            Some(tier) => {
-                let namespace = format!("{}/caches/{namespace}", self.config.memory.namespace);
-                builder.second_tier(namespace, Arc::clone(tier), codec)
-            }
-            None => builder,
-        }
+        self.fleet.cache((&self.config.memory.namespace, namespace), codec, &self.environment)
     }
 
     pub(super) const fn memory(&self) -> Option<&Arc<Memory>> {
@@ -222,6 +206,7 @@ impl Inner {
         }
         let config = self.configs.get(&name).unwrap_or(&self.config.service).clone();
         let calls = SharedByCalls::new(&self.config.calls, self.environment.entropy.next_u64(), &name, &self.recorder);
+        let calls = self.fleet.join(calls, &name, &self.environment, &self.recorder, &mut owned);
         let (followed, inbox) = Followed::new(name.clone(), config.count_window, calls);
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =
@@ -346,6 +331,15 @@ impl Inner {
     /// Requests in flight to all services.
     pub(super) fn in_flight(&self) -> u64 {
         self.services.load().values().map(|followed| followed.in_flight()).sum()
+    }
+
+    /// Gives back what this process holds of budgets that the fleet shares.
+    pub(super) async fn leave_fleet(&self) {
+        let services = self.services.load_full();
+        services.values().for_each(|followed| followed.calls.leave_fleet());
+        for followed in services.values() {
+            followed.calls.left_fleet().await;
+        }
     }
 
     /// From now on there are no calls; every task is aborted.

@@ -1,5 +1,6 @@
 //! The facade: everything that a process does with the mesh.
 
+mod fleet;
 mod inner;
 mod owned;
 mod shutdown;
@@ -26,7 +27,8 @@ use crate::registration::Registration;
 use crate::service::{CachedService, Command, Source};
 use crate::service_health::ServiceHealth;
 
-pub(crate) use inner::{Fleet, Inner};
+pub(crate) use fleet::Fleet;
+pub(crate) use inner::Inner;
 use owned::Admission;
 pub use shutdown::ShutdownReport;
 

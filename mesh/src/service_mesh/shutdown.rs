@@ -31,7 +31,7 @@ impl ShutdownReport {
 
 impl ServiceMesh {
     /// Ends the mesh in order, within `grace`: it is no longer ready, and its [health](ServiceMesh::health) says so; its instances leave the registry, requests
-    /// in flight end, and its tasks stop. Calls are accepted until the last step, because requests being served
+    /// in flight end, what it holds of the fleet's retries goes back, and its tasks stop. Calls are accepted until the last step, because requests being served
     /// may need them; afterwards every question is answered with `ShutDown`.
     ///
     /// Last, what is remembered is written to the [snapshot](crate::MemoryConfig::snapshot), if there is one. A disk that is
@@ -47,6 +47,8 @@ impl ServiceMesh {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let in_flight_left = self.inner.in_flight();
+        // What does not go back in time is lost to the fleet, and nothing else.
+        let _ = tokio::time::timeout(deadline.since(self.inner.now()), self.inner.leave_fleet()).await;
         let mut tasks = self.inner.stop();
         while tasks.join_next().await.is_some() {}
         if let Some(memory) = self.inner.memory() {

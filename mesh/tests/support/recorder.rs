@@ -37,6 +37,12 @@ impl Recorder for Notes {
                 let of = instance.map_or(String::new(), |instance| format!("{instance}: "));
                 format!("{of}{from} to {to} by {reason}")
             }
+            Measurement::BudgetSettled { wanted, granted, returned, left_milli, processes, .. } => {
+                format!("{granted} of {wanted}, {returned} back, {left_milli} left for {processes}")
+            }
+            Measurement::BudgetUnsettled { failure, failures, .. } => format!("{failure}: {failures} in a row"),
+            Measurement::BudgetStateChanged { from, to, reason, .. } => format!("{from} to {to} by {reason}"),
+            Measurement::StoreSkew { gained_micros, was_set, .. } => format!("{gained_micros} us, set: {was_set}"),
             Measurement::PickRefused { reason, .. } => (*reason).to_owned(),
             Measurement::Endpoints { eligible, unhealthy, drained, registered, .. } => {
                 format!("{eligible} of {registered}, {unhealthy} unhealthy, {drained} drained")

@@ -120,3 +120,17 @@ pub enum FleetChange {
     /// The process is about to end.
     Shutdown,
 }
+
+impl FleetChange {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::LeaseOver => "lease-over",
+            Self::Failures => "failures",
+            Self::ExpiredTooLong => "expired-too-long",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

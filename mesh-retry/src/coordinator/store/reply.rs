@@ -178,3 +178,14 @@ pub enum StoreFailure {
     #[error("whether the store carried out the command is unknown")]
     Unknown,
 }
+
+impl StoreFailure {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotDone => "not-done",
+            Self::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the mesh shares with the other processes of its fleet, and remembers of it.
+
+use std::sync::Arc;
+
+use mesh_cache::codec::Codec;
+use mesh_cache::seal::Sealer;
+use mesh_cache::second::SecondTier;
+use mesh_cache::{Cache, CacheBuilder, Environment};
+use mesh_core::recorder::Recorder;
+use mesh_core::service::ServiceName;
+
+use super::owned::Owned;
+use crate::call::SharedByCalls;
+use crate::coordinator::Coordination;
+use crate::memory::Memory;
+
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) tier: Option<Arc<dyn SecondTier>>,
+    pub(crate) sealer: Sealer,
+    pub(crate) memory: Option<Arc<Memory>>,
+    /// The budgets for retries, where the fleet shares them.
+    pub(crate) coordination: Option<Coordination>,
+}
+
+impl Fleet {
+    /// Begins a cache of somebody's own values, in the tier that is shared, under a name within that of the fleet.
+    pub(super) fn cache<V: Send + Sync + 'static>(
+        &self,
+        (fleet, namespace): (&str, &str),
+        codec: impl Codec<V> + 'static,
+        environment: &Environment,
+    ) -> CacheBuilder<V> {
+        let builder = Cache::builder().environment(environment.clone()).seal(self.sealer.clone());
+        match &self.tier {
+            Some(tier) => builder.second_tier(format!("{fleet}/caches/{namespace}"), Arc::clone(tier), codec),
+            None => builder,
+        }
+    }
+
+    /// Lets `calls` to `service` pay their retries from the budget of the fleet, where there is one.
+    pub(super) fn join(
+        &self,
+        calls: SharedByCalls,
+        service: &ServiceName,
+        environment: &Environment,
+        recorder: &Arc<dyn Recorder>,
+        owned: &mut Owned,
+    ) -> SharedByCalls {
+        let Some(coordination) = &self.coordination else { return calls };
+        let (membership, driver) = coordination.join(service, environment, recorder);
+        owned.spawn(driver.run());
+        calls.in_fleet(membership)
+    }
+}
