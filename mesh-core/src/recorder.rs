@@ -137,6 +137,15 @@ pub enum Measurement<'a> {
         /// Why: see `FleetChange::name`.
         reason: &'static str,
     },
+    /// The store that processes share was asked for numbers of the slots in which retries are made.
+    RetrySlots {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// `refilled`, or why not: see `StoreFailure::name`.
+        result: &'static str,
+        /// How many numbers there are now; zero where there are no new ones.
+        count: u32,
+    },
     /// How the clock of the store that processes share runs against this process's own, by an answer of the store's.
     StoreSkew {
         /// The service whose budget was answered.
@@ -255,6 +264,7 @@ impl<'a> Measurement<'a> {
             Self::BudgetSettled { .. } => "mesh.client.budget.settlement.duration",
             Self::BudgetUnsettled { .. } => "mesh.client.budget.failures",
             Self::BudgetStateChanged { .. } => "mesh.client.budget.transitions",
+            Self::RetrySlots { .. } => "mesh.client.slots",
             Self::StoreSkew { .. } => "mesh.coordinator.skew",
             Self::PickRefused { .. } => "mesh.lb.refusals",
             Self::Endpoints { .. } => "mesh.lb.endpoints",
@@ -281,6 +291,7 @@ impl<'a> Measurement<'a> {
             | Self::BudgetSettled { service, .. }
             | Self::BudgetUnsettled { service, .. }
             | Self::BudgetStateChanged { service, .. }
+            | Self::RetrySlots { service, .. }
             | Self::StoreSkew { service, .. }
             | Self::PickRefused { service, .. }
             | Self::Endpoints { service, .. }

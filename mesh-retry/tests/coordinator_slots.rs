@@ -11,11 +11,12 @@ use std::time::Duration;
 use coordinator_support::{Bell, at, ms, refused, store_time};
 use mesh_core::machine::laws::{World, assert_hold};
 use mesh_retry::backoff::Jitter;
-use mesh_retry::call::{CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason};
+use mesh_retry::call::{CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason, Terms};
 use mesh_retry::classify::Class;
 use mesh_retry::coordinator::slots::{RetrySlots, SlotsConfig, SlotsEvent, SlotsInput, SlotsMachine, Slotted};
 use mesh_retry::coordinator::store::{MemoryStore, Slots, StateKey, StoreCommand, StoreFailure, StoreReply, StoreTime};
 use mesh_retry::coordinator::{Sending, StoreAnswer};
+use mesh_retry::deadline::Deadline;
 use mesh_retry::policy::RetryPolicy;
 use mesh_retry::{EndpointId, Instant, Machine as _, Rng};
 use proptest::prelude::*;
@@ -373,3 +374,19 @@ fn slots(first: u64) -> StoreReply {
 }
 
 const COUNTER: StateKey = StateKey::new(5);
+
+#[test]
+fn slots_change_nothing_about_when_a_call_has_to_be_over() {
+    struct Until(RetryPolicy);
+    impl Terms for Until {
+        fn policy(&self) -> &RetryPolicy {
+            &self.0
+        }
+        fn deadline(&self) -> Deadline {
+            Deadline::at(at(1500))
+        }
+    }
+    let process = Process::new(SlotsConfig::default(), 1);
+    let slotted = Slotted::new(Until(RetryPolicy::default()), Arc::clone(&process.slots));
+    assert_eq!(slotted.deadline(), Deadline::at(at(1500)));
+}

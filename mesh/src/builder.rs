@@ -147,7 +147,8 @@ impl ServiceMeshBuilder {
         self
     }
 
-    /// Keeps the budgets of the fleet ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) in `store`, in place of the Redis
+    /// Keeps the budgets of the fleet ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) and its
+    /// [slots](crate::CallsConfig::retry_slots) in `store`, in place of the Redis
     /// that else is shared: a [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
     /// process can share, a Redis of their own, or one's own.
     pub fn coordinator(mut self, store: impl CoordinatorStore + 'static) -> Self {
@@ -194,7 +195,7 @@ impl ServiceMeshBuilder {
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let namespace = &self.config.memory.namespace;
         let (tier, store) = self.shared.start(self.coordinator, &self.config, &self.environment)?;
-        let coordination = Coordination::new(self.config.calls.fleet, store, namespace)?;
+        let coordination = Coordination::new(&self.config.calls, store, namespace)?;
         let config = &self.config.memory;
         let memory = Memory::open(config, tier.clone(), &self.sealer, &registry, &self.environment).await?;
         let fleet = Fleet { tier, sealer: self.sealer, memory, coordination };
@@ -223,8 +224,10 @@ impl Shared {
             Self::Redis(redis) => {
                 let prefix = &config.memory.namespace;
                 let tier = mesh_cache::redis::RedisTier::start(prefix, *redis?, environment)?;
-                let coordinator = match (coordinator, config.calls.fleet) {
-                    (None, Some(fleet)) => Some(over(tier.client(), prefix, fleet.reply_within, environment)?),
+                let waits = [config.calls.fleet.map(|fleet| fleet.reply_within)];
+                let waits = waits.into_iter().chain([config.calls.retry_slots.map(|slots| slots.reply_within)]);
+                let coordinator = match (coordinator, waits.flatten().max()) {
+                    (None, Some(longest)) => Some(over(tier.client(), prefix, longest, environment)?),
                     (coordinator, _) => coordinator,
                 };
                 Ok((Some(Arc::new(tier)), coordinator))

@@ -55,6 +55,7 @@ impl Recorder for TracingRecorder {
                 event!(measurement, failure, seconds = after.as_secs_f64(), failures);
             }
             Measurement::BudgetStateChanged { from, to, reason, .. } => event!(measurement, from, to, reason),
+            Measurement::RetrySlots { result, count, .. } => event!(measurement, result, count),
             Measurement::StoreSkew { gained_micros, uncertain_by, was_set, .. } => {
                 event!(measurement, gained_micros, uncertain_seconds = uncertain_by.as_secs_f64(), was_set);
             }

@@ -6,6 +6,7 @@ use mesh_core::service::ConfigError;
 use mesh_retry::breaker::BreakerConfig;
 use mesh_retry::budget::BudgetConfig;
 use mesh_retry::coordinator::budget::FleetBudgetConfig;
+use mesh_retry::coordinator::slots::SlotsConfig;
 use mesh_retry::deadline::Latencies;
 use mesh_retry::limit::LimitConfig;
 use mesh_retry::limit::bulkhead::BulkheadConfig;
@@ -26,6 +27,11 @@ pub struct CallsConfig {
     /// should have the same. Default off.
     #[serde(with = "mesh_core::text::or_off")]
     pub fleet: Option<FleetBudgetConfig>,
+    /// Spreads the retries of all processes of the fleet over numbered slots of time, on top of each wait, in the same store:
+    /// processes that were failed together do not come back together. Best with a backoff without jitter of its own. While
+    /// the store is away each waits for a random part of all slots' time. Default off.
+    #[serde(with = "mesh_core::text::or_off")]
+    pub retry_slots: Option<SlotsConfig>,
     /// A circuit breaker for the service as a whole. Default off: an instance that fails is left out by outlier detection
     /// without one.
     #[serde(with = "mesh_core::text::or_off")]
@@ -63,6 +69,9 @@ impl CallsConfig {
         if let Some(Err(error)) = self.fleet.map(|fleet| fleet.validate()) {
             return Err(refuse("calls.fleet", error.to_string()));
         }
+        if let Some(Err(error)) = self.retry_slots.map(|slots| slots.validate()) {
+            return Err(refuse("calls.retry_slots", error.to_string()));
+        }
         if let Some(Err(error)) = self.breaker.map(|breaker| breaker.validate()) {
             return Err(refuse("calls.breaker", error.to_string()));
         }
@@ -84,6 +93,7 @@ impl Default for CallsConfig {
         Self {
             budget: Some(BudgetConfig::default()),
             fleet: None,
+            retry_slots: None,
             breaker: None,
             instance_breaker: None,
             bulkhead: None,

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use mesh_core::balance::Outcome;
 use mesh_core::recorder::Recorder;
+use mesh_core::rng::Rng;
 use mesh_core::service::ServiceName;
 use mesh_core::time::Instant;
+use mesh_retry::backoff::Waits;
 use mesh_retry::breaker::Breaker;
 use mesh_retry::budget::Budget;
-use mesh_retry::call::{GATES_MAX, Gate, Terms};
+use mesh_retry::call::{Failed, GATES_MAX, Gate, GiveUpReason, Terms};
 use mesh_retry::classify::{Idempotency, UnsafeRules};
 use mesh_retry::deadline::{Deadline, Latencies, QuantileRule};
 use mesh_retry::limit::ConcurrencyLimit;
@@ -20,7 +22,7 @@ use super::breaker::{Watch, WatchedBreaker};
 use super::bulkhead::CallsBulkhead;
 use super::config::CallsConfig;
 use super::instances::{InstanceBreakers, Placed};
-use crate::coordinator::Membership;
+use crate::coordinator::{Membership, SlotsSeat};
 
 /// What the calls to one service share.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct SharedByCalls {
     budget: Option<Arc<dyn Budget>>,
     /// Whose budget that is, where the fleet shares it.
     fleet: Option<Membership>,
+    slots: Option<SlotsSeat>,
     breaker: Option<WatchedBreaker>,
     instance_breakers: Option<InstanceBreakers>,
     bulkhead: Option<CallsBulkhead>,
@@ -45,6 +48,7 @@ impl SharedByCalls {
         Self {
             budget: config.budget.map(|budget| budget.build()),
             fleet: None,
+            slots: None,
             breaker: config.breaker.and_then(|breaker| Breaker::new(&breaker, entropy).ok()).map(watched),
             instance_breakers: config.instance_breaker.map(|breaker| InstanceBreakers::new(breaker, entropy, watch())),
             bulkhead: config.bulkhead.map(CallsBulkhead::new),
@@ -54,15 +58,19 @@ impl SharedByCalls {
         }
     }
 
-    /// Pays retries and hedges from the budget of a fleet.
-    pub(crate) fn in_fleet(self, membership: Membership) -> Self {
-        Self { budget: Some(membership.budget()), fleet: Some(membership), ..self }
+    /// Pays retries and hedges from the budget of a fleet, and makes retries in its slots.
+    pub(crate) fn in_fleet(self, fleet: Option<Membership>, slots: Option<SlotsSeat>) -> Self {
+        let budget = fleet.as_ref().map(Membership::budget).or(self.budget);
+        Self { budget, fleet, slots, ..self }
     }
 
     /// Gives back what the process holds of the fleet's budget. Calls that are still made go by its own share.
     pub(crate) fn leave_fleet(&self) {
         if let Some(fleet) = &self.fleet {
             fleet.leave();
+        }
+        if let Some(slots) = &self.slots {
+            slots.leave();
         }
     }
 
@@ -141,6 +149,11 @@ impl Terms for CallTerms<'_> {
             concurrency.as_ref().map(|gate| -> &dyn Gate { gate }),
             throttle.as_ref().map(|gate| -> &dyn Gate { gate }),
         ]
+    }
+
+    fn retry(&self, failed: &Failed, waits: &mut Waits, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
+        let wait = self.policy.retry(failed, waits, rng)?;
+        Ok(self.shared.slots.as_ref().map_or(wait, |slots| wait.saturating_add(slots.take(rng))))
     }
 
     fn may_repeat(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Budgets for retries that the processes of a fleet share: one for each service that is called.
+//! Budgets and slots for retries that the processes of a fleet share: those of each service that is called.
 //!
 //! Decides nothing: mesh-retry's machine says what to tell the store that all share and what to ask of it, a task carries it
 //! there and back, and calls are answered from what the process holds meanwhile.
@@ -6,6 +6,7 @@
 mod bell;
 mod driver;
 mod membership;
+mod slots;
 mod telling;
 
 use std::sync::Arc;
@@ -15,17 +16,21 @@ use mesh_cache::coordinator_store::{CoordinatorStore, state_key};
 use mesh_core::recorder::Recorder;
 use mesh_core::service::{ConfigError, ServiceName};
 use mesh_retry::coordinator::budget::{FleetBudget, FleetBudgetConfig, FleetMachine};
+use mesh_retry::coordinator::slots::{RetrySlots, SlotsConfig, SlotsMachine};
 use mesh_retry::coordinator::store::ProcessId;
 
+use crate::call::CallsConfig;
 use bell::Bell;
 pub(crate) use driver::FleetDriver;
 pub(crate) use membership::Membership;
+pub(crate) use slots::{SlotsDriver, SlotsSeat};
 use telling::Telling;
 
-/// What the budgets of all services are made with.
+/// What the budgets and slots of all services are made with.
 #[derive(Debug)]
 pub(crate) struct Coordination {
-    config: FleetBudgetConfig,
+    budget: Option<FleetBudgetConfig>,
+    slots: Option<SlotsConfig>,
     store: Arc<dyn CoordinatorStore>,
     /// What keeps this fleet's budgets from another's in the same store.
     namespace: String,
@@ -34,31 +39,57 @@ pub(crate) struct Coordination {
 impl Coordination {
     /// What `config` asks for, if it asks for anything, over `store`.
     pub(crate) fn new(
-        config: Option<FleetBudgetConfig>,
+        config: &CallsConfig,
         store: Option<Arc<dyn CoordinatorStore>>,
         namespace: &str,
     ) -> Result<Option<Self>, ConfigError> {
-        let Some(config) = config else { return Ok(None) };
-        let store = store.ok_or_else(|| ConfigError::new("calls.fleet", "on", NEEDS_A_STORE))?;
-        Ok(Some(Self { config, store, namespace: namespace.to_owned() }))
+        let field = match (config.fleet, config.retry_slots) {
+            (Some(_), _) => "calls.fleet",
+            (None, Some(_)) => "calls.retry_slots",
+            (None, None) => return Ok(None),
+        };
+        let store = store.ok_or_else(|| ConfigError::new(field, "on", NEEDS_A_STORE))?;
+        let (budget, slots) = (config.fleet, config.retry_slots);
+        Ok(Some(Self { budget, slots, store, namespace: namespace.to_owned() }))
     }
 
-    /// Takes part in the budget for the calls to `service`, under a name that no other process has; the driver is to be run.
+    /// Takes part in the budget for the calls to `service`, under a name that no other process has, where there is one; the
+    /// driver is to be run.
     pub(crate) fn join(
         &self,
         service: &ServiceName,
         environment: &Environment,
         recorder: &Arc<dyn Recorder>,
-    ) -> (Membership, FleetDriver) {
+    ) -> Option<(Membership, FleetDriver)> {
+        let config = self.budget?;
         let Environment { clock, entropy, .. } = environment;
         let bell = Bell::default();
-        let budget = Arc::new(FleetBudget::new(&self.config, Box::new(bell.clone())));
+        let budget = Arc::new(FleetBudget::new(&config, Box::new(bell.clone())));
         let name = state_key(&[&self.namespace, service.as_str(), "retry-budget"]);
         let process = ProcessId::new((u128::from(entropy.next_u64()) << 64) | u128::from(entropy.next_u64()));
         let machine = FleetMachine::new(Arc::clone(&budget), name, process, entropy.next_u64(), clock.now());
         let telling = Telling::new(service.clone(), Arc::clone(recorder));
         let driver = FleetDriver::new(machine, bell.clone(), Arc::clone(&self.store), Arc::clone(clock), telling);
-        (Membership::new(budget, bell, driver.ended()), driver)
+        Some((Membership::new(budget, bell, driver.ended()), driver))
+    }
+
+    /// Takes part in the slots for the retries of calls to `service`, where there are some; the driver is to be run.
+    pub(crate) fn slots(
+        &self,
+        service: &ServiceName,
+        environment: &Environment,
+        recorder: &Arc<dyn Recorder>,
+    ) -> Option<(SlotsSeat, SlotsDriver)> {
+        let config = self.slots?;
+        let Environment { clock, entropy, .. } = environment;
+        let bell = Bell::default();
+        let slots = Arc::new(RetrySlots::new(&config, Arc::new(bell.clone())));
+        let name = state_key(&[&self.namespace, service.as_str(), "retry-slots"]);
+        let machine = SlotsMachine::new(config, name, Arc::clone(&slots), entropy.next_u64(), clock.now());
+        let (store, recorder) = (Arc::clone(&self.store), Arc::clone(recorder));
+        let store = (store, config.reply_within);
+        let driver = SlotsDriver::new(machine, bell.clone(), store, Arc::clone(clock), service.clone(), recorder);
+        Some((SlotsSeat::new(slots, bell), driver))
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Fleet {
     pub(crate) tier: Option<Arc<dyn SecondTier>>,
     pub(crate) sealer: Sealer,
     pub(crate) memory: Option<Arc<Memory>>,
-    /// The budgets for retries, where the fleet shares them.
+    /// The budgets and slots for retries, where the fleet shares them.
     pub(crate) coordination: Option<Coordination>,
 }
 
@@ -38,7 +38,7 @@ impl Fleet {
         }
     }
 
-    /// Lets `calls` to `service` pay their retries from the budget of the fleet, where there is one.
+    /// Lets `calls` to `service` pay their retries from the budget of the fleet, and make them in its slots, where there are.
     pub(super) fn join(
         &self,
         calls: SharedByCalls,
@@ -48,8 +48,14 @@ impl Fleet {
         owned: &mut Owned,
     ) -> SharedByCalls {
         let Some(coordination) = &self.coordination else { return calls };
-        let (membership, driver) = coordination.join(service, environment, recorder);
-        owned.spawn(driver.run());
-        calls.in_fleet(membership)
+        let membership = coordination.join(service, environment, recorder).map(|(membership, driver)| {
+            owned.spawn(driver.run());
+            membership
+        });
+        let slots = coordination.slots(service, environment, recorder).map(|(slots, driver)| {
+            owned.spawn(driver.run());
+            slots
+        });
+        calls.in_fleet(membership, slots)
     }
 }

@@ -42,6 +42,7 @@ impl Recorder for Notes {
             }
             Measurement::BudgetUnsettled { failure, failures, .. } => format!("{failure}: {failures} in a row"),
             Measurement::BudgetStateChanged { from, to, reason, .. } => format!("{from} to {to} by {reason}"),
+            Measurement::RetrySlots { result, count, .. } => format!("{result}: {count}"),
             Measurement::StoreSkew { gained_micros, was_set, .. } => format!("{gained_micros} us, set: {was_set}"),
             Measurement::PickRefused { reason, .. } => (*reason).to_owned(),
             Measurement::Endpoints { eligible, unhealthy, drained, registered, .. } => {

@@ -10,7 +10,7 @@ use super::hot::RetrySlots;
 use crate::backoff::Waits;
 use crate::budget::Budget;
 use crate::call::{Failed, GATES_MAX, Gate, GiveUpReason, Terms};
-use crate::deadline::QuantileRule;
+use crate::deadline::{Deadline, QuantileRule};
 use crate::policy::RetryPolicy;
 
 /// Any terms, with a slot on top of each wait.
@@ -34,6 +34,10 @@ impl<T: Terms> Slotted<T> {
 impl<T: Terms> Terms for Slotted<T> {
     fn policy(&self) -> &RetryPolicy {
         self.terms.policy()
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.terms.deadline()
     }
 
     fn budget(&self) -> Option<&dyn Budget> {

@@ -1,0 +1,111 @@
+//! The slots of one service's retries: carries what their machine asks for to the store, and the answers back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_cache::coordinator_store::CoordinatorStore;
+use mesh_core::machine::Machine as _;
+use mesh_core::port::Clock;
+use mesh_core::recorder::{Measurement, Recorder};
+use mesh_core::rng::Rng;
+use mesh_core::service::ServiceName;
+use mesh_retry::coordinator::Sending;
+use mesh_retry::coordinator::slots::{RetrySlots, SlotsEvent, SlotsInput, SlotsMachine};
+use mesh_retry::coordinator::store::StoreFailure;
+use tokio::task::JoinSet;
+
+use super::bell::Bell;
+use crate::driver::sleep_until;
+
+/// The slots of one service, as its calls and its owner hold them.
+#[derive(Debug)]
+pub(crate) struct SlotsSeat {
+    slots: Arc<RetrySlots>,
+    bell: Bell,
+}
+
+impl SlotsSeat {
+    pub(super) const fn new(slots: Arc<RetrySlots>, bell: Bell) -> Self {
+        Self { slots, bell }
+    }
+
+    /// How long the next retry waits besides its backoff.
+    pub(crate) fn take(&self, rng: &mut Rng) -> Duration {
+        self.slots.take(rng)
+    }
+
+    /// Takes no more numbers. Retries that are still made have jitter, once those at hand are used.
+    pub(crate) fn leave(&self) {
+        self.bell.close();
+    }
+}
+
+/// Drives the machine of one service's slots until its owner lets it end.
+#[derive(Debug)]
+pub(crate) struct SlotsDriver {
+    machine: SlotsMachine,
+    bell: Bell,
+    store: Arc<dyn CoordinatorStore>,
+    clock: Arc<dyn Clock>,
+    reply_within: Duration,
+    service: ServiceName,
+    recorder: Arc<dyn Recorder>,
+    /// The command under way; and, for a moment, one that was given up.
+    jobs: JoinSet<SlotsInput>,
+}
+
+impl SlotsDriver {
+    pub(super) fn new(
+        machine: SlotsMachine,
+        bell: Bell,
+        (store, reply_within): (Arc<dyn CoordinatorStore>, Duration),
+        clock: Arc<dyn Clock>,
+        service: ServiceName,
+        recorder: Arc<dyn Recorder>,
+    ) -> Self {
+        Self { machine, bell, store, clock, reply_within, service, recorder, jobs: JoinSet::new() }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.carry_out();
+            tokio::select! {
+                closes = self.bell.rung() => {
+                    if closes {
+                        return;
+                    }
+                    self.machine.handle_input(self.clock.now(), SlotsInput::Woken);
+                }
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => match done {
+                    Ok(input) => self.machine.handle_input(self.clock.now(), input),
+                    // The machine waits for its answer no longer than for any other.
+                    Err(error) => tracing::error!(service = %self.service, %error, "the coordinator's store panicked"),
+                },
+                () = sleep_until(&*self.clock, self.machine.poll_timeout()) => {
+                    self.machine.handle_timeout(self.clock.now());
+                }
+            }
+        }
+    }
+
+    /// Does what the machine asks for and passes on what it reports.
+    fn carry_out(&mut self) {
+        while let Some(Sending { id, command }) = self.machine.poll_effect() {
+            let (store, within) = (Arc::clone(&self.store), self.reply_within);
+            self.jobs.spawn(async move {
+                let answer = tokio::time::timeout(within, store.apply(command)).await;
+                SlotsInput::Answered { id, answer: answer.unwrap_or(Err(StoreFailure::Unknown)) }
+            });
+        }
+        while let Some(event) = self.machine.poll_event() {
+            let (result, count) = match event {
+                SlotsEvent::Refilled { count, .. } => ("refilled", count),
+                SlotsEvent::Failed { failure, .. } => (failure.name(), 0),
+                // One that this version does not know is at least counted.
+                _ => ("other", 0),
+            };
+            tracing::debug!(service = %self.service, result, count, "slots for retries");
+            self.recorder.record(&Measurement::RetrySlots { service: &self.service, result, count });
+        }
+    }
+}
