@@ -22,7 +22,7 @@
 //! one waits for its lease and is told that the outcome is unknown, which is true of whatever else happened.
 //!
 //! # Inputs, effects, events, timers, bounds
-//! Inputs are [`OperationInput`], effects are commands to [send](super::Send), events are [`OperationEvent`]. Timers are the
+//! Inputs are [`OperationInput`], effects are commands to [send](super::Sending), events are [`OperationEvent`]. Timers are the
 //! answer's deadline, the next question, the renewal and the end of the lease, all on the process's own clock: the lease is
 //! counted from when its command was sent, so it ends here before it ends at the store. One command is under way at most.
 
