@@ -8,7 +8,7 @@ use std::time::Duration;
 use mesh_cache::coordinator_store::{CoordinatorStore as _, RedisCoordinator};
 use mesh_cache::mesh_retry::coordinator::store::{
     Begin, Begun, Fence, Fingerprint, Finish, Finished, OwnerToken, Probe, Probed, RESULT_BYTES_MAX, Renew, Renewed,
-    Settle, Settlement, StateKey, StoreCommand, StoreFailure, StoreReply, TakeSlots, Vote, Voted,
+    Settle, Settlement, StateKey, StoreCommand, StoreReply, TakeSlots, Vote, Voted,
 };
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
 use mesh_testkit::RedisServer;
@@ -299,15 +299,14 @@ async fn a_result_that_nobody_of_ours_wrote_is_told_to_nobody() {
     for result in ["", "garbage", "MSH1", &long] {
         begun_and_done(&bench).await;
         bench.redis(&["HSET", &name("id"), "r", result]).await;
-        let unknown = bench.store.apply(StoreCommand::Begin(BEGIN)).await;
-        assert_eq!(unknown, Err(StoreFailure::Unknown), "it was done, and nobody knows with what result");
+        assert_eq!(begin(&bench, BEGIN).await, Begun::Unreadable, "it was done, and nobody knows with what result");
     }
     let sent = bench.server.command(&["INFO", "stats"]).await.unwrap();
     let sent = sent.text().unwrap().lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
     assert!(sent.unwrap().parse::<usize>().unwrap() < RESULT_BYTES_MAX, "what is too long is not even sent: {sent:?}");
     begun_and_done(&bench).await;
     bench.redis(&["HDEL", &name("id"), "r"]).await;
-    assert_eq!(bench.store.apply(StoreCommand::Begin(BEGIN)).await, Err(StoreFailure::Unknown));
+    assert_eq!(begin(&bench, BEGIN).await, Begun::Unreadable);
     assert!(bench.is_mortal().await);
 }
 
@@ -322,20 +321,21 @@ async fn a_sealed_result_is_believed_for_its_operation_and_with_its_key_only() {
     let kept = bench.server.command(&["HGET", &name("id"), "r"]).await.unwrap();
     assert!(!format!("{kept:?}").contains("result"), "{kept:?}");
 
+    let unreadable = Ok(StoreReply::Begun(Begun::Unreadable));
     let stranger = bench.store.clone().seal(sealer(8));
     for other in [&unsealed, &stranger] {
-        assert_eq!(other.apply(StoreCommand::Begin(BEGIN)).await, Err(StoreFailure::Unknown));
+        assert_eq!(other.apply(StoreCommand::Begin(BEGIN)).await, unreadable);
         assert!(other.stats().unsealed > 0);
     }
     // Another operation's result, and one that is not sealed.
     let other = Begin { key: StateKey::new(0xDEF), ..BEGIN };
     let elsewhere = name("id").replace(&KEY.to_string(), &other.key.to_string());
     bench.redis(&["COPY", &name("id"), &elsewhere]).await;
-    assert_eq!(bench.store.apply(StoreCommand::Begin(other)).await, Err(StoreFailure::Unknown));
+    assert_eq!(begin(&bench, other).await, Begun::Unreadable);
     bench.redis(&["FLUSHALL"]).await;
     let with_seal = std::mem::replace(&mut bench.store, unsealed);
     begun_and_done(&bench).await;
-    assert_eq!(with_seal.apply(StoreCommand::Begin(BEGIN)).await, Err(StoreFailure::Unknown));
+    assert_eq!(with_seal.apply(StoreCommand::Begin(BEGIN)).await, unreadable);
 }
 
 async fn begun_and_done(bench: &Bench) -> Fence {

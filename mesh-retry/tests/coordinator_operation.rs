@@ -97,6 +97,16 @@ fn what_is_done_is_told_and_another_operation_under_the_key_is_refused() {
 }
 
 #[test]
+fn what_is_done_and_cannot_be_read_is_not_done_again_though_it_would_be_without_a_store() {
+    let mut config = OperationConfig::default();
+    config.store_lost = StoreLost::RunAnyway;
+    let mut driven = Driven::new(config);
+    driven.reply(begun(Begun::Unreadable));
+    assert_eq!(driven.event(), Some(OperationEvent::Refused { why: OperationRefusal::Unreadable }));
+    assert_eq!((driven.machine.poll_timeout(), driven.sent()), (None, None));
+}
+
+#[test]
 fn somebody_elses_end_is_waited_for_with_questions_that_become_rarer() {
     let mut driven = Driven::new(OperationConfig::default());
     let lease_left = Duration::from_secs(9);

@@ -60,7 +60,7 @@ proptest! {
 fn any_answer(send: &Sending, rng: &mut Rng) -> Option<(std::time::Duration, OperationInput)> {
     use mesh_retry::coordinator::store::{Abandoned, Renewed, StoreFailure};
     let fence = Fence::new(rng.below(4));
-    let answer = match rng.below(14) {
+    let answer = match rng.below(15) {
         0 => Ok(StoreReply::Begun(Begun::Fresh { fence })),
         1 => Ok(StoreReply::Begun(Begun::TakenOver { fence })),
         2..5 => Ok(StoreReply::Begun(Begun::InFlight { lease_left: rng.up_to(ms(5000)) })),
@@ -71,6 +71,7 @@ fn any_answer(send: &Sending, rng: &mut Rng) -> Option<(std::time::Duration, Ope
         10 => Ok(StoreReply::Abandoned(Abandoned::Forgotten)),
         11 => Err(StoreFailure::NotDone),
         12 => Err(StoreFailure::Unknown),
+        13 => Ok(StoreReply::Begun(Begun::Unreadable)),
         _ => return None,
     };
     Some((rng.up_to(ms(700)), OperationInput::Answered { id: send.id, answer }))

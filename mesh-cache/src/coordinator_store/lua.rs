@@ -111,7 +111,7 @@ return {clock(), first}
 /// Numbers of owners follow the clock, so that they grow from owner to owner even where the key was forgotten in between.
 /// What makes no sense may have been an operation once: who begins it is told that its outcome is unknown. Of a lease no
 /// more is left than all of it, whatever became of the clock. Replies: 1 fresh, number; 2 taken over, number; 3 in flight,
-/// microseconds; 4 done, result; 5 mismatch; 6 done, and the result is too long to be one.
+/// microseconds; 4 done, result; 5 mismatch; 6 done, and the result is missing, or too long to be one.
 const BEGIN: &str = r"
 local op = try('HMGET', KEYS[1], 'f', 'o', 'n', 'x', 'y', 'k')
 local now, lease, keep, longest = clock(), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])

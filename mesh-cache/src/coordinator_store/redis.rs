@@ -63,7 +63,8 @@ pub struct CoordinatorStats {
     pub not_done: u64,
     /// Nobody knows.
     pub unknown: u64,
-    /// Results that were found, and that nobody with a key had sealed for their operation. They are among the unknown.
+    /// Results that were found, and that nobody with a key had sealed for their operation. They are among what was carried
+    /// out: see [`Begun::Unreadable`](mesh_retry::coordinator::store::Begun::Unreadable).
     pub unsealed: u64,
 }
 
@@ -174,14 +175,14 @@ impl RedisCoordinator {
         sealed.map_err(|_| RedisError::Unsendable)
     }
 
-    fn unseal(&self, operation: StateKey, envelope: &[u8]) -> Result<Vec<u8>, RedisError> {
+    fn unseal(&self, operation: StateKey, envelope: &[u8]) -> Option<Vec<u8>> {
         let key = self.calls.operation(operation);
         match self.sealer.unseal(&self.place(&key), envelope, 0, &RESULT_LIMITS) {
-            Ok(opened) => Ok(opened.payload),
+            Ok(opened) => Some(opened.payload),
             Err(error) => {
                 self.counts.unsealed.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%operation, reason = error.name(), "the result of an operation is not believed");
-                Err(RedisError::Hostile)
+                None
             }
         }
     }

@@ -56,11 +56,8 @@ pub(super) fn slots(reply: &Value) -> Result<Slots, RedisError> {
     Ok(Slots { at: StoreTime::from_micros(at), first })
 }
 
-/// The reply to a beginning; `open` takes a result out of its envelope.
-pub(super) fn begun(
-    reply: &Value,
-    open: impl FnOnce(&[u8]) -> Result<Vec<u8>, RedisError>,
-) -> Result<Begun, RedisError> {
+/// The reply to a beginning; `open` takes a result out of its envelope, if it is to be believed.
+pub(super) fn begun(reply: &Value, open: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Result<Begun, RedisError> {
     let fence = |value| match number(value)? {
         0 => Err(RedisError::Hostile),
         number => Ok(Fence::new(number)),
@@ -69,9 +66,12 @@ pub(super) fn begun(
         [Value::Int(1), value] => Ok(Begun::Fresh { fence: fence(value)? }),
         [Value::Int(2), value] => Ok(Begun::TakenOver { fence: fence(value)? }),
         [Value::Int(3), value] => Ok(Begun::InFlight { lease_left: Duration::from_micros(number(value)?) }),
-        [Value::Int(4), Value::BulkString(envelope)] => Ok(Begun::Done { result: open(envelope)? }),
+        [Value::Int(4), Value::BulkString(envelope)] => {
+            Ok(open(envelope).map_or(Begun::Unreadable, |result| Begun::Done { result }))
+        }
         [Value::Int(5)] => Ok(Begun::Mismatch),
-        // Done, and what is there is too long for a result.
+        // Done, and what is there is none, or too long for a result.
+        [Value::Int(6)] => Ok(Begun::Unreadable),
         _ => Err(RedisError::Hostile),
     }
 }
@@ -213,7 +213,7 @@ mod tests {
         ];
         for reply in &strange {
             assert_eq!(settled(reply, &wanting(1)), Err(RedisError::Hostile), "{reply:?}");
-            assert_eq!(begun(reply, |_| Ok(vec![])), Err(RedisError::Hostile), "{reply:?}");
+            assert_eq!(begun(reply, |_| Some(vec![])), Err(RedisError::Hostile), "{reply:?}");
             assert_eq!(probed(reply), Err(RedisError::Hostile), "{reply:?}");
             for flag in [renewed(reply).err(), finished(reply).err(), abandoned(reply).err()] {
                 assert_eq!(flag, Some(RedisError::Hostile), "{reply:?}");
@@ -227,9 +227,10 @@ mod tests {
     #[test]
     fn a_result_is_what_its_envelope_holds_or_nothing() {
         let done = Value::Array(vec![Value::Int(4), Value::BulkString(b"sealed".to_vec())]);
-        let opened = begun(&done, |envelope| Ok(envelope.to_ascii_uppercase()));
+        let opened = begun(&done, |envelope| Some(envelope.to_ascii_uppercase()));
         assert_eq!(opened, Ok(Begun::Done { result: b"SEALED".to_vec() }));
-        assert_eq!(begun(&done, |_| Err(RedisError::Hostile)), Err(RedisError::Hostile));
-        assert_eq!(begun(&array(&[1, 0]), |_| Ok(vec![])), Err(RedisError::Hostile), "no owner has that number");
+        assert_eq!(begun(&done, |_| None), Ok(Begun::Unreadable));
+        assert_eq!(begun(&array(&[6]), |_| Some(vec![])), Ok(Begun::Unreadable));
+        assert_eq!(begun(&array(&[1, 0]), |_| Some(vec![])), Err(RedisError::Hostile), "no owner has that number");
     }
 }

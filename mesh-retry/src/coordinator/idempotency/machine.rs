@@ -148,6 +148,7 @@ impl OperationMachine {
             _ if beginning.called_off => self.end(OperationEvent::Ended { how: OperationEnd::CalledOff }),
             Begun::InFlight { lease_left } => self.wait(now, beginning, lease_left),
             Begun::Done { result } => self.end(OperationEvent::Done { result }),
+            Begun::Unreadable => self.end(OperationEvent::Refused { why: OperationRefusal::Unreadable }),
             Begun::Mismatch => self.end(OperationEvent::Refused { why: OperationRefusal::Mismatch }),
         }
     }

@@ -104,6 +104,9 @@ pub enum OperationRefusal {
     },
     /// Another operation has the same key.
     Mismatch,
+    /// It was carried out before, and with what result cannot be read. It is not carried out again, whatever
+    /// [`StoreLost`](super::StoreLost) is chosen: the store is not lost.
+    Unreadable,
     /// The store does not answer.
     StoreLost,
 }
@@ -115,6 +118,7 @@ impl OperationRefusal {
         match self {
             Self::InFlight { .. } => "in-flight",
             Self::Mismatch => "mismatch",
+            Self::Unreadable => "unreadable",
             Self::StoreLost => "store-lost",
         }
     }

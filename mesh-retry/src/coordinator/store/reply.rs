@@ -114,6 +114,8 @@ pub enum Begun {
         /// What [`Finish`](super::Finish) gave.
         result: Vec<u8>,
     },
+    /// It was carried out, and with what result cannot be read: what the store has there is not what an owner told it.
+    Unreadable,
     /// Another operation has the same key.
     Mismatch,
 }
