@@ -106,7 +106,9 @@ impl Clock for TokioClock {
 ///
 /// Each word is a system call. Should the system refuse one, which Linux does only where a sandbox forbids it,
 /// the word is mixed from the wall clock, the process id and a counter, and a warning is logged once: choices
-/// then still differ between processes and from call to call, and nothing that is drawn here is a secret.
+/// then still differ between processes and from call to call. No secret is drawn here that this would give away: the
+/// nearest to one is the token of an operation's owner, which its store shows to whoever may speak to it, and of which
+/// no two may be the same.
 #[derive(Debug)]
 pub struct OsEntropy {
     refusals: AtomicU64,

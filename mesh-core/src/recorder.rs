@@ -146,6 +146,26 @@ pub enum Measurement<'a> {
         /// How many numbers there are now; zero where there are no new ones.
         count: u32,
     },
+    /// An operation that is to be carried out once may be, or not.
+    OperationBegan {
+        /// Which kind of operation: its name, never its key.
+        operation: &'a str,
+        /// By what right (see `idempotency::Right::name`); `done` where it was carried out before; `called-off` where whoever
+        /// began it has left; or why not (see `OperationRefusal::name`).
+        result: &'static str,
+        /// How long it took to know.
+        waited: Duration,
+    },
+    /// Whoever was to carry an operation out has come to an end.
+    OperationEnded {
+        /// Which kind of operation.
+        operation: &'a str,
+        /// What became of it: see `idempotency::OperationEnd::name`; `taken-away` where somebody took over, or the store
+        /// forgot.
+        result: &'static str,
+        /// From when it might be carried out to when the store was told the end, or was given up.
+        elapsed: Duration,
+    },
     /// How the clock of the store that processes share runs against this process's own, by an answer of the store's.
     StoreSkew {
         /// The service whose budget was answered.
@@ -265,6 +285,8 @@ impl<'a> Measurement<'a> {
             Self::BudgetUnsettled { .. } => "mesh.client.budget.failures",
             Self::BudgetStateChanged { .. } => "mesh.client.budget.transitions",
             Self::RetrySlots { .. } => "mesh.client.slots",
+            Self::OperationBegan { .. } => "mesh.operation.begin.duration",
+            Self::OperationEnded { .. } => "mesh.operation.duration",
             Self::StoreSkew { .. } => "mesh.coordinator.skew",
             Self::PickRefused { .. } => "mesh.lb.refusals",
             Self::Endpoints { .. } => "mesh.lb.endpoints",
@@ -279,10 +301,11 @@ impl<'a> Measurement<'a> {
         }
     }
 
-    /// The service that the measurement is about.
+    /// The service that the measurement is about; none where it is about an operation.
     #[must_use]
-    pub const fn service(&self) -> &'a ServiceName {
+    pub const fn service(&self) -> Option<&'a ServiceName> {
         match self {
+            Self::OperationBegan { .. } | Self::OperationEnded { .. } => None,
             Self::CallEnded { service, .. }
             | Self::AttemptEnded { service, .. }
             | Self::ExtraAttempt { service, .. }
@@ -302,7 +325,7 @@ impl<'a> Measurement<'a> {
             | Self::OutlierRestored { service, .. }
             | Self::Reaped { service, .. }
             | Self::Registration { service, .. }
-            | Self::Deregistration { service, .. } => service,
+            | Self::Deregistration { service, .. } => Some(service),
         }
     }
 }

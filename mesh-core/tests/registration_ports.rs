@@ -62,15 +62,16 @@ fn a_recorder_may_be_shared_and_the_default_one_does_nothing() {
         recorder.record(&Measurement::Registration { service: &service, event: "registered" });
     }
     let heard = heard.0.lock().unwrap().clone();
-    assert_eq!(heard, [("mesh.lb.refusals", "api".to_owned()), ("mesh.registration.events", "api".to_owned())]);
+    let api = Some("api".to_owned());
+    assert_eq!(heard, [("mesh.lb.refusals", api.clone()), ("mesh.registration.events", api)]);
 }
 
 #[derive(Debug, Default)]
-struct Heard(Mutex<Vec<(&'static str, String)>>);
+struct Heard(Mutex<Vec<(&'static str, Option<String>)>>);
 
 impl Recorder for Heard {
     fn record(&self, measurement: &Measurement<'_>) {
-        let heard = (measurement.name(), measurement.service().to_string());
+        let heard = (measurement.name(), measurement.service().map(ToString::to_string));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(heard);
     }
 }

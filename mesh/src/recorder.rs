@@ -14,7 +14,7 @@ macro_rules! event {
         tracing::trace!(
             target: "mesh::metrics",
             metric = $measurement.name(),
-            service = %$measurement.service(),
+            service = $measurement.service().map(tracing::field::display),
             $($fields)*
         )
     };
@@ -56,6 +56,12 @@ impl Recorder for TracingRecorder {
             }
             Measurement::BudgetStateChanged { from, to, reason, .. } => event!(measurement, from, to, reason),
             Measurement::RetrySlots { result, count, .. } => event!(measurement, result, count),
+            Measurement::OperationBegan { operation, result, waited } => {
+                event!(measurement, operation, result, seconds = waited.as_secs_f64());
+            }
+            Measurement::OperationEnded { operation, result, elapsed } => {
+                event!(measurement, operation, result, seconds = elapsed.as_secs_f64());
+            }
             Measurement::StoreSkew { gained_micros, uncertain_by, was_set, .. } => {
                 event!(measurement, gained_micros, uncertain_seconds = uncertain_by.as_secs_f64(), was_set);
             }

@@ -35,7 +35,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use mesh_core::port::BoxFuture;
-use mesh_retry::coordinator::store::{StateKey, StoreCommand, StoreFailure, StoreReply};
+use mesh_retry::coordinator::store::{Fingerprint, StateKey, StoreCommand, StoreFailure, StoreReply};
 use sha2::{Digest as _, Sha256};
 
 pub use memory::MemoryCoordinator;
@@ -66,9 +66,29 @@ impl<S: CoordinatorStore + ?Sized> CoordinatorStore for Arc<S> {
 /// of the SHA-256 of them, each after its length in eight bytes, so that no two lists of parts are the same text.
 #[must_use]
 pub fn state_key(parts: &[&str]) -> StateKey {
-    let hash = |hash: Sha256, part: &&str| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
+    StateKey::new(half_of_sha256(parts))
+}
+
+/// As [`state_key`], for parts that need be no text. One that is has the same name by either.
+#[must_use]
+pub fn state_key_of_bytes(parts: &[&[u8]]) -> StateKey {
+    StateKey::new(half_of_sha256(parts))
+}
+
+/// What tells the operation `key` from others under that key, by `request`, which is all that makes it what it is: hashed as
+/// the parts of a key are. Whoever reads it in a store can find a request that is easily guessed by guessing.
+#[must_use]
+pub fn fingerprint(key: StateKey, request: &[u8]) -> Fingerprint {
+    Fingerprint::new(half_of_sha256(&[b"fingerprint", key.bits().to_be_bytes().as_slice(), request]))
+}
+
+fn half_of_sha256<P: AsRef<[u8]>>(parts: &[P]) -> u128 {
+    let hash = |hash: Sha256, part: &P| {
+        let part = part.as_ref();
+        hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
+    };
     let digest = parts.iter().fold(Sha256::new(), hash).finalize();
-    StateKey::new(digest.iter().take(16).fold(0, |bits, byte| (bits << 8) | u128::from(*byte)))
+    digest.iter().take(16).fold(0, |bits, byte| (bits << 8) | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -81,6 +101,17 @@ mod tests {
         assert_eq!(name.to_string(), "0e7703b1a703d454b87a5aa59874f552");
         for other in [&["mesh", "apiretry-budget"][..], &["mesh", "api", "", "retry-budget"], &["mesh", "api"]] {
             assert_ne!(state_key(other), name);
+        }
+        assert_eq!(state_key_of_bytes(&[b"mesh", b"api", b"retry-budget"]), name);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_requests_apart_and_is_another_under_another_key() {
+        let key = state_key(&["a"]);
+        let print = fingerprint(key, b"100 EUR");
+        assert_eq!(print, fingerprint(key, b"100 EUR"));
+        for other in [fingerprint(key, b"101 EUR"), fingerprint(key, b""), fingerprint(state_key(&["b"]), b"100 EUR")] {
+            assert_ne!(print, other);
         }
     }
 }

@@ -14,9 +14,14 @@ pub(crate) struct Logs {
 impl Logs {
     /// Listens at WARN and above until the guard is dropped.
     pub(crate) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        Self::listen_to(tracing::Level::WARN)
+    }
+
+    /// Listens at `level` and above until the guard is dropped.
+    pub(crate) fn listen_to(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
         let logs = Self::default();
         let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::WARN)
+            .with_max_level(level)
             .with_ansi(false)
             .without_time()
             .with_writer(logs.clone())

@@ -10,7 +10,7 @@ pub(crate) struct Notes {
     notes: Arc<Mutex<Vec<Note>>>,
 }
 
-/// One measurement: the metric, the service, and the word that tells what came of it.
+/// One measurement: the metric, the service, if it is about one, and the word that tells what came of it.
 pub(crate) type Note = (&'static str, String, String);
 
 impl Notes {
@@ -43,6 +43,8 @@ impl Recorder for Notes {
             Measurement::BudgetUnsettled { failure, failures, .. } => format!("{failure}: {failures} in a row"),
             Measurement::BudgetStateChanged { from, to, reason, .. } => format!("{from} to {to} by {reason}"),
             Measurement::RetrySlots { result, count, .. } => format!("{result}: {count}"),
+            Measurement::OperationBegan { operation, result, .. }
+            | Measurement::OperationEnded { operation, result, .. } => format!("{operation}: {result}"),
             Measurement::StoreSkew { gained_micros, was_set, .. } => format!("{gained_micros} us, set: {was_set}"),
             Measurement::PickRefused { reason, .. } => (*reason).to_owned(),
             Measurement::Endpoints { eligible, unhealthy, drained, registered, .. } => {
@@ -60,6 +62,7 @@ impl Recorder for Notes {
             Measurement::Reaped { result, .. } => (*result).to_owned(),
             other => format!("{other:?}"),
         };
-        self.notes.lock().unwrap().push((measurement.name(), measurement.service().to_string(), word));
+        let service = measurement.service().map_or(String::new(), ToString::to_string);
+        self.notes.lock().unwrap().push((measurement.name(), service, word));
     }
 }

@@ -93,6 +93,27 @@ pub enum Right {
     Unprotected,
 }
 
+impl Right {
+    /// The right as measurements name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First { .. } => "first",
+            Self::TakenOver { .. } => "taken-over",
+            Self::Unprotected => "unprotected",
+        }
+    }
+
+    /// What orders its owner among those before and after; none where the store does not know of him.
+    #[must_use]
+    pub const fn fence(self) -> Option<Fence> {
+        match self {
+            Self::First { fence } | Self::TakenOver { fence } => Some(fence),
+            Self::Unprotected => None,
+        }
+    }
+}
+
 /// Why an operation is not to be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
