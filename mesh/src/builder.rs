@@ -14,7 +14,7 @@ use mesh_core::recorder::{NoRecorder, Recorder};
 use mesh_core::service::{CheckKind, ConfigError, HealthCheck, HealthCheckBuilder, ServiceName};
 
 use crate::config::MeshConfig;
-use crate::coordinator::Coordination;
+use crate::coordinator::{Coordination, Home};
 use crate::error::BuildError;
 use crate::memory::Memory;
 use crate::probe::{CustomCheck, OwnCheck, ProbeTls};
@@ -125,7 +125,8 @@ impl ServiceMeshBuilder {
 
     /// Shares with the fleet what is known of services, in the Redis at `url`: `redis://`, `rediss://`, `unix://`,
     /// `redis-sentinel://` or `redis-cluster://`. Left out, each process remembers on its own. A budget of the fleet
-    /// ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) is there as well.
+    /// ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) and [operations](ServiceMesh::operations) that are carried out
+    /// once are there as well.
     ///
     /// While it is away nothing waits for it and nothing fails for it.
     #[cfg(feature = "redis")]
@@ -147,9 +148,9 @@ impl ServiceMeshBuilder {
         self
     }
 
-    /// Keeps the budgets of the fleet ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) and its
-    /// [slots](crate::CallsConfig::retry_slots) in `store`, in place of the Redis
-    /// that else is shared: a [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
+    /// Keeps the budgets of the fleet ([`CallsConfig::fleet`](crate::CallsConfig::fleet)), its
+    /// [slots](crate::CallsConfig::retry_slots) and its [operations](ServiceMesh::operations) in `store`, in place of the
+    /// Redis that else is shared: a [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
     /// process can share, a Redis of their own, or one's own.
     pub fn coordinator(mut self, store: impl CoordinatorStore + 'static) -> Self {
         self.coordinator = Some(Arc::new(store));
@@ -157,7 +158,8 @@ impl ServiceMeshBuilder {
     }
 
     /// Sets the keys that what is shared, and kept on disk, is sealed with. Without them, whoever can write there can
-    /// name the instances that are served while the registry is away.
+    /// name the instances that are served while the registry is away, and read and make up the results of
+    /// [operations](ServiceMesh::operations).
     pub fn seal(mut self, sealer: Sealer) -> Self {
         self.sealer = sealer;
         self
@@ -194,58 +196,44 @@ impl ServiceMeshBuilder {
         let probe_tls = ProbeTls::open(&self.config.probe_tls, is_over_tls)?;
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let namespace = &self.config.memory.namespace;
-        let (tier, store) = self.shared.start(self.coordinator, &self.config, &self.environment)?;
-        let coordination = Coordination::new(&self.config.calls, store, namespace)?;
+        let (tier, home) = self.shared.start(self.coordinator, namespace, &self.environment)?;
+        let coordination = Coordination::new(&self.config.calls, &home, namespace)?;
         let config = &self.config.memory;
         let memory = Memory::open(config, tier.clone(), &self.sealer, &registry, &self.environment).await?;
-        let fleet = Fleet { tier, sealer: self.sealer, memory, coordination };
+        let fleet = Fleet { tier, sealer: self.sealer, memory, home, coordination };
         let services = (self.services, own_checks);
         let inner = Inner::new(self.config, services, probe_tls, registry, self.environment, self.recorder, fleet);
         Ok(ServiceMesh::from_inner(inner))
     }
 }
 
-/// Where what is remembered goes, and where the fleet's budgets are.
-type Stores = (Option<Arc<dyn SecondTier>>, Option<Arc<dyn CoordinatorStore>>);
+/// Where what is remembered goes, and where that is by which processes coordinate.
+type Places = (Option<Arc<dyn SecondTier>>, Home);
 
 impl Shared {
-    /// Begins to connect where that is needed. The fleet's budgets are in `coordinator` where there is one.
+    /// Begins to connect where that is needed. Processes coordinate in `coordinator` where there is one.
     #[cfg_attr(not(feature = "redis"), expect(unused_variables, reason = "there is nothing to connect to"))]
     fn start(
         self,
         coordinator: Option<Arc<dyn CoordinatorStore>>,
-        config: &MeshConfig,
+        prefix: &str,
         environment: &Environment,
-    ) -> Result<Stores, ConfigError> {
+    ) -> Result<Places, ConfigError> {
+        let home = coordinator.map_or(Home::Nowhere, Home::Store);
         match self {
-            Self::Nothing => Ok((None, coordinator)),
-            Self::Tier(tier) => Ok((Some(tier), coordinator)),
+            Self::Nothing => Ok((None, home)),
+            Self::Tier(tier) => Ok((Some(tier), home)),
             #[cfg(feature = "redis")]
             Self::Redis(redis) => {
-                let prefix = &config.memory.namespace;
                 let tier = mesh_cache::redis::RedisTier::start(prefix, *redis?, environment)?;
-                let waits = [config.calls.fleet.map(|fleet| fleet.reply_within)];
-                let waits = waits.into_iter().chain([config.calls.retry_slots.map(|slots| slots.reply_within)]);
-                let coordinator = match (coordinator, waits.flatten().max()) {
-                    (None, Some(longest)) => Some(over(tier.client(), prefix, longest, environment)?),
-                    (coordinator, _) => coordinator,
+                let home = match home {
+                    Home::Nowhere => Home::Redis(tier.client().clone(), prefix.to_owned(), environment.clone()),
+                    Home::Store(_) | Home::Redis(..) => home,
                 };
-                Ok((Some(Arc::new(tier)), coordinator))
+                Ok((Some(Arc::new(tier)), home))
             }
         }
     }
-}
-
-/// The store over a connection that there is.
-#[cfg(feature = "redis")]
-fn over(
-    client: &mesh_cache::redis::RedisClient,
-    prefix: &str,
-    deadline: std::time::Duration,
-    environment: &Environment,
-) -> Result<Arc<dyn CoordinatorStore>, ConfigError> {
-    use mesh_cache::coordinator_store::RedisCoordinator;
-    Ok(Arc::new(RedisCoordinator::over(client.clone(), prefix, deadline, environment)?))
 }
 
 /// `check` if it is for code of one's own to answer.

@@ -9,6 +9,7 @@ mod error;
 mod lease;
 mod local;
 mod memory;
+pub mod operations;
 pub mod own_health;
 pub mod probe;
 mod recorder;
@@ -36,6 +37,7 @@ pub use mesh_core::service::{HealthCheck, Instance, InstanceId, ServiceConfig, S
 pub use mesh_retry;
 pub use mesh_retry::classify::Class;
 pub use mesh_retry::policy::RetryPolicy;
+pub use operations::{Begun, Claim, OperationError, Operations};
 pub use own_health::HealthRegistry;
 pub use probe::{CustomCheck, ProbeTlsConfig};
 pub use recorder::TracingRecorder;

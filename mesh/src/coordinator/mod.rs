@@ -5,6 +5,7 @@
 
 mod bell;
 mod driver;
+mod home;
 mod membership;
 mod slots;
 mod telling;
@@ -22,6 +23,7 @@ use mesh_retry::coordinator::store::ProcessId;
 use crate::call::CallsConfig;
 use bell::Bell;
 pub(crate) use driver::FleetDriver;
+pub(crate) use home::Home;
 pub(crate) use membership::Membership;
 pub(crate) use slots::{SlotsDriver, SlotsSeat};
 use telling::Telling;
@@ -37,19 +39,17 @@ pub(crate) struct Coordination {
 }
 
 impl Coordination {
-    /// What `config` asks for, if it asks for anything, over `store`.
-    pub(crate) fn new(
-        config: &CallsConfig,
-        store: Option<Arc<dyn CoordinatorStore>>,
-        namespace: &str,
-    ) -> Result<Option<Self>, ConfigError> {
+    /// What `config` asks for, if it asks for anything, over the store that is at `home`.
+    pub(crate) fn new(config: &CallsConfig, home: &Home, namespace: &str) -> Result<Option<Self>, ConfigError> {
         let field = match (config.fleet, config.retry_slots) {
             (Some(_), _) => "calls.fleet",
             (None, Some(_)) => "calls.retry_slots",
             (None, None) => return Ok(None),
         };
-        let store = store.ok_or_else(|| ConfigError::new(field, "on", NEEDS_A_STORE))?;
         let (budget, slots) = (config.fleet, config.retry_slots);
+        let waits = [budget.map(|budget| budget.reply_within), slots.map(|slots| slots.reply_within)];
+        let store = home.store(waits.into_iter().flatten().max().unwrap_or_default())?;
+        let store = store.ok_or_else(|| ConfigError::new(field, "on", NEEDS_A_STORE))?;
         Ok(Some(Self { budget, slots, store, namespace: namespace.to_owned() }))
     }
 
@@ -93,5 +93,6 @@ impl Coordination {
     }
 }
 
-const NEEDS_A_STORE: &str =
+/// What is told to whoever configures what there is no store for.
+pub(crate) const NEEDS_A_STORE: &str =
     "must come with a store that processes share: see ServiceMeshBuilder::redis and ServiceMeshBuilder::coordinator";

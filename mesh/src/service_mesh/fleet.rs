@@ -11,7 +11,7 @@ use mesh_core::service::ServiceName;
 
 use super::owned::Owned;
 use crate::call::SharedByCalls;
-use crate::coordinator::Coordination;
+use crate::coordinator::{Coordination, Home};
 use crate::memory::Memory;
 
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Fleet {
     pub(crate) tier: Option<Arc<dyn SecondTier>>,
     pub(crate) sealer: Sealer,
     pub(crate) memory: Option<Arc<Memory>>,
+    /// Where processes coordinate.
+    pub(crate) home: Home,
     /// The budgets and slots for retries, where the fleet shares them.
     pub(crate) coordination: Option<Coordination>,
 }

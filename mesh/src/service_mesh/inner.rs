@@ -40,15 +40,15 @@ type Services = BTreeMap<ServiceName, Arc<Followed>>;
 #[derive(Debug)]
 pub(crate) struct Inner {
     /// Itself, for tasks that must not keep it alive.
-    me: Weak<Self>,
-    config: MeshConfig,
+    pub(super) me: Weak<Self>,
+    pub(super) config: MeshConfig,
     configs: BTreeMap<ServiceName, ServiceMachineConfig>,
     own_checks: BTreeMap<ServiceName, OwnCheck>,
     probe_tls: ProbeTls,
     registry: Arc<dyn Registry>,
-    environment: Environment,
-    recorder: Arc<dyn Recorder>,
-    fleet: Fleet,
+    pub(super) environment: Environment,
+    pub(super) recorder: Arc<dyn Recorder>,
+    pub(super) fleet: Fleet,
     /// One for each health check that may be in flight.
     checks: Arc<Semaphore>,
     /// Read by every call, copied when a service is added.
@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     owned: Mutex<Owned>,
     health: HealthRegistry,
     ready: AtomicBool,
-    stopped: AtomicBool,
+    pub(super) stopped: AtomicBool,
 }
 
 impl Inner {
@@ -354,7 +354,7 @@ impl Inner {
         tasks
     }
 
-    fn owned(&self) -> MutexGuard<'_, Owned> {
+    pub(super) fn owned(&self) -> MutexGuard<'_, Owned> {
         // Nothing that holds the lock can leave it half-changed.
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }

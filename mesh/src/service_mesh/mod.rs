@@ -2,6 +2,7 @@
 
 mod fleet;
 mod inner;
+mod operating;
 mod owned;
 mod shutdown;
 

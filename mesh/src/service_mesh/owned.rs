@@ -7,6 +7,7 @@ use mesh_core::service::InstanceId;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::driver::Kept;
+use crate::operations::OpenOperations;
 
 /// What is only touched when something is added or taken away.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct Owned {
     /// The tasks of `kept`, to be ended when another of their id takes their place.
     pub(super) keepers: BTreeMap<InstanceId, AbortHandle>,
     pub(super) tasks: JoinSet<()>,
+    /// Those of the tasks that see to an operation.
+    pub(super) operations: OpenOperations,
 }
 
 impl Owned {

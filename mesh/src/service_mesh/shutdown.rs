@@ -19,19 +19,24 @@ pub struct ShutdownReport {
     pub deregistered: Vec<(InstanceId, Result<(), DeregisterError>)>,
     /// Requests that were still in flight when the grace ended.
     pub in_flight_left: u64,
+    /// [Operations](crate::operations) that had not ended when the grace did: whoever begins them next takes over after their
+    /// leases.
+    pub operations_left: u64,
 }
 
 impl ShutdownReport {
-    /// Whether nothing was left: every instance out of the registry, every request ended.
+    /// Whether nothing was left: every instance out of the registry, every request and every operation ended.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.in_flight_left == 0 && self.deregistered.iter().all(|(_, result)| result.is_ok())
+        self.in_flight_left == 0
+            && self.operations_left == 0
+            && self.deregistered.iter().all(|(_, result)| result.is_ok())
     }
 }
 
 impl ServiceMesh {
     /// Ends the mesh in order, within `grace`: it is no longer ready, and its [health](ServiceMesh::health) says so; its instances leave the registry, requests
-    /// in flight end, what it holds of the fleet's retries goes back, and its tasks stop. Calls are accepted until the last step, because requests being served
+    /// in flight and [operations](crate::operations) end, what it holds of the fleet's retries goes back, and its tasks stop. Calls are accepted until the last step, because requests being served
     /// may need them; afterwards every question is answered with `ShutDown`.
     ///
     /// Last, what is remembered is written to the [snapshot](crate::MemoryConfig::snapshot), if there is one. A disk that is
@@ -43,10 +48,10 @@ impl ServiceMesh {
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         let deadline = self.inner.now() + grace;
         let deregistered = self.deregister_all(deadline).await;
-        while self.inner.in_flight() > 0 && self.inner.now() < deadline {
+        while (self.inner.in_flight() > 0 || self.inner.operations() > 0) && self.inner.now() < deadline {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        let in_flight_left = self.inner.in_flight();
+        let (in_flight_left, operations_left) = (self.inner.in_flight(), self.inner.operations());
         // What does not go back in time is lost to the fleet, and nothing else.
         let _ = tokio::time::timeout(deadline.since(self.inner.now()), self.inner.leave_fleet()).await;
         let mut tasks = self.inner.stop();
@@ -54,7 +59,7 @@ impl ServiceMesh {
         if let Some(memory) = self.inner.memory() {
             memory.close(deadline.since(self.inner.now())).await;
         }
-        ShutdownReport { deregistered, in_flight_left }
+        ShutdownReport { deregistered, in_flight_left, operations_left }
     }
 
     /// Takes every instance out of the registry until `deadline`, and says in the order of their ids what became
