@@ -4,7 +4,10 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use mesh::{CallPolicy, ServiceConfig, ServiceMesh, TracingRecorder};
+use mesh::mesh_cache::codec::JsonCodec;
+use mesh::mesh_cache::coordinator_store::MemoryCoordinator;
+use mesh::operations::Failed;
+use mesh::{CallPolicy, ServiceConfig, ServiceMesh, TokioClock, TracingRecorder};
 use tracing_subscriber::fmt::MakeWriter;
 
 #[tokio::test]
@@ -13,12 +16,15 @@ async fn a_call_leaves_its_measurements_in_the_log() {
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone());
     let _guard = tracing::subscriber::set_default(subscriber.with_ansi(false).finish());
 
-    let mesh = ServiceMesh::builder().recorder(TracingRecorder).build().await.unwrap();
+    let store = MemoryCoordinator::new(Arc::new(TokioClock::new()));
+    let mesh = ServiceMesh::builder().recorder(TracingRecorder).coordinator(store).build().await.unwrap();
     let config = ServiceConfig::builder("api", "127.0.0.1", 8080).without_check().build().unwrap();
     let me = mesh.register_service(config).await.unwrap();
     let reply = mesh.call("api", &CallPolicy::default(), |_| async { Ok::<_, std::io::Error>(7) }).await;
     assert_eq!(reply.unwrap(), 7);
     mesh.call("nobody", &CallPolicy::default(), |_| async { Ok::<_, std::io::Error>(7) }).await.unwrap_err();
+    let charges = mesh.operations("charges", JsonCodec::new(1)).open().unwrap();
+    charges.run("17", "", async |_| Ok::<_, Failed<&str>>(7)).await.unwrap();
     me.deregister().await.unwrap();
 
     let text = log.text();
@@ -31,6 +37,8 @@ async fn a_call_leaves_its_measurements_in_the_log() {
         "mesh.lb.endpoints",
         "mesh.discovery.updates",
         "mesh.registration.events",
+        "metric=\"mesh.operation.begin.duration\" operation=\"charges\" result=\"first\"",
+        "metric=\"mesh.operation.duration\" operation=\"charges\" result=\"kept\"",
         "mesh.registration.deregistration.duration",
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
