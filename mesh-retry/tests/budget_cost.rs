@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_retry::Instant;
 use mesh_retry::adaptive::RateLimiter;
 use mesh_retry::budget::{
-    After, Answer, AwsConfig, BudgetConfig, ConcurrentConfig, End, Extra, GrpcThrottleConfig, TokenBucket,
+    After, Answer, AwsConfig, BudgetConfig, ConcurrentConfig, End, Extra, GrpcThrottleConfig, Paid, TokenBucket,
     WindowBudget, WindowConfig,
 };
 
@@ -61,6 +61,16 @@ fn budgets_keep_to_cache_lines_of_their_own() {
 }
 
 #[test]
+fn a_price_keeps_what_its_budget_tells_of_it() {
+    for units in [0, 1, 1_000, u32::MAX - 1] {
+        assert_eq!((Paid::new(units).units(), Paid::new(units).mark()), (units, 0));
+        assert_eq!((Paid::new(units).marked(u32::MAX).units(), Paid::new(units).marked(7).mark()), (units, 7));
+    }
+    assert_eq!(Paid::new(u32::MAX), Paid::new(u32::MAX - 1));
+}
+
+#[test]
 fn an_answer_is_small_to_return() {
     assert!(size_of::<Answer>() <= 48, "{} bytes", size_of::<Answer>());
+    assert_eq!(size_of::<Option<Paid>>(), 8);
 }

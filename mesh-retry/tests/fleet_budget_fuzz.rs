@@ -26,6 +26,10 @@ fn the_corpus_replays_and_reaches_what_it_is_for() {
     assert_eq!((of("state-lost-in-the-middle").losses, of("failover-to-an-older-state").losses), (2, 2));
     assert!(of("processes-end-with-what-they-hold").returned > 0);
     assert!(of("tokens-go-back-at-the-end-of-a-lease").returned > 0);
+    let not_made = of("attempts-not-made");
+    assert!(not_made.given_back > 50 && not_made.given_back + 20 < not_made.not_made, "{not_made:?}");
+    let alone = of("attempts-not-made-without-a-store");
+    assert!(alone.given_back > 20 && alone.alone > 20 && alone.fallbacks >= 4, "{alone:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a budget answers: granted and at what price, or denied, with the numbers. Decides nothing.
 
 use core::fmt;
+use core::num::NonZeroU32;
 
 use mesh_core::time::Instant;
 use thiserror::Error;
@@ -37,19 +38,35 @@ impl Answer {
 
 /// The price of an attempt, in the budget's own unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Paid(u32);
+pub struct Paid {
+    /// One more than it is, so that a price that may be none needs no further word: calls keep several.
+    units_and_one: NonZeroU32,
+    mark: u32,
+}
 
 impl Paid {
-    /// A price of `units`, for budgets.
+    /// A price of `units`, for budgets: 2^32 - 2 at most.
     #[must_use]
     pub const fn new(units: u32) -> Self {
-        Self(units)
+        Self { units_and_one: NonZeroU32::MIN.saturating_add(units), mark: 0 }
+    }
+
+    /// The same price with a mark by which its budget knows at the end of the attempt what it was paid from.
+    #[must_use]
+    pub const fn marked(self, mark: u32) -> Self {
+        Self { mark, ..self }
     }
 
     /// Its amount, in the unit of the budget that named it.
     #[must_use]
     pub const fn units(self) -> u32 {
-        self.0
+        self.units_and_one.get() - 1
+    }
+
+    /// What the budget marked it with; nothing but that budget can read it. Zero where it did not.
+    #[must_use]
+    pub const fn mark(self) -> u32 {
+        self.mark
     }
 }
 

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use mesh_retry::budget::{After, Answer, Budget as _, Extra, TokenBucketConfig};
+use mesh_retry::budget::{After, Answer, Budget as _, End, Extra, Paid, TokenBucketConfig};
 use mesh_retry::coordinator::budget::{
     FleetBudget, FleetBudgetConfig, FleetEffect, FleetEvent, FleetInput, FleetMachine, Wake,
 };
@@ -60,6 +60,16 @@ impl Process {
 
     pub(crate) fn paid(&self, most: u32) -> u32 {
         (0..most).map(|_| u32::from(self.ask().is_granted())).sum()
+    }
+
+    /// A retry that is granted, and what with.
+    pub(crate) fn pay(&self) -> Paid {
+        self.ask().paid().unwrap()
+    }
+
+    /// The attempt that `paid` was for was not made.
+    pub(crate) fn not_made(&self, paid: Paid) {
+        self.budget.ended(self.now, End::NotMade, Some(paid));
     }
 
     pub(crate) fn input(&mut self, input: FleetInput) {

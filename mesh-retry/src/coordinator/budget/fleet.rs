@@ -5,7 +5,7 @@ use mesh_core::time::Instant;
 use super::super::wake::Wake;
 use super::config::FleetBudgetConfig;
 use super::share::Share;
-use super::word::{Answers, Word};
+use super::word::{Answers, Payer, Word};
 use crate::budget::{Answer, Budget, BudgetKind, Denial, End, Extra, Level, Paid};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -15,7 +15,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// finds a token is one swap of a word.
 ///
 /// A retry counts, and is paid, when it is granted, before its wait. Where the store may have more it is told to ask again
-/// at the end of its wait ([`Answer::Later`]); the reply has come by then, as a rule.
+/// at the end of its wait ([`Answer::Later`]); the reply has come by then, as a rule. An attempt that is not made after all
+/// ([`End::NotMade`]) gives back what it was paid with, unless that was a token of a lease that has ended.
 #[derive(Debug)]
 pub struct FleetBudget {
     hot: Hot,
@@ -85,13 +86,29 @@ impl FleetBudget {
         Word::from_bits(self.hot.lease.load(Ordering::Relaxed))
     }
 
+    /// Gives back what `payer` paid one retry with.
+    #[cold]
+    fn give_back(&self, now: Instant, payer: Payer) {
+        if payer.is_share() {
+            return self.share.give_back();
+        }
+        let mut word = self.word();
+        while payer.runs_at(now) && word.runs_at(now) {
+            let Some(more) = word.one_more() else { return };
+            match self.hot.lease.compare_exchange_weak(word.bits(), more.bits(), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(changed) => word = Word::from_bits(changed),
+            }
+        }
+    }
+
     #[cold]
     fn without_token(&self, now: Instant, word: Word) -> Answer {
         match word.answers() {
-            Answers::Share => self.share_pays(now),
+            Answers::Share => self.share_pays(now, word),
             Answers::ShareAtFirst => {
                 self.wake_once();
-                let answer = self.share_pays(now);
+                let answer = self.share_pays(now, word);
                 if answer.is_granted() { answer } else { self.defer() }
             }
             Answers::Lease => {
@@ -106,9 +123,9 @@ impl FleetBudget {
         }
     }
 
-    fn share_pays(&self, now: Instant) -> Answer {
+    fn share_pays(&self, now: Instant, word: Word) -> Answer {
         match self.share.withdraw() {
-            Ok(()) => Answer::Granted(Paid::new(RETRY_MILLI)),
+            Ok(()) => Answer::Granted(paid(word)),
             Err(wait) => {
                 let retry_at = wait.map(|wait| now.after(wait));
                 Answer::Denied(Denial::new(BudgetKind::Fleet, self.share.level_milli(), RETRY_MILLI, retry_at))
@@ -149,16 +166,22 @@ impl Budget for FleetBudget {
         while word.pays_at(now) {
             let less = word.less_one().bits();
             match self.hot.lease.compare_exchange_weak(word.bits(), less, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Answer::Granted(Paid::new(RETRY_MILLI)),
+                Ok(_) => return Answer::Granted(paid(word)),
                 Err(changed) => word = Word::from_bits(changed),
             }
         }
         self.without_token(now, word)
     }
 
-    /// Gives nothing back: an attempt was paid for when it was granted.
+    /// Gives back what was paid for an attempt that was not made, and nothing else: to the share where that paid; to the
+    /// lease as long as the one that paid has not ended, and a lease answers.
     #[inline]
-    fn ended(&self, _: Instant, _: End, _: Option<Paid>) {}
+    fn ended(&self, now: Instant, end: End, paid: Option<Paid>) {
+        match (end, paid) {
+            (End::NotMade, Some(paid)) => self.give_back(now, Payer::from_mark(paid.mark())),
+            (End::Succeeded | End::Failed | End::Permanent | End::Cancelled, _) | (End::NotMade, None) => {}
+        }
+    }
 
     /// What the process holds, or its share where that answers.
     fn level(&self, now: Instant) -> Level {
@@ -222,6 +245,12 @@ impl FleetBudget {
     pub(super) const fn share(&self) -> &Share {
         &self.share
     }
+}
+
+/// What a retry was paid with that was granted while the word was `word`.
+#[inline]
+const fn paid(word: Word) -> Paid {
+    Paid::new(RETRY_MILLI).marked(word.payer().mark())
 }
 
 /// What a retry costs.

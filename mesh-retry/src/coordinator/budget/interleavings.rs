@@ -7,7 +7,7 @@ use loom::thread;
 
 use super::{FleetBudget, FleetBudgetConfig, Wake};
 use crate::Instant;
-use crate::budget::{After, Answer, Budget, Extra, TokenBucketConfig};
+use crate::budget::{After, Answer, Budget, End, Extra, Paid, TokenBucketConfig};
 
 #[derive(Debug, Default)]
 struct Woken(Arc<AtomicU32>);
@@ -34,6 +34,18 @@ fn leased(tokens: u32) -> (Arc<FleetBudget>, Arc<AtomicU32>) {
 
 fn retry(budget: &FleetBudget) -> Answer {
     budget.withdraw(at(10), Extra::retry(After::Transient))
+}
+
+/// A retry that is paid, and what with.
+fn pays(budget: &FleetBudget) -> Option<Paid> {
+    let paid = retry(budget).paid();
+    assert!(paid.is_some());
+    paid
+}
+
+/// Its attempt was not made.
+fn gives_back(budget: &FleetBudget, paid: Option<Paid>) {
+    budget.ended(at(20), End::NotMade, paid);
 }
 
 /// Runs what a call does on another thread beside what this one does, and returns what both got.
@@ -84,6 +96,72 @@ fn of_a_lease_that_is_over_each_token_goes_back_once() {
         let (spent, over) = both(&budget, |b| u32::from(retry(b).is_granted()), |b| b.grant(at(1_500), 3, at(2_000)));
         // The other's time is before the end of the lease, and so it pays with a token of either.
         assert_eq!(spent + over + budget.tokens(), 5);
+    });
+}
+
+#[test]
+fn a_token_that_is_given_back_is_one_more_whoever_pays_meanwhile() {
+    loom::model(|| {
+        let (budget, _) = leased(2);
+        let paid = pays(&budget);
+        let (spent, ()) = both(&budget, |b| u32::from(retry(b).is_granted()), move |b| gives_back(b, paid));
+        assert_eq!((spent, budget.tokens()), (1, 1), "nobody is denied for it, and none is lost");
+    });
+}
+
+#[test]
+fn of_two_tokens_that_are_given_back_at_once_none_is_lost() {
+    loom::model(|| {
+        let (budget, _) = leased(2);
+        let (one, two) = (pays(&budget), pays(&budget));
+        both(&budget, move |b| gives_back(b, one), move |b| gives_back(b, two));
+        assert_eq!(budget.tokens(), 2);
+    });
+}
+
+#[test]
+fn a_token_that_is_given_back_while_all_are_taken_goes_with_them_or_nowhere() {
+    loom::model(|| {
+        let (budget, _) = leased(2);
+        let paid = pays(&budget);
+        let ((), back) = both(&budget, move |b| gives_back(b, paid), |b| b.take_back());
+        assert!((1..=2).contains(&back), "{back}");
+        assert_eq!(budget.tokens(), 0, "what is over takes nothing");
+    });
+}
+
+#[test]
+fn a_token_that_is_given_back_while_the_share_takes_over_changes_neither_word_nor_share() {
+    loom::model(|| {
+        let (budget, _) = leased(1);
+        let paid = pays(&budget);
+        let ((), back) = both(&budget, move |b| gives_back(b, paid), |b| b.go_alone());
+        assert!(back <= 1 && budget.tokens() == 0, "{back}");
+        assert_eq!(budget.share().level_milli(), 1_000, "it holds its tenth of ten");
+    });
+}
+
+#[test]
+fn a_token_that_is_given_back_while_the_lease_is_prolonged_is_kept_and_one_of_a_lease_that_is_over_is_not() {
+    for (now, kept) in [(20, 1), (1_500, 0)] {
+        loom::model(move || {
+            let (budget, _) = leased(1);
+            let paid = pays(&budget);
+            let ended = move |b: &FleetBudget| b.ended(at(now), End::NotMade, paid);
+            let ((), over) = both(&budget, ended, |b| b.grant(at(now), 3, at(2_000)));
+            assert_eq!((over, budget.tokens()), (0, 3 + kept));
+        });
+    }
+}
+
+#[test]
+fn what_the_share_is_given_back_is_not_lost_beside_a_deposit_and_does_not_overflow_it() {
+    loom::model(|| {
+        let (budget, _) = leased(0);
+        budget.go_alone();
+        let paid = pays(&budget);
+        both(&budget, |b| b.deposit(at(0)), move |b| gives_back(b, paid));
+        assert_eq!((budget.share().level_milli(), budget.tokens()), (1_000, 0));
     });
 }
 

@@ -23,13 +23,15 @@
 //! # The bound
 //!
 //! In every window of time, however long, whatever the network, the processes and the store's clock do, the fleet is granted
-//! no more retries and hedges than the sum of
+//! no more retries and hedges, less those that are given back in the window because their attempts were not made, than the
+//! sum of
 //! - `ratio` times its first attempts, in the window and within the two seconds before it, or as much longer as a command was
 //!   on its way to the store,
 //! - `per_second` times as long as the window lasts by the store's clock, where each movement ahead counts and none back does,
 //! - `burst`, and another for each time that the store lost its state, or a part of it, in the window,
 //! - the tokens that are with processes, or on their way to them or back, when it begins: at most
-//!   [`lease_max`](FleetBudgetConfig::lease_max) each, and those that did not reach the store yet,
+//!   [`lease_max`](FleetBudgetConfig::lease_max) each, those that did not reach the store yet, and those that were given back
+//!   to a lease besides,
 //! - for each process that goes by its share in the window, and each that is started, what the share may hold, and
 //!   `per_second` times as long as the window lasts for it, each divided by the number of processes that it last heard of; a
 //!   share holds one retry at least, since it could never pay any otherwise. (With [`Fallback::Pessimistic`] it is nothing,
@@ -49,12 +51,20 @@
 //! - Tokens that come back. Each was granted and not spent, so that what the fleet can spend is the same before and after. They
 //!   are sent once, whether the settlement is carried out or not, and the store takes no more than the process may hold.
 //!
+//! An attempt that was paid for and not made (a breaker refused it, there was no instance) gives back what it was paid with:
+//! to the share where that paid, up to what it may hold, and to the lease while the one that paid has not ended. Neither
+//! makes a retry more than there was: it takes one from those that were granted and adds the same one, or less, to what
+//! processes hold, and so what is left of the bound in any window that began before is the same as without the pair. A token
+//! that comes back is one that the store granted and that nobody spent, it ends with its lease like those beside it, and once
+//! its lease has ended it is spent for nothing. Its store may have been told that it was spent, and does not take it back then.
+//!
 //! A settlement is carried out once by any one state: its number is greater than those before, or it changes nothing. A
 //! command must not be carried out by one state and again by another that takes its place after a loss, so whoever carries
 //! them must not send them twice.
 //!
-//! The other way round nothing is lost where nothing fails: each token that a process hears of is spent or comes back, and
-//! each first attempt is told.
+//! The other way round nothing is lost where nothing fails: each token that a process hears of is spent or comes back, but
+//! for one that the store was told was spent and that an attempt that was not made has given back since: that one is spent by
+//! another attempt, or lost at the end of the lease. Each first attempt is told.
 
 mod config;
 mod demand;

@@ -57,6 +57,11 @@ impl Share {
         })
     }
 
+    /// Takes back what paid a retry that was not made, as far as it is not full.
+    pub(super) fn give_back(&self) {
+        self.add(RETRY);
+    }
+
     /// What `passed` has brought.
     pub(super) fn credit(&self, passed: Duration) {
         let per_second = u128::from(self.per_second.load(Ordering::Relaxed));

@@ -7,6 +7,11 @@ use mesh_core::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(u64);
 
+/// Who paid a retry, small enough to be kept with it: the local share, or a lease by the last 31 bits of the tick at which it
+/// ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Payer(u32);
+
 /// Who answers those who ask for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answers {
@@ -41,14 +46,26 @@ impl Word {
     /// Whether there is a token that is worth something at `now`.
     #[inline]
     pub(super) const fn pays_at(self, now: Instant) -> bool {
-        // The local share has neither tokens nor an end.
+        // The local share has no tokens.
         self.tokens() > 0 && tick(now) < self.0 >> TOKENS_BITS
+    }
+
+    /// Whether it is a lease whose tokens are worth something at `now`.
+    #[inline]
+    pub(super) const fn runs_at(self, now: Instant) -> bool {
+        !self.is_share() && tick(now) < self.0 >> TOKENS_BITS
     }
 
     /// With one token less. There has to be one.
     #[inline]
     pub(super) const fn less_one(self) -> Self {
         Self(self.0 - 1)
+    }
+
+    /// With one token more; none where there are as many as fit.
+    #[inline]
+    pub(super) const fn one_more(self) -> Option<Self> {
+        if self.tokens() < TOKENS_MAX { Some(Self(self.0 + 1)) } else { None }
     }
 
     #[inline]
@@ -71,6 +88,35 @@ impl Word {
     }
 }
 
+impl Word {
+    /// Who pays while this is the word.
+    #[inline]
+    pub(super) const fn payer(self) -> Payer {
+        Payer(if self.is_share() { 0 } else { PAYER_IS_LEASE | (self.0 >> TOKENS_BITS) as u32 })
+    }
+}
+
+impl Payer {
+    pub(super) const fn from_mark(mark: u32) -> Self {
+        Self(mark)
+    }
+
+    pub(super) const fn mark(self) -> u32 {
+        self.0
+    }
+
+    pub(super) const fn is_share(self) -> bool {
+        self.0 & PAYER_IS_LEASE == 0
+    }
+
+    /// Whether it is a lease that has not ended at `now`, which is less than 26 days after it paid.
+    #[inline]
+    pub(super) const fn runs_at(self, now: Instant) -> bool {
+        let left = self.0.wrapping_sub(tick(now) as u32) & !PAYER_IS_LEASE;
+        !self.is_share() && left > 0 && left <= LEFT_MAX
+    }
+}
+
 const fn tick(at: Instant) -> u64 {
     at.as_nanos() >> TICK_BITS
 }
@@ -80,10 +126,18 @@ const TOKENS_BITS: u32 = 16;
 const TOKENS_MAX: u32 = (1 << TOKENS_BITS) - 1;
 const SHARE: u64 = 1 << 63;
 const FIRST: u64 = 1 << 62;
+const PAYER_IS_LEASE: u32 = 1 << 31;
+
+/// No lease has more ticks left: more than two minutes, where a minute is the longest that there is.
+const LEFT_MAX: u32 = 1 << 17;
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
     fn a_lease_pays_as_long_as_it_has_tokens_and_runs() {
@@ -94,6 +148,33 @@ mod tests {
         assert!(!word.pays_at(end) && !word.pays_at(Instant::MAX));
         assert!(word.less_one().pays_at(Instant::ZERO) && !word.less_one().less_one().pays_at(Instant::ZERO));
         assert_eq!(word.less_one().less_one(), Word::of_lease(0, end));
+    }
+
+    #[test]
+    fn a_lease_runs_with_tokens_and_without_and_takes_one_back_where_it_fits() {
+        let end = Instant::from_millis(1_000);
+        for tokens in [0, 2] {
+            let word = Word::of_lease(tokens, end);
+            assert!(word.runs_at(Instant::ZERO) && word.runs_at(Instant::from_millis(997)) && !word.runs_at(end));
+            assert_eq!(word.one_more(), Some(Word::of_lease(tokens + 1, end)));
+        }
+        assert_eq!(Word::of_lease(u32::MAX, end).one_more(), None, "it would count as time");
+        assert!(!Word::of_share(true).runs_at(Instant::ZERO) && !Word::of_share(false).runs_at(Instant::ZERO));
+    }
+
+    #[test]
+    fn who_paid_is_known_by_its_mark_until_long_after_the_end() {
+        for end in [1_000, 5_000_000_000, 17_000_000_000_000].map(Instant::from_millis) {
+            let payer = Payer::from_mark(Word::of_lease(2, end).payer().mark());
+            let tick = Duration::from_nanos(1 << TICK_BITS);
+            assert!(!payer.is_share() && payer.runs_at(end.before(tick)) && payer.runs_at(end.before(MINUTE)));
+            for later in [Duration::ZERO, tick, MINUTE, Duration::from_hours(1), Duration::from_hours(25 * 24)] {
+                assert!(!payer.runs_at(end.after(later)), "{later:?} after {end:?}");
+            }
+        }
+        for share in [Word::of_share(true), Word::of_share(false)].map(Word::payer) {
+            assert!(share.is_share() && !share.runs_at(Instant::ZERO), "{share:?}");
+        }
     }
 
     #[test]

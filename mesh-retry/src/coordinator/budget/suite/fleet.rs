@@ -39,6 +39,10 @@ pub struct Counts {
     pub retries: u64,
     /// Of those, how many by a local share.
     pub alone: u64,
+    /// Retries that were granted and not made.
+    pub not_made: u64,
+    /// Of those, how many gave back what they were paid with, or a part of it where a share was nearly full.
+    pub given_back: u64,
     /// Retries that were denied.
     pub denied: u64,
     /// Retries that had no answer at the end of their wait either.
@@ -115,6 +119,17 @@ impl Fleet {
             let at = self.now.after(self.network.backoff());
             self.network.put_at(at, self.processes[process].number, Message::Again);
         }
+    }
+
+    /// A retry that `process` was granted is not made: the latest, or the earliest of the latest ones.
+    pub fn not_make(&mut self, process: usize, is_latest: bool) {
+        let process = &mut self.processes[process];
+        let Some(grant) = process.take_grant(is_latest) else { return };
+        let back = process.not_made(self.now, &grant);
+        self.counts.not_made += 1;
+        self.counts.given_back += u64::from(back > 0);
+        self.ledger.given_back(back);
+        self.check();
     }
 
     /// Each process has `count` failing calls every 20 ms, for as long as `lasts`.
@@ -295,9 +310,9 @@ impl Fleet {
         let tokens = process.budget.tokens();
         let answer = process.budget.withdraw(self.now, Extra::retry(After::Transient));
         match answer {
-            Answer::Granted(_) => {
+            Answer::Granted(paid) => {
                 let is_alone = process.budget.tokens() == tokens;
-                process.paid(self.now, is_alone);
+                process.paid(self.now, paid, is_alone);
                 self.counts.retries += 1;
                 self.counts.alone += u64::from(is_alone);
                 self.ledger.retried();

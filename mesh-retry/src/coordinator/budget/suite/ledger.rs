@@ -16,6 +16,7 @@ use crate::coordinator::budget::told::REPORT_WITHIN;
 #[derive(Debug)]
 pub(super) struct Ledger {
     limits: TokenBucketConfig,
+    /// What they were paid with, less what came back.
     retries: i128,
     requests: i128,
     /// What the store's clock has moved ahead, in microseconds.
@@ -53,6 +54,11 @@ impl Ledger {
 
     pub(super) fn retried(&mut self) {
         self.retries += RETRY;
+    }
+
+    /// So much of what retries were paid with came back, since they were not made.
+    pub(super) fn given_back(&mut self, micros: i128) {
+        self.retries -= micros;
     }
 
     pub(super) fn requested(&mut self, now: Instant) {

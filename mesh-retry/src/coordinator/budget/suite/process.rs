@@ -2,13 +2,17 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mesh_core::machine::Machine as _;
 use mesh_core::rng::mix;
 use mesh_core::time::{Instant, saturating_nanos};
 
-use crate::coordinator::budget::{Fallback, FleetBudget, FleetBudgetConfig, FleetInput, FleetMachine, Wake};
+use crate::budget::{Budget as _, End, Paid};
+use crate::coordinator::budget::{
+    Fallback, FleetBudget, FleetBudgetConfig, FleetInput, FleetMachine, FleetState, Wake,
+};
 use crate::coordinator::store::{ProcessId, Settle, Settled, Settlement, StateKey, StoreFailure};
 
 #[derive(Debug)]
@@ -29,8 +33,20 @@ pub(super) struct Process {
     lease_end: Instant,
     paid: u64,
     paid_alone: u64,
+    given_back: u64,
     granted: u64,
     returned: u64,
+    /// The latest retries that it was granted, the earliest first.
+    grants: VecDeque<Grant>,
+}
+
+/// A retry that was granted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grant {
+    paid: Paid,
+    is_alone: bool,
+    /// When the lease ended that paid for it, as it was then.
+    lease_end: Instant,
 }
 
 impl Process {
@@ -51,8 +67,10 @@ impl Process {
             lease_end: Instant::ZERO,
             paid: 0,
             paid_alone: 0,
+            given_back: 0,
             granted: 0,
             returned: 0,
+            grants: VecDeque::new(),
         }
     }
 
@@ -102,13 +120,38 @@ impl Process {
         self.latest = Some((now, *settle));
     }
 
-    pub(super) fn paid(&mut self, now: Instant, is_alone: bool) {
+    pub(super) fn paid(&mut self, now: Instant, paid: Paid, is_alone: bool) {
+        if self.grants.len() == GRANTS_MAX {
+            self.grants.pop_front();
+        }
+        self.grants.push_back(Grant { paid, is_alone, lease_end: self.lease_end });
         if is_alone {
             self.paid_alone += 1;
         } else {
             self.paid += 1;
             assert!(now < self.lease_end, "paid at {now:?} with a token of a lease that ended at {:?}", self.lease_end);
         }
+    }
+
+    pub(super) fn take_grant(&mut self, is_latest: bool) -> Option<Grant> {
+        if is_latest { self.grants.pop_back() } else { self.grants.pop_front() }
+    }
+
+    /// The retry of `grant` was not made. Returns what came back, in millionths of a retry.
+    pub(super) fn not_made(&mut self, now: Instant, grant: &Grant) -> i128 {
+        let there = || (i128::from(self.budget.tokens()), i128::from(self.budget.share().level_micros()));
+        let (tokens, level) = there();
+        self.budget.ended(now, End::NotMade, Some(grant.paid));
+        let (more_tokens, more_level) = (there().0 - tokens, there().1 - level);
+        if grant.is_alone {
+            assert!(more_tokens == 0 && (0..=RETRY).contains(&more_level), "{more_tokens} and {more_level} came back");
+            return more_level;
+        }
+        let is_certain = self.machine.state() == FleetState::Leased && now.after(TICK) < grant.lease_end;
+        let expected = i128::from(is_certain)..=i128::from(now < grant.lease_end);
+        assert!(more_level == 0 && expected.contains(&more_tokens), "{more_tokens} came back at {now:?} of {grant:?}");
+        self.given_back += u64::from(more_tokens > 0);
+        more_tokens * RETRY
     }
 
     pub(super) const fn retries(&self) -> u64 {
@@ -122,8 +165,8 @@ impl Process {
 
     /// Each token that it heard of has been paid with, has gone back, or is there.
     pub(super) fn check(&self) {
-        let (granted, gone) = (self.granted, self.paid + self.returned);
-        assert_eq!(granted, gone + self.tokens(), "{} paid and {} returned: {self:?}", self.paid, self.returned);
+        let (came, gone) = (self.granted + self.given_back, self.paid + self.returned);
+        assert_eq!(came, gone + self.tokens(), "{} paid and {} returned: {self:?}", self.paid, self.returned);
     }
 
     pub(super) fn is_woken(&self) -> bool {
@@ -134,6 +177,14 @@ impl Process {
         self.is_woken.swap(false, Ordering::Relaxed)
     }
 }
+
+const RETRY: i128 = 1_000_000;
+
+/// By how much earlier a lease may end than it was said to.
+const TICK: Duration = Duration::from_millis(2);
+
+/// How many retries are remembered that were granted.
+const GRANTS_MAX: usize = 64;
 
 /// What the share of one of `processes` begins with and gains, in millionths of a retry.
 pub(super) struct ShareRate {

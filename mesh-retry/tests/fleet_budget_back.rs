@@ -1,0 +1,160 @@
+//! One process of a fleet whose attempts are paid for and not made: what they were paid with comes back.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+mod fleet_support;
+
+use core::time::Duration;
+
+use fleet_support::{Process, config, granted};
+use mesh_retry::budget::{Answer, Budget as _, End, Paid};
+use mesh_retry::coordinator::budget::{FleetInput, FleetState};
+use mesh_retry::coordinator::store::StoreFailure;
+
+#[test]
+fn an_attempt_that_was_not_made_costs_nothing() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(2);
+    for _ in 0..10 {
+        let paid = process.pay();
+        assert_eq!(paid.units(), 1_000);
+        process.not_made(paid);
+    }
+    assert_eq!(process.paid(5), 2);
+}
+
+#[test]
+fn only_one_that_was_not_made_gives_back_and_only_what_was_paid() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(2);
+    let paid = process.pay();
+    for end in [End::Succeeded, End::Failed, End::Permanent, End::Cancelled] {
+        process.budget.ended(process.now, end, Some(paid));
+    }
+    process.budget.ended(process.now, End::NotMade, None);
+    process.not_made(Paid::new(1_000));
+    assert_eq!(process.paid(5), 1);
+}
+
+#[test]
+fn a_token_comes_back_until_its_lease_ends_and_never_later() {
+    for (after, left) in [(0, 2), (997, 2), (1_000, 0), (5_000, 0)] {
+        let mut process = Process::leased(&config(), 5);
+        process.hold(2);
+        let paid = process.pay();
+        process.now += Duration::from_millis(after);
+        process.not_made(paid);
+        assert_eq!(process.paid(5), left, "{after} ms later");
+        process.now += Duration::from_secs(60);
+        process.not_made(paid);
+        assert_eq!(process.paid(5), 0, "a minute later");
+    }
+}
+
+#[test]
+fn a_token_of_a_lease_that_is_over_gives_nothing_to_the_next_one() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(1);
+    let paid = process.pay();
+    process.now += Duration::from_millis(1_500);
+    process.hold(1);
+    process.not_made(paid);
+    assert_eq!(process.paid(5), 1);
+}
+
+#[test]
+fn a_token_that_comes_back_to_a_lease_that_was_prolonged_lasts_as_long_as_that() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(1);
+    let paid = process.pay();
+    process.now += Duration::from_millis(900);
+    process.hold(2);
+    process.not_made(paid);
+    process.now += Duration::from_millis(900);
+    assert_eq!(process.paid(5), 3);
+}
+
+#[test]
+fn a_token_that_comes_back_and_is_not_used_goes_back_at_the_end_of_the_lease() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(1);
+    let paid = process.pay();
+    process.not_made(paid);
+    let sent = process.pass(1_600);
+    assert_eq!(sent.iter().map(|settle| settle.returned).sum::<u32>(), 1, "{sent:?}");
+}
+
+#[test]
+fn what_was_given_back_was_not_wanted() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(1);
+    for _ in 0..200 {
+        let paid = process.pay();
+        process.not_made(paid);
+        process.now += Duration::from_millis(4);
+    }
+    process.now += Duration::from_millis(300);
+    assert_eq!(process.want().want, 1, "the two hundred needed one token together");
+}
+
+#[test]
+fn a_share_takes_back_what_it_paid_whoever_answers_by_then_and_no_more_than_it_holds() {
+    let mut config = config();
+    config.limits.per_second_milli = 0;
+    let mut process = Process::new(&config);
+    let first = process.pay();
+    process.not_made(first);
+    process.not_made(first);
+    assert_eq!(process.paid(100), 10, "its tenth of a hundred");
+    process.input(FleetInput::Woken);
+    let settle = process.effect().unwrap();
+    process.reply(&settle, granted(0));
+    assert_eq!(process.machine.state(), FleetState::Leased);
+    process.not_made(first);
+    assert!(!process.ask().is_granted(), "it answers no calls");
+    process.now += Duration::from_secs(1);
+    let mut settle = process.want();
+    for _ in 0..2 {
+        process.fail(&settle, StoreFailure::NotDone);
+        settle = process.next_settlement();
+    }
+    process.fail(&settle, StoreFailure::NotDone);
+    assert_eq!((process.machine.state(), process.paid(100)), (FleetState::LocalFallback, 1));
+}
+
+#[test]
+fn a_token_does_not_come_back_to_a_share() {
+    let mut config = config();
+    config.limits.per_second_milli = 0;
+    let mut process = Process::leased(&config, 5);
+    process.hold(2);
+    let paid = process.pay();
+    process.input(FleetInput::Shutdown);
+    assert_eq!(process.effect().unwrap().returned, 1);
+    process.not_made(paid);
+    assert_eq!(process.paid(100), 10, "what its share held");
+}
+
+#[test]
+fn a_token_that_comes_back_while_the_store_is_away_pays_until_its_lease_ends() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(1);
+    let paid = process.pay();
+    let settle = process.want();
+    process.fail(&settle, StoreFailure::NotDone);
+    assert_eq!(process.machine.state(), FleetState::Expired);
+    process.not_made(paid);
+    assert!(process.ask().is_granted());
+    assert_eq!(process.ask(), Answer::Later);
+}
+
+#[test]
+fn giving_back_allocates_nothing() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(10);
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            process.not_made(process.pay());
+        }
+    });
+    assert_eq!((counted.count_total, process.paid(100)), (0, 10));
+}
