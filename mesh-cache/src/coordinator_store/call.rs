@@ -174,3 +174,99 @@ const LEASE_MAX: Duration = Duration::from_hours(1);
 const COUNTER_KEPT: Duration = Duration::from_mins(1);
 /// For how long an operation is remembered at most, after its last lease or with its result.
 const OPERATION_KEPT_MAX: Duration = Duration::from_hours(30 * 24);
+
+#[cfg(test)]
+mod tests {
+    use mesh_retry::budget::TokenBucketConfig;
+    use mesh_retry::coordinator::store::Fingerprint;
+
+    use super::*;
+
+    const KEY: StateKey = StateKey::new(0xAB);
+    const ME: ProcessId = ProcessId::new(0xCD);
+    const OWNER: OwnerToken = OwnerToken::new(0xEF);
+
+    /// The arguments as text, but for the first so many.
+    fn args(call: ScriptCall<'_>, without: usize) -> Vec<String> {
+        call.args.into_iter().skip(without).map(|arg| String::from_utf8(arg).unwrap()).collect()
+    }
+
+    /// Times that are asked for, each with what is sent in microseconds where it is a lease, and in milliseconds where it is
+    /// one and where something is kept.
+    const TIMES: [(Duration, &str, &str, &str); 8] = [
+        (Duration::ZERO, "1000", "1", "1"),
+        (Duration::from_nanos(999_999), "1000", "1", "1"),
+        (Duration::from_micros(1_999), "1999", "1", "1"),
+        (Duration::from_secs(60), "60000000", "60000", "60000"),
+        (Duration::from_millis(3_599_999), "3599999000", "3599999", "3599999"),
+        (Duration::from_millis(3_600_001), "3600000000", "3600000", "3600001"),
+        (Duration::from_hours(31 * 24), "3600000000", "3600000", "2592000000"),
+        (Duration::MAX, "3600000000", "3600000", "2592000000"),
+    ];
+
+    #[test]
+    fn no_time_is_sent_that_is_longer_than_any_is_kept_or_shorter_than_anything_lives() {
+        let calls = Calls::new("mesh");
+        let (fence, longest_result) = (Fence::new(7), RESULT_LIMITS.envelope_bytes_max().to_string());
+        for (time, micros, lease, kept) in TIMES {
+            let begin = Begin { key: KEY, fingerprint: Fingerprint::new(1), owner: OWNER, lease: time, keep: time };
+            assert_eq!(args(calls.begin(&begin), 2), [micros, kept, &longest_result, "3600000000"], "{time:?}");
+            let renew = Renew { key: KEY, owner: OWNER, fence, lease: time };
+            assert_eq!(args(calls.renew(&renew), 2), [micros, "2592000000"], "{time:?}");
+            let finish = Finish { key: KEY, owner: OWNER, fence, result: vec![], keep: time };
+            assert_eq!(args(calls.finish(&finish, b"sealed".to_vec()), 2), [kept, "sealed"], "{time:?}");
+            let vote = Vote { subject: KEY, voter: ME, open: true, live_for: time };
+            assert_eq!(args(calls.vote(&vote), 1), ["1", lease, "3600000"], "{time:?}");
+            let probe = Probe { subject: KEY, holder: ME, lease: time };
+            assert_eq!(args(calls.probe(&probe), 1), [lease, "3600000"], "{time:?}");
+        }
+    }
+
+    #[test]
+    fn who_asks_is_named_in_hexadecimal_and_owners_have_numbers() {
+        let calls = Calls::new("mesh");
+        let (me, owner) = (format!("{:032x}", 0xCD), format!("{:032x}", 0xEF));
+        let begin =
+            Begin { key: KEY, fingerprint: Fingerprint::new(1), owner: OWNER, lease: LEASE_MAX, keep: LEASE_MAX };
+        assert_eq!(args(calls.begin(&begin), 0)[..2], [Fingerprint::new(1).to_string(), owner.clone()]);
+        let abandon = Abandon { key: KEY, owner: OWNER, fence: Fence::new(7) };
+        assert_eq!(args(calls.abandon(&abandon), 0), [owner, "7".to_owned()]);
+        let vote = Vote { subject: KEY, voter: ME, open: false, live_for: LEASE_MAX };
+        assert_eq!(args(calls.vote(&vote), 0)[..2], [me.clone(), "0".to_owned()]);
+        assert_eq!(args(calls.release(&ReleaseProbe { subject: KEY, holder: ME }), 0), [me]);
+    }
+
+    #[test]
+    fn a_settlement_is_sent_in_the_order_that_the_script_reads() {
+        let calls = Calls::new("mesh");
+        let mut limits = TokenBucketConfig::default();
+        (limits.burst_milli, limits.per_second_milli, limits.ratio_milli) = (200_000, 2_000, 100);
+        let mut settle = Settle {
+            budget: KEY,
+            limits,
+            process: ME,
+            epoch: 1,
+            cumulative_requests: 2,
+            reported_requests: 3,
+            want: 4,
+            kept: 5,
+            returned: 6,
+        };
+        let expected = ["200000000", "2000", "100", "1", "2", "3", "4", "5", "6", "100000", "60000", "15000"];
+        let sent = calls.settle(&settle);
+        let keys =
+            ["rb".to_owned(), format!("p:{ME}"), "hb".to_owned()].map(|part| format!("mesh:v1:{{{KEY}}}:{part}"));
+        assert_eq!(sent.keys, keys);
+        assert_eq!(args(sent, 1), expected);
+        (settle.epoch, settle.cumulative_requests, settle.reported_requests) = (u64::MAX, 1 << 53, (1 << 53) - 1);
+        assert_eq!(args(calls.settle(&settle), 1)[3..6], ["9007199254740991"; 3]);
+    }
+
+    #[test]
+    fn a_number_at_least_is_taken_of_a_counter_that_is_kept_for_a_minute() {
+        let calls = Calls::new("mesh");
+        for (count, taken) in [(0, "1"), (1, "1"), (u32::MAX, "4294967295")] {
+            assert_eq!(args(calls.take(&TakeSlots { counter: KEY, count }), 0), [taken, "60000"]);
+        }
+    }
+}
