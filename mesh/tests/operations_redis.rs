@@ -151,9 +151,9 @@ async fn server_has(server: &RedisServer) -> (String, String) {
     let [key] = keys.items() else { panic!("{keys:?}") };
     let key = key.text().unwrap().to_owned();
     let kept = server.command(&["HGETALL", &key]).await.unwrap();
-    let kept = kept.items().iter().map(|word| match word {
-        Reply::Bulk(Some(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
-        other => panic!("{other:?}"),
+    let kept = kept.items().iter().map(|word| {
+        let Reply::Bulk(Some(bytes)) = word else { panic!("{word:?}") };
+        String::from_utf8_lossy(bytes).into_owned()
     });
     (key, kept.collect::<Vec<_>>().join(" "))
 }
