@@ -43,6 +43,7 @@ async fn an_owner_who_is_cut_off_is_told_that_it_lapsed_and_that_it_was_taken_aw
     let (took, hold) = fleet.time(lost.lost()).await;
     assert_eq!(hold, Hold::Lapsed);
     assert!(took <= OperationConfig::default().lease + ms(10), "{took:?}: not later than the store thinks");
+    assert!(one.link.pending() <= 1, "who is not answered is not asked by many at once");
     assert!(logs.text().contains("somebody may take over"), "{}", logs.text());
     let (took, taken) = fleet.time(other.claim("secret-key")).await;
     assert!(is_taken_over(&taken) && took < secs(1), "{taken:?} after {took:?}");

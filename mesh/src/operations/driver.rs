@@ -22,7 +22,7 @@ use crate::driver::sleep_until;
 pub(super) enum Order {
     Finish(Vec<u8>, oneshot::Sender<Told>),
     Abandon(oneshot::Sender<Told>),
-    /// With nobody who waits for it where a claim was dropped.
+    /// With nobody who waits for it where a claim was dropped; nor does anybody for an end that was told before, then.
     HandOver(Option<oneshot::Sender<Told>>),
 }
 
@@ -119,8 +119,7 @@ impl OperationDriver {
                 OperationInput::Abandon
             }
             Some(Order::HandOver(reply)) => {
-                // A claim that is dropped takes nobody's place who waits for the end that was told before.
-                self.reply = reply.or_else(|| self.reply.take());
+                self.reply = reply;
                 OperationInput::HandOver
             }
             None => {

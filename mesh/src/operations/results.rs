@@ -1,12 +1,11 @@
 //! How the result of an operation is kept, and which bytes are believed to be one.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use mesh_cache::codec::{Codec, decode_guarded, encode_guarded};
 use mesh_cache::seal::{Header, Limits, Nonces, Place, Sealer};
 use mesh_retry::coordinator::idempotency::Operation;
 use mesh_retry::coordinator::store::RESULT_BYTES_MAX;
-use std::sync::Arc;
 
 use super::error::{KeepError, ReadError};
 
@@ -60,11 +59,9 @@ fn place(operation: &Operation) -> String {
     format!("{}:{}", operation.key, operation.fingerprint)
 }
 
-/// Results are as old as they may be: it is the store that forgets them.
+/// Results say nothing of when they were written, and so none is too old: it is the store that forgets them.
 fn limits() -> Limits {
     let mut limits = Limits::default();
-    limits.age_max = Duration::MAX;
-    limits.future_skew_max = Duration::ZERO;
     limits.value_bytes_max = RESULT_BYTES_MAX;
     limits
 }

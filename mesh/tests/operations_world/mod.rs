@@ -152,15 +152,22 @@ pub(crate) struct Link {
     replayed: Arc<Mutex<Option<Vec<u8>>>>,
     /// The result that was told last.
     told: Arc<Mutex<Option<Vec<u8>>>>,
+    /// How many commands are neither answered nor given up.
+    pending: Arc<AtomicU64>,
 }
 
 impl Link {
     fn to(store: Arc<Mutex<MemoryCoordinator>>) -> Self {
-        Self { store, mode: Arc::default(), replayed: Arc::default(), told: Arc::default() }
+        Self { store, mode: Arc::default(), replayed: Arc::default(), told: Arc::default(), pending: Arc::default() }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
+    }
+
+    /// How many commands are neither answered nor given up.
+    pub(crate) fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
     }
 
     /// The result, as it is kept, that was told last.
@@ -188,8 +195,9 @@ impl Link {
 
 impl CoordinatorStore for Link {
     fn apply(&self, command: StoreCommand) -> BoxFuture<'_, Result<StoreReply, StoreFailure>> {
-        let mode = *self.mode.lock().unwrap();
+        let (mode, pending) = (*self.mode.lock().unwrap(), Pending::one_of(&self.pending));
         Box::pin(async move {
+            let _pending = pending;
             match mode {
                 Mode::Up => self.carry_out(command).await,
                 Mode::Silent => std::future::pending().await,
@@ -206,6 +214,22 @@ impl CoordinatorStore for Link {
                 Mode::Panicking => panic!("the store's code is broken"),
             }
         })
+    }
+}
+
+/// Counts a command until it is dropped.
+struct Pending(Arc<AtomicU64>);
+
+impl Pending {
+    fn one_of(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
