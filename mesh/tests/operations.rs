@@ -50,6 +50,19 @@ async fn an_operation_is_carried_out_once_and_its_result_told_in_every_process()
 }
 
 #[tokio::test(start_paused = true)]
+async fn fleets_that_share_a_store_have_operations_of_their_own() {
+    let fleet = Fleet::new();
+    let process = fleet.process().await;
+    finish(process.claim("17").await).await;
+    let mut config = fleet.lab.config.clone();
+    config.memory.namespace = "other".to_owned();
+    let mesh = fleet.lab.builder().config(config).coordinator(process.link.clone()).build().await.unwrap();
+    let charges = mesh.operations::<String>("charges", JsonCodec::new(1)).open().unwrap();
+    let Ok(Begun::Run(claim)) = charges.begin("17", REQUEST).await else { panic!("it is another fleet's") };
+    assert!(is_first(&claim));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_result_is_told_for_as_long_as_it_is_kept() {
     let fleet = Fleet::new();
     let process = fleet.process().await;

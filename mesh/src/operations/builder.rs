@@ -60,7 +60,7 @@ impl<T: Send + Sync + 'static> OperationsBuilder<T> {
         let store = home.store(config.reply_within)?;
         let store = store.ok_or_else(|| ConfigError::new("operations", &name, NEEDS_A_STORE))?;
         let nonces = sealer.nonces(&environment.entropy);
-        let results = Results::new(codec, sealer, nonces, format!("{fleet}/operations/{name}"));
+        let results = Results::new(codec, sealer, nonces);
         let name = name.into();
         Ok(Operations::new(Shared { name, fleet, config, results, store, environment, recorder, mesh }))
     }
@@ -73,7 +73,7 @@ impl<T> fmt::Debug for OperationsBuilder<T> {
     }
 }
 
-/// It is a value of measurements' attributes, and a part of what results are sealed for.
+/// It is a value of measurements' attributes.
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(fits)

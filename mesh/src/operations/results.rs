@@ -15,13 +15,11 @@ pub(super) struct Results<T> {
     codec: Box<dyn Codec<T>>,
     sealer: Sealer,
     nonces: Arc<Nonces>,
-    /// What keeps one fleet's and one kind's results from another's.
-    namespace: String,
 }
 
 impl<T> Results<T> {
-    pub(super) fn new(codec: Box<dyn Codec<T>>, sealer: Sealer, nonces: Arc<Nonces>, namespace: String) -> Self {
-        Self { codec, sealer, nonces, namespace }
+    pub(super) const fn new(codec: Box<dyn Codec<T>>, sealer: Sealer, nonces: Arc<Nonces>) -> Self {
+        Self { codec, sealer, nonces }
     }
 
     /// `result` as the store is to keep it for `operation`: the version of its format and its bytes, sealed. How long that
@@ -30,15 +28,14 @@ impl<T> Results<T> {
         let encoded = encode_guarded(&*self.codec, result).map_err(KeepError::Codec)?;
         let mut payload = self.codec.schema().to_be_bytes().to_vec();
         payload.extend(encoded);
-        let (key, nonce) = (place(operation), self.nonces.draw());
-        let sealed = self.sealer.seal(&self.place(&key), &Header::default(), &payload, nonce);
-        sealed.map_err(KeepError::Seal)
+        let (key, nonce) = (key(operation), self.nonces.draw());
+        self.sealer.seal(&place(&key), &Header::default(), &payload, nonce).map_err(KeepError::Seal)
     }
 
     /// The result of `operation` that is in `bytes`.
     pub(super) fn open(&self, operation: &Operation, bytes: &[u8]) -> Result<T, ReadError> {
-        let key = place(operation);
-        let opened = self.sealer.unseal(&self.place(&key), bytes, 0, &limits()).map_err(ReadError::Seal)?;
+        let key = key(operation);
+        let opened = self.sealer.unseal(&place(&key), bytes, 0, &limits()).map_err(ReadError::Seal)?;
         let (schema, encoded) = opened.payload.split_first_chunk().ok_or(ReadError::Empty)?;
         // It is told apart here and not by the seal, which would only say that it is broken, and which not all have.
         let (written, read) = (u32::from_be_bytes(*schema), self.codec.schema());
@@ -47,16 +44,16 @@ impl<T> Results<T> {
         }
         decode_guarded(&*self.codec, encoded).map_err(ReadError::Codec)
     }
-
-    fn place<'a>(&'a self, key: &'a str) -> Place<'a> {
-        Place { namespace: &self.namespace, key, schema: FORMAT }
-    }
 }
 
-/// What a result is sealed for. With the fingerprint, lest a store play back what was sealed for an earlier operation under
-/// the same key.
-fn place(operation: &Operation) -> String {
+/// What a result is sealed for: its operation, whose key has the names of its fleet and its kind in it. With the fingerprint,
+/// lest a store play back what was sealed for an earlier operation under the same key.
+fn key(operation: &Operation) -> String {
     format!("{}:{}", operation.key, operation.fingerprint)
+}
+
+const fn place(key: &str) -> Place<'_> {
+    Place { namespace: NAMESPACE, key, schema: FORMAT }
 }
 
 /// Results say nothing of when they were written, and so none is too old: it is the store that forgets them.
@@ -66,5 +63,7 @@ fn limits() -> Limits {
     limits
 }
 
+/// What keeps results from whatever else is sealed with the same keys.
+const NAMESPACE: &str = "mesh/operations";
 /// The version of what is sealed: the codec's schema in four bytes, then what the codec wrote.
 const FORMAT: u32 = 1;

@@ -49,7 +49,7 @@ impl Fleet {
         codec: impl Codec<String> + 'static,
     ) -> Process {
         let link = Link::to(Arc::clone(&self.store));
-        let number = self.processes.fetch_add(1, Ordering::Relaxed);
+        let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
         let environment = Environment {
             clock: Arc::new(self.lab.clock),
             entropy: Arc::new(Words(AtomicU64::new(number << 32))),
