@@ -20,7 +20,7 @@ use super::telling::Telling;
 use crate::service_mesh::Inner;
 
 /// Operations of one kind, each of which is carried out once as far as that can be had, whoever of the fleet begins it: see
-/// [the module](self) for what that means. Cloning it shares it.
+/// [the module](crate::operations) for what that means. Cloning it shares it.
 ///
 /// It does not keep its mesh alive: once that was shut down or dropped, nothing can be begun.
 pub struct Operations<T> {
