@@ -36,3 +36,23 @@ impl Wake for Bell {
         self.0.rung.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_rang_before_anybody_listened_is_heard_once() {
+        let bell = Bell::default();
+        let heard = || tokio::time::timeout(Duration::from_secs(1), bell.rung());
+        (0..3).for_each(|_| bell.wake());
+        assert_eq!(heard().await, Ok(false));
+        heard().await.unwrap_err();
+        bell.clone().close();
+        assert_eq!(heard().await, Ok(true));
+        bell.wake();
+        assert_eq!(heard().await, Ok(true), "it stays closed");
+    }
+}

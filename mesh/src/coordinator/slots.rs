@@ -109,3 +109,49 @@ impl SlotsDriver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use mesh_cache::coordinator_store::MemoryCoordinator;
+    use mesh_core::recorder::NoRecorder;
+    use mesh_retry::coordinator::slots::SlotsConfig;
+    use mesh_retry::coordinator::store::StateKey;
+
+    use super::*;
+    use crate::TokioClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_left_uses_what_is_at_hand_and_then_has_jitter_and_asks_for_nothing() {
+        let clock = TokioClock::new();
+        let (config, bell) = (SlotsConfig::default(), Bell::default());
+        let slots = Arc::new(RetrySlots::new(&config, Arc::new(bell.clone())));
+        let machine = SlotsMachine::new(config, StateKey::new(1), Arc::clone(&slots), 1, clock.now());
+        let store: Arc<dyn CoordinatorStore> = Arc::new(MemoryCoordinator::new(Arc::new(clock)));
+        let driver = SlotsDriver::new(
+            machine,
+            bell.clone(),
+            (store, config.reply_within),
+            Arc::new(clock),
+            "api".parse().unwrap(),
+            Arc::new(NoRecorder),
+        );
+        let (seat, driving) = (SlotsSeat::new(slots, bell), tokio::spawn(driver.run()));
+        let mut rng = Rng::from_seed(1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(slot(seat.take(&mut rng)), 0);
+        seat.leave();
+        tokio::time::timeout(Duration::from_secs(1), driving).await.unwrap().unwrap();
+        let numbered = BTreeSet::from_iter((0..10).map(|_| slot(seat.take(&mut rng))));
+        assert_eq!(numbered.len(), 10, "each slot once");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let drawn = BTreeSet::from_iter((0..10).map(|_| slot(seat.take(&mut rng))));
+        assert!((3..10).contains(&drawn.len()), "{drawn:?}");
+    }
+
+    /// In which slot of 100 ms one is that waits so long.
+    const fn slot(wait: Duration) -> u128 {
+        wait.as_millis() / 100
+    }
+}
