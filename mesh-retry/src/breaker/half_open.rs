@@ -57,7 +57,9 @@ impl Breaker {
             State::Closed | State::Disabled | State::MetricsOnly => None,
             State::ForcedOpen => Some(self.refused(word, None)),
             State::Open => {
-                Some(self.open_until(word)).filter(|until| now < *until).map(|at| self.refused(word, Some(at)))
+                let over = Some(self.open_until(word)).filter(|until| now < *until);
+                let until = over.or_else(|| self.evidence.as_ref()?.refusal(now));
+                until.map(|at| self.refused(word, Some(at)))
             }
             State::HalfOpen => {
                 let asks = self.has_waited_out(now) || self.rules.has_place(word) || now >= self.lost_at();

@@ -29,7 +29,12 @@ impl Gate for Breaker {
                 let opens_at = self.next_transition_at().filter(|at| now < *at);
                 Some(shut_breaker(state, &self.counts(now), opens_at))
             }
-            State::Closed | State::HalfOpen | _ => None,
+            // Its time is over, and it may be another process's turn.
+            State::HalfOpen => {
+                let refused = self.refusal(now).filter(|refused| refused.state == State::Open);
+                refused.map(|refused| Shut::from(&refused))
+            }
+            State::Closed | _ => None,
         }
     }
 }

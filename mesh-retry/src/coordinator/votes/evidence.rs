@@ -35,11 +35,9 @@ pub enum ProbeRight {
         /// Until then.
         until: Instant,
     },
-    /// The store is lost: each process may.
-    Local {
-        /// Until then; another question may be answered.
-        until: Instant,
-    },
+    /// Each process may until its breaker changes: the store is lost, or this one calls so seldom that its turn was over
+    /// before it made use of it.
+    Local,
     /// Another process tries.
     Others {
         /// Until then, unless it renews.
@@ -47,7 +45,8 @@ pub enum ProbeRight {
     },
 }
 
-/// Whose turn it is to try: what is known in the upper 2 bits, and until when, in nanoseconds, in the lower 62.
+/// Whose turn it is to try: what is known in the upper 2 bits, and until when, in nanoseconds, in the lower 62. What is local
+/// has no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Turn(u64);
 
@@ -80,7 +79,8 @@ impl Evidence {
             let (kind, until) = (turn.kind(), turn.until());
             let runs = now < until;
             match kind {
-                MINE | LOCAL if runs => return Ok(()),
+                LOCAL => return Ok(()),
+                MINE if runs => return Ok(()),
                 OTHERS | ASKED if runs => return Err(until),
                 // Nobody has said anything in time, not even that the store is lost.
                 ASKED => return Ok(()),
@@ -97,6 +97,13 @@ impl Evidence {
         }
     }
 
+    /// Until when it is known not to be the breaker's turn. Asks nobody.
+    #[must_use]
+    pub fn refusal(&self, now: Instant) -> Option<Instant> {
+        let turn = Turn(self.turn.load(Ordering::Relaxed));
+        Some(turn.until()).filter(|until| matches!(turn.kind(), OTHERS | ASKED) && now < *until)
+    }
+
     /// Whether the breaker has asked, and nobody has answered.
     pub(super) fn is_asked(&self) -> bool {
         Turn(self.turn.load(Ordering::Relaxed)).kind() == ASKED
@@ -109,7 +116,7 @@ impl Evidence {
         let until = turn.until();
         let right = match turn.kind() {
             MINE => ProbeRight::Shared { until },
-            LOCAL => ProbeRight::Local { until },
+            LOCAL => return Some(ProbeRight::Local),
             OTHERS => ProbeRight::Others { until },
             _ => return None,
         };
@@ -119,7 +126,7 @@ impl Evidence {
     pub(super) fn set_turn(&self, right: ProbeRight) {
         let turn = match right {
             ProbeRight::Shared { until } => Turn::new(MINE, until),
-            ProbeRight::Local { until } => Turn::new(LOCAL, until),
+            ProbeRight::Local => Turn::new(LOCAL, Instant::ZERO),
             ProbeRight::Others { until } => Turn::new(OTHERS, until),
         };
         self.turn.swap(turn.0, Ordering::AcqRel);

@@ -37,7 +37,7 @@ pub struct VotesMachine {
     vote_at: Option<Instant>,
     quorum_until: Option<Instant>,
     probing: Probing,
-    /// How often it has asked for the probe.
+    /// Rises with each question for the probe. Begins anywhere, for a process may have had another machine for the subject.
     turns: u64,
     /// Whose probe to let go of.
     release: Option<ProcessId>,
@@ -50,7 +50,7 @@ pub struct VotesMachine {
 enum Probing {
     No,
     Asking { holder: ProcessId },
-    Has { holder: ProcessId, until: Instant, renew_at: Instant },
+    Has { holder: ProcessId, until: Instant, renew_at: Instant, renews_until: Instant },
 }
 
 impl VotesMachine {
@@ -65,20 +65,22 @@ impl VotesMachine {
         seed: u64,
         now: Instant,
     ) -> Self {
+        let mut rng = Rng::from_seed(seed);
+        let turns = rng.next_u64();
         let mut machine = Self {
             config,
             subject,
             process,
             evidence,
             clock: Monotonic::default(),
-            rng: Rng::from_seed(seed),
+            rng,
             voting: Exchange::one_of(0, 2),
             asking: Exchange::one_of(1, 2),
             state: State::Closed,
             vote_at: Some(now),
             quorum_until: None,
             probing: Probing::No,
-            turns: 0,
+            turns,
             release: None,
             effects: VecDeque::new(),
             events: VecDeque::new(),
@@ -178,9 +180,12 @@ impl VotesMachine {
             (Probing::No, Ok(_)) => {}
             (Probing::No, failed @ Err(_)) => self.fail(failed),
             (Probing::Asking { holder } | Probing::Has { holder, .. }, Ok(StoreReply::Probed(Probed::Mine))) => {
-                let until = sent_at.after(lease);
-                let is_new = matches!(self.probing, Probing::Asking { .. });
-                self.probing = Probing::Has { holder, until, renew_at: sent_at.after(lease / 3) };
+                let (until, renew_at) = (sent_at.after(lease), sent_at.after(lease / 3));
+                let (is_new, renews_until) = match self.probing {
+                    Probing::Has { renews_until, .. } => (false, renews_until),
+                    Probing::No | Probing::Asking { .. } => (true, sent_at.after(lease * TURN_LEASES)),
+                };
+                self.probing = Probing::Has { holder, until, renew_at, renews_until };
                 self.give(ProbeRight::Shared { until }, is_new);
             }
             (_, Ok(StoreReply::Probed(Probed::Others { lease_left }))) => {
@@ -190,10 +195,11 @@ impl VotesMachine {
             (Probing::Asking { .. }, failed) => {
                 self.probing = Probing::No;
                 self.fail(failed);
-                self.give(ProbeRight::Local { until: now.after(lease) }, true);
+                self.give(ProbeRight::Local, true);
             }
-            (Probing::Has { holder, until, .. }, failed) => {
-                self.probing = Probing::Has { holder, until, renew_at: now.after(lease / RENEW_AGAIN) };
+            (Probing::Has { holder, until, renews_until, .. }, failed) => {
+                let renew_at = now.after(lease / RENEW_AGAIN);
+                self.probing = Probing::Has { holder, until, renew_at, renews_until };
                 self.fail(failed);
             }
         }
@@ -233,7 +239,7 @@ impl VotesMachine {
         }
         let holder = match self.probing {
             Probing::No if self.vote_at.is_some() && self.evidence.is_asked() => self.next_holder(),
-            Probing::Has { holder, renew_at, .. } if renew_at <= now && self.state == State::HalfOpen => holder,
+            Probing::Has { holder, .. } if self.renewal().is_some_and(|at| at <= now) => holder,
             Probing::No | Probing::Asking { .. } | Probing::Has { .. } => return,
         };
         let probe = StoreCommand::Probe(Probe { subject, holder, lease: self.config.probe_lease });
@@ -242,20 +248,36 @@ impl VotesMachine {
 
     /// Another name for each turn, so that letting go of the last one that comes late does not end this one.
     fn next_holder(&mut self) -> ProcessId {
-        self.turns += 1;
+        self.turns = self.turns.wrapping_add(1);
         let holder = ProcessId::new(self.process.bits() ^ u128::from(self.turns));
         self.probing = Probing::Asking { holder };
         holder
+    }
+
+    /// When the probe is to be renewed: while it is used, and for so long that a process that has stopped calling does not
+    /// keep the others from finding out.
+    fn renewal(&self) -> Option<Instant> {
+        match self.probing {
+            Probing::Has { renew_at, renews_until, .. } if self.state == State::HalfOpen => {
+                Some(renew_at).filter(|at| *at < renews_until)
+            }
+            Probing::No | Probing::Asking { .. } | Probing::Has { .. } => None,
+        }
     }
 
     /// When the probe is to be renewed, and when it ends.
     fn probe_timers(&self) -> [Option<Instant>; 2] {
         match self.probing {
             Probing::No | Probing::Asking { .. } => [None, None],
-            Probing::Has { until, renew_at, .. } => {
-                let renews = self.state == State::HalfOpen && !self.asking.is_open();
-                [renews.then_some(renew_at), Some(until)]
-            }
+            Probing::Has { until, .. } => [self.renewal().filter(|_| !self.asking.is_open()), Some(until)],
+        }
+    }
+
+    /// The lease of the probe has ended. Whoever calls too seldom to use a turn would wait for ever for one that he does.
+    fn outlast_probe(&mut self) {
+        self.let_go();
+        if self.state != State::HalfOpen {
+            self.give(ProbeRight::Local, true);
         }
     }
 }
@@ -301,7 +323,7 @@ impl Machine for VotesMachine {
         if let Probing::Has { until, .. } = self.probing
             && until <= now
         {
-            self.let_go();
+            self.outlast_probe();
         }
         self.send_due(now);
     }
@@ -326,3 +348,5 @@ impl Machine for VotesMachine {
 const VOTE_AGAIN: u32 = 4;
 /// A renewal that failed is tried again after so small a part of the lease.
 const RENEW_AGAIN: u32 = 6;
+/// For so many leases a turn is renewed at most.
+const TURN_LEASES: u32 = 10;

@@ -8,11 +8,17 @@
 //! does not make good ones bad (Polly's discussion of a shared breaker, App-vNext/Polly#287).
 //!
 //! A breaker that is to try whether its subject is well again asks for the one **probe** that all processes share: who has it
-//! tries, the others are refused for as long as that may take.
+//! tries, the others are refused for as long as that may take. So the processes that have opened become half-open one after
+//! another, and a subject that is down meets one of them at a time.
+//!
+//! A turn is never waited for without end: who has it and makes no calls loses it after a lease, or after ten leases where
+//! its breaker is half-open; and a process that calls so seldom that its turn is over before its next call makes that call as
+//! it would without a store ([`ProbeRight::Local`]).
 //!
 //! # When the store is lost
 //! Evidence ends [`live_for`](VotesConfig::live_for) after the vote that was last answered was sent, and probes are given by
-//! each process to itself: local breakers, as without a store.
+//! each process to itself: local breakers, as without a store. One that has asked for the probe by then waits for the answer
+//! for twice [`reply_within`](VotesConfig::reply_within) at most.
 //!
 //! # What is promised
 //! * A quorum takes two processes at least, whatever is configured; each has one vote, by its authenticated id.
