@@ -166,6 +166,53 @@ pub enum Measurement<'a> {
         /// From when it might be carried out to when the store was told the end, or was given up.
         elapsed: Duration,
     },
+    /// The store that processes share has counted the vote of this process on a service, or on one of its instances.
+    VoteCounted {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// The instance that was voted on; none where it was the service as a whole. Sinks that pay for every value of an
+        /// attribute leave it out.
+        instance: Option<&'a InstanceId>,
+        /// How many processes have a vote.
+        live: u32,
+        /// How many of these find it open.
+        open: u32,
+        /// How long the answer took.
+        latency: Duration,
+    },
+    /// Whether so many processes find a service open, or one of its instances, that the breaker of this one opens earlier
+    /// has changed.
+    EvidenceChanged {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// The instance that it is of; none where it is the service as a whole. Sinks that pay for every value of an attribute
+        /// leave it out.
+        instance: Option<&'a InstanceId>,
+        /// Whether they do.
+        quorum: bool,
+        /// `store`, or `silence` where the store has said nothing for too long.
+        by: &'static str,
+    },
+    /// It was said whose turn it is to try whether a service is well again, or one of its instances.
+    ProbeRight {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// The instance that it is of; none where it is the service as a whole. Sinks that pay for every value of an attribute
+        /// leave it out.
+        instance: Option<&'a InstanceId>,
+        /// `shared` where it is this process's alone, `others`, or `local` where each goes by itself: see `ProbeRight::name`.
+        right: &'static str,
+    },
+    /// The store did not answer a vote, or a question for the probe.
+    VoteFailed {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// The instance that it is of; none where it is the service as a whole. Sinks that pay for every value of an attribute
+        /// leave it out.
+        instance: Option<&'a InstanceId>,
+        /// What is known of it: see `StoreFailure::name`.
+        failure: &'static str,
+    },
     /// How the clock of the store that processes share runs against this process's own, by an answer of the store's.
     StoreSkew {
         /// The service whose budget was answered.
@@ -287,6 +334,10 @@ impl<'a> Measurement<'a> {
             Self::RetrySlots { .. } => "mesh.client.slots",
             Self::OperationBegan { .. } => "mesh.operation.begin.duration",
             Self::OperationEnded { .. } => "mesh.operation.duration",
+            Self::VoteCounted { .. } => "mesh.client.votes.duration",
+            Self::EvidenceChanged { .. } => "mesh.client.evidence.transitions",
+            Self::ProbeRight { .. } => "mesh.client.probe.rights",
+            Self::VoteFailed { .. } => "mesh.client.votes.failures",
             Self::StoreSkew { .. } => "mesh.coordinator.skew",
             Self::PickRefused { .. } => "mesh.lb.refusals",
             Self::Endpoints { .. } => "mesh.lb.endpoints",
@@ -315,6 +366,10 @@ impl<'a> Measurement<'a> {
             | Self::BudgetUnsettled { service, .. }
             | Self::BudgetStateChanged { service, .. }
             | Self::RetrySlots { service, .. }
+            | Self::VoteCounted { service, .. }
+            | Self::EvidenceChanged { service, .. }
+            | Self::ProbeRight { service, .. }
+            | Self::VoteFailed { service, .. }
             | Self::StoreSkew { service, .. }
             | Self::PickRefused { service, .. }
             | Self::Endpoints { service, .. }

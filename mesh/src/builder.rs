@@ -149,8 +149,9 @@ impl ServiceMeshBuilder {
     }
 
     /// Keeps the budgets of the fleet ([`CallsConfig::fleet`](crate::CallsConfig::fleet)), its
-    /// [slots](crate::CallsConfig::retry_slots) and its [operations](ServiceMesh::operations) in `store`, in place of the
-    /// Redis that else is shared: a [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
+    /// [slots](crate::CallsConfig::retry_slots), its [votes](crate::CallsConfig::votes) and its
+    /// [operations](ServiceMesh::operations) in `store`, in place of the Redis that else is shared: a
+    /// [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
     /// process can share, a Redis of their own, or one's own.
     pub fn coordinator(mut self, store: impl CoordinatorStore + 'static) -> Self {
         self.coordinator = Some(Arc::new(store));
@@ -175,7 +176,7 @@ impl ServiceMeshBuilder {
     ///
     /// # Errors
     /// Names the number that breaks its rule; the file that cannot be read; the check over TLS that nobody could run
-    /// without the feature `probe-tls`; the budget of the fleet for which there is no store.
+    /// without the feature `probe-tls`; what the fleet is to share and there is no store for.
     pub async fn build(mut self) -> Result<ServiceMesh, BuildError> {
         self.config.validate()?;
         let mut own_checks = BTreeMap::new();
@@ -197,7 +198,8 @@ impl ServiceMeshBuilder {
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let namespace = &self.config.memory.namespace;
         let (tier, home) = self.shared.start(self.coordinator, namespace, &self.environment)?;
-        let coordination = Coordination::new(&self.config.calls, &home, namespace)?;
+        let place = (namespace.as_str(), self.config.zone.as_ref());
+        let coordination = Coordination::new(&self.config.calls, &home, place, &*self.environment.entropy)?;
         let config = &self.config.memory;
         let memory = Memory::open(config, tier.clone(), &self.sealer, &registry, &self.environment).await?;
         let fleet = Fleet { tier, sealer: self.sealer, memory, home, coordination };

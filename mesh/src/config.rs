@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mesh_core::machine::ServiceMachineConfig;
 use mesh_core::registration::KeeperConfig;
-use mesh_core::service::ConfigError;
+use mesh_core::service::{ConfigError, Zone};
 
 use crate::call::CallsConfig;
 use crate::memory::MemoryConfig;
@@ -20,6 +20,9 @@ pub struct MeshConfig {
     /// How every service is discovered, checked and balanced, but for those that were given a configuration of
     /// their own.
     pub service: ServiceMachineConfig,
+    /// The zone that this process runs in. Of what the fleet shares, [votes](CallsConfig::votes) are shared within a zone, for
+    /// what one sees from it. Default none: all processes see alike.
+    pub zone: Option<Zone>,
     /// What bounds the calls to every service, whatever the policy of each.
     pub calls: CallsConfig,
     /// How registrations are kept.
@@ -63,6 +66,7 @@ impl Default for MeshConfig {
     fn default() -> Self {
         Self {
             service: ServiceMachineConfig::default(),
+            zone: None,
             calls: CallsConfig::default(),
             registration: KeeperConfig::default(),
             memory: MemoryConfig::default(),

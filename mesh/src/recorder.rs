@@ -62,6 +62,10 @@ impl Recorder for TracingRecorder {
             Measurement::OperationEnded { operation, result, elapsed } => {
                 event!(measurement, operation, result, seconds = elapsed.as_secs_f64());
             }
+            Measurement::VoteCounted { .. }
+            | Measurement::EvidenceChanged { .. }
+            | Measurement::ProbeRight { .. }
+            | Measurement::VoteFailed { .. } => of_votes(measurement),
             Measurement::StoreSkew { gained_micros, uncertain_by, was_set, .. } => {
                 event!(measurement, gained_micros, uncertain_seconds = uncertain_by.as_secs_f64(), was_set);
             }
@@ -86,5 +90,19 @@ impl Recorder for TracingRecorder {
             // A kind that this version does not know is at least named.
             _ => event!(measurement, unknown = true),
         }
+    }
+}
+
+/// What is measured of the votes of a fleet.
+fn of_votes(measurement: &Measurement<'_>) {
+    let shown = tracing::field::display;
+    if let Measurement::VoteCounted { instance, live, open, latency, .. } = *measurement {
+        event!(measurement, instance = instance.map(shown), live, open, seconds = latency.as_secs_f64());
+    } else if let Measurement::EvidenceChanged { instance, quorum, by, .. } = *measurement {
+        event!(measurement, instance = instance.map(shown), quorum, by);
+    } else if let Measurement::ProbeRight { instance, right, .. } = *measurement {
+        event!(measurement, instance = instance.map(shown), right);
+    } else if let Measurement::VoteFailed { instance, failure, .. } = *measurement {
+        event!(measurement, instance = instance.map(shown), failure);
     }
 }

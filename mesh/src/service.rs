@@ -71,7 +71,7 @@ impl Followed {
     /// Marks that nothing drives it any more, so that caches of it may be thrown away, and wakes who waits for it.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
-        self.calls.leave_fleet();
+        self.calls.fleet().leave();
         self.state.send_modify(|_| {});
     }
 

@@ -2,18 +2,23 @@
 //!
 //! A breaker lies beside the counters of its instance ([`Endpoint::companion`]): it is found without a look-up, made with the
 //! first attempt, and forgotten with the instance. One that comes back begins with another.
+//!
+//! What lies beside the counters is freed with those of its neighbours, which may be long after the instance has left: so
+//! whoever publishes a view without it says that it is to be forgotten, and nobody votes on it any more.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::balance::{Bars, Endpoint, Outcome, View};
 use mesh_core::rng::mix;
 use mesh_core::route::RouteId;
 use mesh_core::time::Instant;
-use mesh_retry::breaker::{Breaker, BreakerConfig, Permit, State, Verdict};
+use mesh_retry::breaker::{BreakerConfig, Permit, State, Verdict};
 use mesh_retry::call::Shut;
 
-use super::breaker::Watch;
+use super::breaker::{VotedBreaker, Watch};
+use crate::coordinator::Votes;
 use crate::lease::Lease;
 
 /// The breakers of the instances of one service.
@@ -22,32 +27,36 @@ pub(super) struct InstanceBreakers {
     config: BreakerConfig,
     seed: u64,
     watch: Watch,
+    votes: Option<Arc<Votes>>,
 }
 
-/// What lies beside the counters; nothing where the configuration makes no breaker.
+/// What lies beside the counters; nothing where the configuration makes no breaker, or the instance has left.
 #[derive(Debug)]
-struct Own(Option<Breaker>);
+struct Own(Option<VotedBreaker>);
 
 impl InstanceBreakers {
-    /// Breakers of `config`, which has been found valid. `seed` differs from process to process.
-    pub(super) const fn new(config: BreakerConfig, seed: u64, watch: Watch) -> Self {
-        Self { config, seed, watch }
+    /// Breakers of `config`, which has been found valid, and who votes for them. `seed` differs from process to process.
+    pub(super) const fn new(config: BreakerConfig, seed: u64, watch: Watch, votes: Option<Arc<Votes>>) -> Self {
+        Self { config, seed, watch, votes }
     }
 
     /// Lets the attempt pass that was placed, or gives the place up: then nothing was counted.
     pub(super) fn admit(&self, now: Instant, lease: Lease) -> Option<Placed> {
         let endpoint = lease.endpoint();
-        let make = || Own(Breaker::new(&self.config, mix(self.seed ^ endpoint.id().number())).ok());
+        let make = || {
+            let votes = self.votes.as_ref().and_then(|votes| votes.on_instance(lease.instance()));
+            Own(VotedBreaker::new(&self.config, mix(self.seed ^ endpoint.id().number()), votes))
+        };
         let Some(breaker) = endpoint.companion(make).and_then(|own| own.0.as_ref()) else {
             return Some(Placed::unguarded(lease));
         };
         match breaker.permit(now) {
             Ok(permit) => {
-                self.watch.tell(Some(lease.instance().id()), permit.transition());
+                breaker.tell(&self.watch, Some(lease.instance().id()), permit.transition());
                 Some(Placed { lease, permit: Some(permit) })
             }
             Err(refused) => {
-                self.watch.tell(Some(lease.instance().id()), refused.transition);
+                breaker.tell(&self.watch, Some(lease.instance().id()), refused.transition);
                 None
             }
         }
@@ -56,8 +65,17 @@ impl InstanceBreakers {
     /// Takes note of how the attempt ended. It is done once: the permit is gone then.
     pub(super) fn record(&self, now: Instant, placed: &mut Placed, outcome: Outcome, took: Duration) {
         if let (Some(permit), Some(breaker)) = (placed.permit.take(), own(placed.lease.endpoint())) {
-            self.watch
-                .tell(Some(placed.instance().id()), breaker.record(now, permit, Verdict::of_outcome(outcome, took)));
+            let transition = breaker.record(now, permit, Verdict::of_outcome(outcome, took));
+            breaker.tell(&self.watch, Some(placed.instance().id()), transition);
+        }
+    }
+
+    /// The instance that has this `endpoint` has left: nobody votes on it any more, nor begins to for a call that is late.
+    pub(super) fn forget(&self, endpoint: &Endpoint) {
+        if self.votes.is_some()
+            && let Some(Own(Some(breaker))) = endpoint.companion(|| Own(None))
+        {
+            breaker.leave_fleet();
         }
     }
 
@@ -120,6 +138,6 @@ impl Drop for Placed {
 }
 
 /// The breaker of an instance, if it was asked before.
-fn own(endpoint: &Endpoint) -> Option<&Breaker> {
+fn own(endpoint: &Endpoint) -> Option<&VotedBreaker> {
     endpoint.companion_if_made::<Own>()?.0.as_ref()
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::balance::Outcome;
+use mesh_core::balance::{Endpoint, Outcome};
 use mesh_core::recorder::Recorder;
 use mesh_core::rng::Rng;
 use mesh_core::service::ServiceName;
 use mesh_core::time::Instant;
 use mesh_retry::backoff::Waits;
-use mesh_retry::breaker::Breaker;
 use mesh_retry::budget::Budget;
 use mesh_retry::call::{Failed, GATES_MAX, Gate, GiveUpReason, Terms};
 use mesh_retry::classify::{Idempotency, UnsafeRules};
@@ -18,19 +17,17 @@ use mesh_retry::limit::ConcurrencyLimit;
 use mesh_retry::limit::throttle::AdaptiveThrottle;
 use mesh_retry::policy::RetryPolicy;
 
-use super::breaker::{Watch, WatchedBreaker};
+use super::breaker::{VotedBreaker, Watch, WatchedBreaker};
 use super::bulkhead::CallsBulkhead;
 use super::config::CallsConfig;
 use super::instances::{InstanceBreakers, Placed};
-use crate::coordinator::{Membership, SlotsSeat};
+use crate::coordinator::{Membership, Parts};
 
 /// What the calls to one service share.
 #[derive(Debug)]
 pub(crate) struct SharedByCalls {
     budget: Option<Arc<dyn Budget>>,
-    /// Whose budget that is, where the fleet shares it.
-    fleet: Option<Membership>,
-    slots: Option<SlotsSeat>,
+    fleet: Parts,
     breaker: Option<WatchedBreaker>,
     instance_breakers: Option<InstanceBreakers>,
     bulkhead: Option<CallsBulkhead>,
@@ -40,17 +37,27 @@ pub(crate) struct SharedByCalls {
 }
 
 impl SharedByCalls {
-    /// What `config` says, which has been found valid, for the service called `name`. `entropy` differs from process to
-    /// process.
-    pub(crate) fn new(config: &CallsConfig, entropy: u64, name: &ServiceName, recorder: &Arc<dyn Recorder>) -> Self {
+    /// What `config` says, which has been found valid, for the service called `name`; in place of what it says, what the
+    /// `fleet` shares. `entropy` differs from process to process.
+    pub(crate) fn new(
+        config: &CallsConfig,
+        entropy: u64,
+        name: &ServiceName,
+        recorder: &Arc<dyn Recorder>,
+        fleet: Parts,
+    ) -> Self {
         let watch = || Watch::new(name.clone(), Arc::clone(recorder));
-        let watched = |breaker| WatchedBreaker::new(breaker, watch());
+        let breaker = config.breaker.and_then(|breaker| {
+            let votes = fleet.votes.as_ref().and_then(|votes| votes.on_service());
+            VotedBreaker::new(&breaker, entropy, votes)
+        });
+        let instances = |breaker| InstanceBreakers::new(breaker, entropy, watch(), fleet.votes.clone());
+        let budget = fleet.budget.as_ref().map(Membership::budget);
         Self {
-            budget: config.budget.map(|budget| budget.build()),
-            fleet: None,
-            slots: None,
-            breaker: config.breaker.and_then(|breaker| Breaker::new(&breaker, entropy).ok()).map(watched),
-            instance_breakers: config.instance_breaker.map(|breaker| InstanceBreakers::new(breaker, entropy, watch())),
+            budget: budget.or_else(|| config.budget.map(|budget| budget.build())),
+            breaker: breaker.map(|breaker| WatchedBreaker::new(breaker, watch())),
+            instance_breakers: config.instance_breaker.map(instances),
+            fleet,
             bulkhead: config.bulkhead.map(CallsBulkhead::new),
             concurrency: config.concurrency.as_ref().map(|limit| ConcurrencyLimit::new(limit, entropy)),
             throttle: config.throttle.map(AdaptiveThrottle::new),
@@ -58,26 +65,15 @@ impl SharedByCalls {
         }
     }
 
-    /// Pays retries and hedges from the budget of a fleet, and makes retries in its slots.
-    pub(crate) fn in_fleet(self, fleet: Option<Membership>, slots: Option<SlotsSeat>) -> Self {
-        let budget = fleet.as_ref().map(Membership::budget).or(self.budget);
-        Self { budget, fleet, slots, ..self }
+    /// What it has of what the fleet shares.
+    pub(crate) const fn fleet(&self) -> &Parts {
+        &self.fleet
     }
 
-    /// Gives back what the process holds of the fleet's budget. Calls that are still made go by its own share.
-    pub(crate) fn leave_fleet(&self) {
-        if let Some(fleet) = &self.fleet {
-            fleet.leave();
-        }
-        if let Some(slots) = &self.slots {
-            slots.leave();
-        }
-    }
-
-    /// Waits until that has ended.
-    pub(crate) async fn left_fleet(&self) {
-        if let Some(fleet) = &self.fleet {
-            fleet.left().await;
+    /// The instance that has this `endpoint` has left.
+    pub(crate) fn forget(&self, endpoint: &Endpoint) {
+        if let Some(breakers) = &self.instance_breakers {
+            breakers.forget(endpoint);
         }
     }
 
@@ -153,7 +149,7 @@ impl Terms for CallTerms<'_> {
 
     fn retry(&self, failed: &Failed, waits: &mut Waits, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
         let wait = self.policy.retry(failed, waits, rng)?;
-        Ok(self.shared.slots.as_ref().map_or(wait, |slots| wait.saturating_add(slots.take(rng))))
+        Ok(self.shared.fleet.slots.as_ref().map_or(wait, |slots| wait.saturating_add(slots.take(rng))))
     }
 
     fn may_repeat(&self) -> bool {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mesh_retry::coordinator::budget::Wake;
+use mesh_retry::coordinator::Wake;
 use tokio::sync::Notify;
 
-/// Rung by calls that find no token, and by the owner who wants the driver to end. Clones share it.
+/// Rung by calls that find no token or have something to tell, and by the owner who wants the driver to end. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bell(Arc<Shared>);
 

@@ -1,4 +1,4 @@
-//! A process' part in a budget, as its calls and its owner hold it.
+//! A process' part in what the fleet shares for the calls to one service, as these and its owner hold it.
 
 use std::sync::Arc;
 
@@ -7,6 +7,16 @@ use mesh_retry::coordinator::budget::FleetBudget;
 use tokio::sync::watch;
 
 use super::bell::Bell;
+use super::slots::SlotsSeat;
+use super::votes::Votes;
+
+/// This process' part in what the fleet shares for the calls to one service.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) budget: Option<Membership>,
+    pub(crate) slots: Option<SlotsSeat>,
+    pub(crate) votes: Option<Arc<Votes>>,
+}
 
 /// This process' part in the budget of one service.
 #[derive(Debug)]
@@ -15,6 +25,31 @@ pub(crate) struct Membership {
     bell: Bell,
     /// Closed when the driver has ended.
     ended: watch::Receiver<()>,
+}
+
+impl Parts {
+    /// Gives back what the process holds. Calls that are still made go by themselves.
+    pub(crate) fn leave(&self) {
+        if let Some(budget) = &self.budget {
+            budget.leave();
+        }
+        if let Some(slots) = &self.slots {
+            slots.leave();
+        }
+        if let Some(votes) = &self.votes {
+            votes.leave();
+        }
+    }
+
+    /// Waits until that has ended, or is given up.
+    pub(crate) async fn left(&self) {
+        if let Some(budget) = &self.budget {
+            budget.left().await;
+        }
+        if let Some(votes) = &self.votes {
+            votes.left().await;
+        }
+    }
 }
 
 impl Membership {

@@ -1,4 +1,5 @@
-//! Budgets and slots for retries that the processes of a fleet share: those of each service that is called.
+//! Budgets and slots for retries that the processes of a fleet share, and what they have found out of whom they call: for each
+//! service that is called.
 //!
 //! Decides nothing: mesh-retry's machine says what to tell the store that all share and what to ask of it, a task carries it
 //! there and back, and calls are answered from what the process holds meanwhile.
@@ -9,13 +10,15 @@ mod home;
 mod membership;
 mod slots;
 mod telling;
+mod votes;
 
 use std::sync::Arc;
 
 use mesh_cache::Environment;
 use mesh_cache::coordinator_store::{CoordinatorStore, state_key};
+use mesh_core::port::Entropy;
 use mesh_core::recorder::Recorder;
-use mesh_core::service::{ConfigError, ServiceName};
+use mesh_core::service::{ConfigError, ServiceName, Zone};
 use mesh_retry::coordinator::budget::{FleetBudget, FleetBudgetConfig, FleetMachine};
 use mesh_retry::coordinator::slots::{RetrySlots, SlotsConfig, SlotsMachine};
 use mesh_retry::coordinator::store::ProcessId;
@@ -24,33 +27,43 @@ use crate::call::CallsConfig;
 use bell::Bell;
 pub(crate) use driver::FleetDriver;
 pub(crate) use home::Home;
-pub(crate) use membership::Membership;
+pub(crate) use membership::{Membership, Parts};
 pub(crate) use slots::{SlotsDriver, SlotsSeat};
 use telling::Telling;
+use votes::Voting;
+pub(crate) use votes::{Shared, VoterSeat, Voters, Votes};
 
-/// What the budgets and slots of all services are made with.
+/// What the budgets, slots and votes of all services are made with.
 #[derive(Debug)]
 pub(crate) struct Coordination {
     budget: Option<FleetBudgetConfig>,
     slots: Option<SlotsConfig>,
+    voting: Option<Voting>,
     store: Arc<dyn CoordinatorStore>,
-    /// What keeps this fleet's budgets from another's in the same store.
+    /// What keeps this fleet's state from another's in the same store.
     namespace: String,
 }
 
 impl Coordination {
-    /// What `config` asks for, if it asks for anything, over the store that is at `home`.
-    pub(crate) fn new(config: &CallsConfig, home: &Home, namespace: &str) -> Result<Option<Self>, ConfigError> {
-        let field = match (config.fleet, config.retry_slots) {
-            (Some(_), _) => "calls.fleet",
-            (None, Some(_)) => "calls.retry_slots",
-            (None, None) => return Ok(None),
-        };
-        let (budget, slots) = (config.fleet, config.retry_slots);
-        let waits = [budget.map(|budget| budget.reply_within), slots.map(|slots| slots.reply_within)];
-        let store = home.store(waits.into_iter().flatten().max().unwrap_or_default())?;
-        let store = store.ok_or_else(|| ConfigError::new(field, "on", NEEDS_A_STORE))?;
-        Ok(Some(Self { budget, slots, store, namespace: namespace.to_owned() }))
+    /// What `config` asks for, if it asks for anything, over the store that is at `home`, for a process in `zone`.
+    pub(crate) fn new(
+        config: &CallsConfig,
+        home: &Home,
+        (namespace, zone): (&str, Option<&Zone>),
+        entropy: &dyn Entropy,
+    ) -> Result<Option<Self>, ConfigError> {
+        let CallsConfig { fleet: budget, retry_slots: slots, votes, instance_votes, .. } = *config;
+        let wanted = [
+            ("calls.fleet", budget.map(|budget| budget.reply_within)),
+            ("calls.retry_slots", slots.map(|slots| slots.reply_within)),
+            ("calls.votes", votes.map(|votes| votes.reply_within)),
+            ("calls.instance_votes", instance_votes.map(|votes| votes.reply_within)),
+        ];
+        let Some(longest) = wanted.into_iter().filter_map(|(_, wait)| wait).max() else { return Ok(None) };
+        let field = wanted.into_iter().find_map(|(field, wait)| wait.map(|_| field)).unwrap_or_default();
+        let store = home.store(longest)?.ok_or_else(|| ConfigError::new(field, "on", NEEDS_A_STORE))?;
+        let voting = Voting::new(config, zone.cloned(), entropy);
+        Ok(Some(Self { budget, slots, voting, store, namespace: namespace.to_owned() }))
     }
 
     /// Takes part in the budget for the calls to `service`, under a name that no other process has, where there is one; the
@@ -66,7 +79,7 @@ impl Coordination {
         let bell = Bell::default();
         let budget = Arc::new(FleetBudget::new(&config, Box::new(bell.clone())));
         let name = state_key(&[&self.namespace, service.as_str(), "retry-budget"]);
-        let process = ProcessId::new((u128::from(entropy.next_u64()) << 64) | u128::from(entropy.next_u64()));
+        let process = process(&**entropy);
         let machine = FleetMachine::new(Arc::clone(&budget), name, process, entropy.next_u64(), clock.now());
         let telling = Telling::new(service.clone(), Arc::clone(recorder));
         let driver = FleetDriver::new(machine, bell.clone(), Arc::clone(&self.store), Arc::clone(clock), telling);
@@ -91,6 +104,22 @@ impl Coordination {
         let driver = SlotsDriver::new(machine, bell.clone(), store, Arc::clone(clock), service.clone(), recorder);
         Some((SlotsSeat::new(slots, bell), driver))
     }
+
+    /// Takes part in the votes on `service` and its instances, where there are some; the voters are to be run.
+    pub(crate) fn votes(
+        &self,
+        service: &ServiceName,
+        environment: &Environment,
+        recorder: &Arc<dyn Recorder>,
+    ) -> Option<(Votes, Voters)> {
+        let voting = self.voting.as_ref()?;
+        Some(voting.on((service, &self.namespace), &self.store, environment, recorder))
+    }
+}
+
+/// A name that no other process has.
+fn process(entropy: &dyn Entropy) -> ProcessId {
+    ProcessId::new((u128::from(entropy.next_u64()) << 64) | u128::from(entropy.next_u64()))
 }
 
 /// What is told to whoever configures what there is no store for.

@@ -356,6 +356,7 @@ impl ServiceDriver {
         });
         let before = self.followed.balancer.view();
         let left: Vec<_> = before.left_by(&view).collect();
+        left.iter().for_each(|endpoint| self.followed.calls.forget(endpoint));
         // What handles hold back would be taken for nothing.
         self.followed.balancer.settle();
         // First, so that no request in flight is in neither place at any moment.

@@ -10,8 +10,7 @@ use mesh_core::recorder::Recorder;
 use mesh_core::service::ServiceName;
 
 use super::owned::Owned;
-use crate::call::SharedByCalls;
-use crate::coordinator::{Coordination, Home};
+use crate::coordinator::{Coordination, Home, Parts};
 use crate::memory::Memory;
 
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct Fleet {
     pub(crate) memory: Option<Arc<Memory>>,
     /// Where processes coordinate.
     pub(crate) home: Home,
-    /// The budgets and slots for retries, where the fleet shares them.
+    /// The budgets and slots for retries, and the votes, where the fleet shares them.
     pub(crate) coordination: Option<Coordination>,
 }
 
@@ -40,17 +39,16 @@ impl Fleet {
         }
     }
 
-    /// Lets `calls` to `service` pay their retries from the budget of the fleet, and make them in its slots, where there are.
+    /// Takes part in what the fleet shares for the calls to `service`, where there is anything.
     pub(super) fn join(
         &self,
-        calls: SharedByCalls,
         service: &ServiceName,
         environment: &Environment,
         recorder: &Arc<dyn Recorder>,
         owned: &mut Owned,
-    ) -> SharedByCalls {
-        let Some(coordination) = &self.coordination else { return calls };
-        let membership = coordination.join(service, environment, recorder).map(|(membership, driver)| {
+    ) -> Parts {
+        let Some(coordination) = &self.coordination else { return Parts::default() };
+        let budget = coordination.join(service, environment, recorder).map(|(membership, driver)| {
             owned.spawn(driver.run());
             membership
         });
@@ -58,6 +56,10 @@ impl Fleet {
             owned.spawn(driver.run());
             slots
         });
-        calls.in_fleet(membership, slots)
+        let votes = coordination.votes(service, environment, recorder).map(|(votes, voters)| {
+            owned.spawn(voters.run());
+            Arc::new(votes)
+        });
+        Parts { budget, slots, votes }
     }
 }

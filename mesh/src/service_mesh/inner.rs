@@ -205,8 +205,9 @@ impl Inner {
             return Err(ServiceError::TooManyServices { service: name, services_max });
         }
         let config = self.configs.get(&name).unwrap_or(&self.config.service).clone();
-        let calls = SharedByCalls::new(&self.config.calls, self.environment.entropy.next_u64(), &name, &self.recorder);
-        let calls = self.fleet.join(calls, &name, &self.environment, &self.recorder, &mut owned);
+        let entropy = self.environment.entropy.next_u64();
+        let parts = self.fleet.join(&name, &self.environment, &self.recorder, &mut owned);
+        let calls = SharedByCalls::new(&self.config.calls, entropy, &name, &self.recorder, parts);
         let (followed, inbox) = Followed::new(name.clone(), config.count_window, calls);
         let (registry, recorder) = (Arc::clone(&self.registry), Arc::clone(&self.recorder));
         let driver =
@@ -333,12 +334,12 @@ impl Inner {
         self.services.load().values().map(|followed| followed.in_flight()).sum()
     }
 
-    /// Gives back what this process holds of budgets that the fleet shares.
+    /// Gives back what this process holds of what the fleet shares.
     pub(super) async fn leave_fleet(&self) {
         let services = self.services.load_full();
-        services.values().for_each(|followed| followed.calls.leave_fleet());
+        services.values().for_each(|followed| followed.calls.fleet().leave());
         for followed in services.values() {
-            followed.calls.left_fleet().await;
+            followed.calls.fleet().left().await;
         }
     }
 

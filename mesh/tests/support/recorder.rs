@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use mesh::InstanceId;
 use mesh::mesh_core::recorder::{Measurement, Recorder};
 
 /// The notes of what was measured; clones share them.
@@ -34,8 +35,7 @@ impl Recorder for Notes {
             Measurement::ExtraAttempt { kind, result, .. } => format!("{kind}: {result}"),
             Measurement::QueueTime { waited, result, .. } => format!("{result} after {waited:?}"),
             Measurement::BreakerChanged { instance, from, to, reason, .. } => {
-                let of = instance.map_or(String::new(), |instance| format!("{instance}: "));
-                format!("{of}{from} to {to} by {reason}")
+                format!("{}{from} to {to} by {reason}", of(*instance))
             }
             Measurement::BudgetSettled { wanted, granted, returned, left_milli, processes, .. } => {
                 format!("{granted} of {wanted}, {returned} back, {left_milli} left for {processes}")
@@ -45,6 +45,12 @@ impl Recorder for Notes {
             Measurement::RetrySlots { result, count, .. } => format!("{result}: {count}"),
             Measurement::OperationBegan { operation, result, .. }
             | Measurement::OperationEnded { operation, result, .. } => format!("{operation}: {result}"),
+            Measurement::VoteCounted { instance, live, open, .. } => format!("{}{open} of {live}", of(*instance)),
+            Measurement::EvidenceChanged { instance, quorum, by, .. } => {
+                format!("{}{} by {by}", of(*instance), if *quorum { "quorum" } else { "no quorum" })
+            }
+            Measurement::ProbeRight { instance, right, .. } => format!("{}{right}", of(*instance)),
+            Measurement::VoteFailed { instance, failure, .. } => format!("{}{failure}", of(*instance)),
             Measurement::StoreSkew { gained_micros, was_set, .. } => format!("{gained_micros} us, set: {was_set}"),
             Measurement::PickRefused { reason, .. } => (*reason).to_owned(),
             Measurement::Endpoints { eligible, unhealthy, drained, registered, .. } => {
@@ -65,4 +71,9 @@ impl Recorder for Notes {
         let service = measurement.service().map_or(String::new(), ToString::to_string);
         self.notes.lock().unwrap().push((measurement.name(), service, word));
     }
+}
+
+/// The instance that a measurement is of, before its word.
+fn of(instance: Option<&InstanceId>) -> String {
+    instance.map_or_else(String::new, |instance| format!("{instance}: "))
 }

@@ -45,6 +45,18 @@ pub enum ProbeRight {
     },
 }
 
+impl ProbeRight {
+    /// The right as measurements name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shared { .. } => "shared",
+            Self::Local => "local",
+            Self::Others { .. } => "others",
+        }
+    }
+}
+
 /// Whose turn it is to try: what is known in the upper 2 bits, and until when, in nanoseconds, in the lower 62. What is local
 /// has no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
