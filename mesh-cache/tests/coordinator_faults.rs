@@ -228,7 +228,7 @@ async fn what_is_new_in_a_slot_that_is_on_its_way_is_made_where_it_goes_or_not_a
 async fn a_node_that_is_lost_takes_no_others_budgets_with_it() {
     let mut cluster =
         RedisCluster::start_with(RedisServer::builder().setting("cluster-require-full-coverage", "no")).await;
-    let store = connected(&format!("redis-cluster://{}", cluster.nodes[0].address()), SOON).await;
+    let store = connected(&format!("redis-cluster://{}", cluster.nodes[0].address()), SOON / 4).await;
     let lost = cluster.owner_of(slot_of(name("rb").as_bytes())).await;
     let others = |key| Settle { budget: StateKey::new(KEY.bits() + key), ..first() };
     for key in 0..30 {

@@ -42,6 +42,11 @@ use crate::second::check_prefix;
 /// A call that is not answered within the deadline is [`StoreFailure::Unknown`], as is one whose connection ended before the
 /// answer, and one whose reply makes no sense. Nothing is sent a second time but what the server says it has not done: a
 /// script that it does not know, a slot that is another node's.
+///
+/// # Failover
+/// The master that sentinels name, and the nodes of a cluster, are followed through failovers; a URL of one server is that
+/// server for ever. A failover may lose what was answered just before: then a budget grants that once more, a burst at most
+/// each time, a number of a counter is given twice and an operation begins twice, the second time with a greater fence.
 #[derive(Clone)]
 pub struct RedisCoordinator {
     client: RedisClient,

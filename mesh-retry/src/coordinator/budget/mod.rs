@@ -60,7 +60,8 @@
 //!
 //! A settlement is carried out once by any one state: its number is greater than those before, or it changes nothing. A
 //! command must not be carried out by one state and again by another that takes its place after a loss, so whoever carries
-//! them must not send them twice.
+//! them must not send them twice. Where two states take themselves for the one, each grants what it has: the bound counts one
+//! of them as lost, and time in both.
 //!
 //! The other way round nothing is lost where nothing fails: each token that a process hears of is spent or comes back, but
 //! for one that the store was told was spent and that an attempt that was not made has given back since: that one is spent by
