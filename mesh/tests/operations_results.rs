@@ -137,6 +137,7 @@ async fn neither_keys_nor_requests_nor_results_nor_tokens_are_shown_or_logged() 
     shown += &format!("{:?}", stranger.begin("secret-key").await.unwrap_err());
     let carried = process.charges.run("secret-key", REQUEST, async |_| Ok::<_, Failed<&str>>(String::new())).await;
     shown += &format!("{carried:?} {:?}", process.mesh.operations::<String>("charges", JsonCodec::new(1)));
+    shown += &format!("{:?}", process.begin("secret-key").await.unwrap());
     let mismatch = process.charges.begin("secret-key", "other request").await.unwrap_err();
     shown += &format!("{mismatch} {mismatch:?} {:?}", process.notes.all());
     let text = logs.text();

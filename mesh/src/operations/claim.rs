@@ -127,7 +127,7 @@ impl<T> fmt::Debug for Claim<T> {
 }
 
 /// An operation that was carried out, and whose result cannot be kept.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{reason}")]
 #[non_exhaustive]
 pub struct Unfinished<T> {
@@ -135,4 +135,11 @@ pub struct Unfinished<T> {
     pub claim: Claim<T>,
     /// Why not.
     pub reason: KeepError,
+}
+
+impl<T> fmt::Debug for Unfinished<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { claim, reason } = self;
+        f.debug_struct("Unfinished").field("claim", claim).field("reason", reason).finish()
+    }
 }

@@ -28,7 +28,6 @@ pub struct Operations<T> {
 }
 
 /// What becomes of an operation that was begun.
-#[derive(Debug)]
 #[must_use = "a claim that is dropped is handed over"]
 pub enum Begun<T> {
     /// It was carried out before, with this result.
@@ -165,6 +164,16 @@ impl<T> Shared<T> {
 impl<T> Clone for Operations<T> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Never shows the result.
+impl<T> fmt::Debug for Begun<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(_) => f.write_str("Done(..)"),
+            Self::Run(claim) => f.debug_tuple("Run").field(claim).finish(),
+        }
     }
 }
 
