@@ -68,7 +68,7 @@ pub enum Measurement<'a> {
         kind: &'static str,
         /// `granted`, or why not: see `GiveUpReason::name`.
         result: &'static str,
-        /// How long it waits first; zero where it is not made.
+        /// How long it waits first; zero where it is not made, and where the budget paid for it only after its wait.
         wait: Duration,
         /// What the budget has left, in thousandths of an attempt; none without a budget.
         budget_milli: Option<u32>,
@@ -126,6 +126,20 @@ pub enum Measurement<'a> {
         /// How many failures in a row there have been.
         failures: u32,
     },
+    /// How this process answered those who asked a budget of the fleet for retries and hedges, since this was told last: see
+    /// `FleetAnswers`.
+    BudgetAnswered {
+        /// The service that is called.
+        service: &'a ServiceName,
+        /// How many were paid for with tokens that the store had granted.
+        by_lease: u64,
+        /// How many were paid for with this process' own share.
+        by_share: u64,
+        /// How many were told to ask again at the end of their waits. When they do, they count once more.
+        deferred: u64,
+        /// How many got nothing.
+        denied: u64,
+    },
     /// Who answers in this process those who ask a budget of the fleet for retries has changed.
     BudgetStateChanged {
         /// The service that is called.
@@ -145,6 +159,8 @@ pub enum Measurement<'a> {
         result: &'static str,
         /// How many numbers there are now; zero where there are no new ones.
         count: u32,
+        /// How long the answer took, or how long it took to know that there is none.
+        latency: Duration,
     },
     /// An operation that is to be carried out once may be, or not.
     OperationBegan {
@@ -215,7 +231,7 @@ pub enum Measurement<'a> {
     },
     /// How the clock of the store that processes share runs against this process's own, by an answer of the store's.
     StoreSkew {
-        /// The service whose budget was answered.
+        /// The service whose budget, or slots where it has no budget, were answered.
         service: &'a ServiceName,
         /// How many microseconds the store's clock has gained since it was first measured, or set; negative where it lost.
         gained_micros: i64,
@@ -330,6 +346,7 @@ impl<'a> Measurement<'a> {
             Self::BreakerChanged { .. } => "mesh.client.breaker.transitions",
             Self::BudgetSettled { .. } => "mesh.client.budget.settlement.duration",
             Self::BudgetUnsettled { .. } => "mesh.client.budget.failures",
+            Self::BudgetAnswered { .. } => "mesh.client.budget.answers",
             Self::BudgetStateChanged { .. } => "mesh.client.budget.transitions",
             Self::RetrySlots { .. } => "mesh.client.slots",
             Self::OperationBegan { .. } => "mesh.operation.begin.duration",
@@ -364,6 +381,7 @@ impl<'a> Measurement<'a> {
             | Self::BreakerChanged { service, .. }
             | Self::BudgetSettled { service, .. }
             | Self::BudgetUnsettled { service, .. }
+            | Self::BudgetAnswered { service, .. }
             | Self::BudgetStateChanged { service, .. }
             | Self::RetrySlots { service, .. }
             | Self::VoteCounted { service, .. }

@@ -12,7 +12,7 @@ use mesh_retry::call::{
     Pass, Shut, Terms, Unavailable,
 };
 use mesh_retry::classify::Class;
-use mesh_retry::hedge::HedgePolicy;
+use mesh_retry::hedge::{HedgeDelay, HedgePolicy};
 use mesh_retry::policy::RetryPolicy;
 use mesh_retry::{EndpointId, Instant, Machine as _, Rng};
 use proptest::prelude::*;
@@ -62,7 +62,9 @@ fn a_budget_that_answers_later_is_asked_again_when_the_wait_is_over() {
     let mut call = Call::new(&world);
     let attempt = call.attempt(1, None);
     call.ended(attempt, Class::Transient);
+    let Some(Decision::Deferred { at }) = call.decision() else { panic!("nothing is paid for yet") };
     call.wait();
+    assert_eq!(call.decision(), Some(Decision::Retry { at }), "now it is");
     let attempt = call.attempt(2, None);
     call.ended(attempt, Class::Success);
     drop(call);
@@ -75,8 +77,42 @@ fn a_budget_that_has_not_answered_when_the_wait_is_over_ends_the_call() {
     let mut call = Call::new(&world);
     let attempt = call.attempt(1, None);
     call.ended(attempt, Class::Transient);
+    assert!(matches!(call.decision(), Some(Decision::Deferred { .. })));
     call.wait();
+    assert_eq!(call.decision(), None, "no retry was paid for");
     assert_eq!(call.over(), CallEvent::GaveUp { reason: GiveUpReason::BudgetSilent, attempts: 1 });
+}
+
+#[test]
+fn a_copy_does_not_wait_for_a_budget_that_answers_later() {
+    let mut policy = plain();
+    policy.hedge = Some(HedgePolicy::default());
+    let world = Shared::new(policy, Rng::from_seed(1)).with_budget(&[Answer::Later]);
+    let mut call = Call::new(&world);
+    let attempt = call.attempt(1, None);
+    call.wait();
+    assert_eq!(call.decision(), Some(Decision::NoHedge(GiveUpReason::BudgetSilent)));
+    assert_eq!((call.machine.tally().hedges, call.machine.tally().hedges_denied), (0, 1));
+    call.ended(attempt, Class::Success);
+    assert_eq!(call.over(), CallEvent::Succeeded { attempts: 1 });
+}
+
+#[test]
+fn a_retry_that_is_paid_for_at_last_is_told_beside_the_copies_that_are_sent_with_it() {
+    let mut policy = plain();
+    policy.hedge = Some(HedgePolicy::default());
+    policy.hedge.as_mut().unwrap().delay = HedgeDelay::After(Duration::ZERO);
+    let granted = Answer::Granted(Paid::new(0));
+    let answers = [Answer::Denied(POOR), Answer::Later, granted, granted];
+    let world = Shared::new(policy, Rng::from_seed(1)).with_budget(&answers);
+    let mut call = Call::new(&world);
+    let attempt = call.attempt(1, None);
+    assert_eq!(call.decision(), Some(Decision::NoHedge(GiveUpReason::Budget(POOR))));
+    call.ended(attempt, Class::Transient);
+    let Some(Decision::Deferred { at }) = call.decision() else { panic!("nothing is paid for yet") };
+    call.wait();
+    let decisions = [(); 3].map(|()| call.decision());
+    assert_eq!(decisions, [Some(Decision::Retry { at }), Some(Decision::Hedge { at }), None]);
 }
 
 #[test]

@@ -58,6 +58,8 @@ fn without_a_delay_all_copies_are_sent_at_once() {
     policy.hedge.as_mut().unwrap().delay = HedgeDelay::After(Duration::ZERO);
     let mut call = Call::new(policy);
     let attempts = [1, 2, 3].map(|number| call.attempt_of_many(number));
+    let sent = Some(Decision::Hedge { at: call.now });
+    assert_eq!([(); 3].map(|()| call.decision()), [sent, sent, None], "each is told");
     assert_eq!(call.machine.poll_effect(), None);
     call.ended(attempts[1], Class::Success);
     let cancelled = [(); 2].map(|()| call.machine.poll_effect());

@@ -188,9 +188,11 @@ fn a_store_that_does_not_answer_is_asked_less_and_less_and_retries_go_on() {
     let mut process = Process::new(SlotsConfig::default(), 1);
     let (first, _) = process.asked().unwrap();
     assert_eq!(process.wait(), ms(500));
-    let Some(SlotsEvent::Failed { failure: StoreFailure::Unknown, again_at }) = process.machine.poll_event() else {
+    let Some(SlotsEvent::Failed { failure: StoreFailure::Unknown, after, again_at }) = process.machine.poll_event()
+    else {
         panic!("it failed")
     };
+    assert_eq!(after, ms(500));
     assert!(process.now + ms(500) <= again_at && again_at <= process.now + ms(1000));
     process.answer(&first, Ok(slots(3)));
     assert_eq!((process.slots.left(), process.machine.ignored()), (0, 1), "nobody waits for it");

@@ -38,24 +38,11 @@ impl Recorder for TracingRecorder {
             Measurement::BreakerChanged { instance, from, to, reason, .. } => {
                 event!(measurement, instance = instance.map(tracing::field::display), from, to, reason);
             }
-            Measurement::BudgetSettled {
-                latency,
-                wanted,
-                granted,
-                returned,
-                left_milli,
-                processes,
-                denied_for,
-                ..
-            } => {
-                let (seconds, denied_seconds) = (latency.as_secs_f64(), denied_for.as_secs_f64());
-                event!(measurement, seconds, wanted, granted, returned, left_milli, processes, denied_seconds);
-            }
-            Measurement::BudgetUnsettled { failure, after, failures, .. } => {
-                event!(measurement, failure, seconds = after.as_secs_f64(), failures);
-            }
-            Measurement::BudgetStateChanged { from, to, reason, .. } => event!(measurement, from, to, reason),
-            Measurement::RetrySlots { result, count, .. } => event!(measurement, result, count),
+            Measurement::BudgetSettled { .. }
+            | Measurement::BudgetUnsettled { .. }
+            | Measurement::BudgetAnswered { .. }
+            | Measurement::BudgetStateChanged { .. }
+            | Measurement::RetrySlots { .. } => of_retries(measurement),
             Measurement::OperationBegan { operation, result, waited } => {
                 event!(measurement, operation, result, seconds = waited.as_secs_f64());
             }
@@ -90,6 +77,25 @@ impl Recorder for TracingRecorder {
             // A kind that this version does not know is at least named.
             _ => event!(measurement, unknown = true),
         }
+    }
+}
+
+/// What is measured of the budgets and slots of a fleet.
+fn of_retries(measurement: &Measurement<'_>) {
+    if let Measurement::BudgetSettled {
+        latency, wanted, granted, returned, left_milli, processes, denied_for, ..
+    } = *measurement
+    {
+        let (seconds, denied_seconds) = (latency.as_secs_f64(), denied_for.as_secs_f64());
+        event!(measurement, seconds, wanted, granted, returned, left_milli, processes, denied_seconds);
+    } else if let Measurement::BudgetUnsettled { failure, after, failures, .. } = *measurement {
+        event!(measurement, failure, seconds = after.as_secs_f64(), failures);
+    } else if let Measurement::BudgetAnswered { by_lease, by_share, deferred, denied, .. } = *measurement {
+        event!(measurement, by_lease, by_share, deferred, denied);
+    } else if let Measurement::BudgetStateChanged { from, to, reason, .. } = *measurement {
+        event!(measurement, from, to, reason);
+    } else if let Measurement::RetrySlots { result, count, latency, .. } = *measurement {
+        event!(measurement, result, count, seconds = latency.as_secs_f64());
     }
 }
 

@@ -6,9 +6,10 @@ mod support;
 
 use std::sync::atomic::Ordering;
 
-use fleet_world::{Mode, World, fail};
+use fleet_world::{Mode, World, fail, failing};
+use mesh::{Attempt, CallPolicy};
 use support::logs::Logs;
-use support::{ms, pass, secs};
+use support::{instance_of, ms, pass, retries, secs};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_awaited_for_half_a_second_and_what_it_took_is_told() {
@@ -28,7 +29,8 @@ async fn an_answer_is_awaited_for_half_a_second_and_what_it_took_is_told() {
         }
         let slots = world.told("RetrySlots");
         let result = if is_settled { r#"result: "refilled""# } else { r#"result: "unknown""# };
-        assert!(slots[0].contains(result), "{takes:?}: {slots:?}");
+        let latency = format!("latency: {:?}", takes.min(ms(500)));
+        assert!(slots[0].contains(result) && slots[0].contains(&latency), "{takes:?}: {slots:?}");
     }
 }
 
@@ -96,4 +98,107 @@ async fn an_end_in_order_is_no_loss_of_the_store() {
     assert!(mesh.shutdown(secs(5)).await.is_clean());
     assert!(world.told("BudgetStateChanged").last().unwrap().contains(r#"reason: "shutdown""#));
     assert!(!logs.text().contains("is lost"), "{}", logs.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_a_store_that_has_slots_alone_is_measured_all_the_same_and_else_once() {
+    for has_budget in [true, false] {
+        let mut world = World::new();
+        world.has_budget = has_budget;
+        world.store.set(Mode::Slow(ms(40)));
+        let mesh = world.mesh(1, "mesh").await;
+        for _ in 0..10 {
+            fail(&mesh, "api").await;
+            pass(ms(500)).await;
+        }
+        let answers = world.told(if has_budget { "BudgetSettled" } else { "RetrySlots" });
+        let told = world.told("StoreSkew");
+        assert!(told.len() > 2 && told.len() <= answers.len(), "{has_budget}: {told:?}");
+        assert!(told.iter().skip(1).all(|told| told.contains("uncertain_by: 40ms")), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_the_store_pays_for_during_its_wait_is_told_once_and_when_it_is_paid_for() {
+    let world = World::new();
+    let mesh = world.mesh(1, "mesh").await;
+    fail(&mesh, "api").await;
+    assert_eq!(extra_attempts(&world), [r#""granted", wait: 0ns"#, r#""attempts-exhausted", wait: 0ns"#]);
+    // What a call finds at hand is paid for before its wait.
+    let next = world.told("ExtraAttempt").len();
+    fail(&mesh, "api").await;
+    fail(&mesh, "api").await;
+    let granted: Vec<_> = extra_attempts(&world).split_off(next).into_iter().step_by(2).collect();
+    assert!(granted.iter().all(|told| told.contains("granted")), "{granted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_is_paid_for_is_told_before_the_next_one_is() {
+    let world = World::new();
+    let mesh = world.mesh(1, "mesh").await;
+    for number in 2..=3 {
+        world.lab.registry.put(&instance_of("api", number).build().unwrap()).await;
+    }
+    let policy = CallPolicy::new(retries(4)).unwrap();
+    mesh.call("api", &policy, |_: Attempt| async { Err::<(), _>("failed") }).await.unwrap_err();
+    let told = world.told.all();
+    let kinds = told.iter().filter_map(|told| told.split(' ').next());
+    let kinds: Vec<_> = kinds.filter(|kind| ["AttemptEnded", "ExtraAttempt"].contains(kind)).collect();
+    let course = ["AttemptEnded", "ExtraAttempt"].repeat(4);
+    assert_eq!(kinds, course, "three that are paid for, and one that the policy does not allow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_is_put_off_and_then_denied_is_told_as_denied_alone() {
+    let mut world = World::new();
+    world.budget.limits.burst_milli = 1_000;
+    let mesh = world.mesh(1, "mesh").await;
+    fail(&mesh, "api").await;
+    for mode in [Mode::Answers, Mode::Silent] {
+        pass(secs(5)).await;
+        world.store.set(mode);
+        let (before, deferred) = (world.told("ExtraAttempt").len(), world.told("BudgetAnswered").len());
+        fail(&mesh, "api").await;
+        let told = extra_attempts(&world).split_off(before);
+        assert!(told.len() == 1 && told[0].starts_with(r#""budget"#), "{mode:?}: {told:?}");
+        assert!(world.told("BudgetAnswered").len() > deferred, "{mode:?}: it was put off");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_calls_were_answered_is_told_and_agrees_with_what_became_of_them() {
+    let mut world = World::new();
+    world.budget.limits.burst_milli = 3_000;
+    let mesh = world.mesh(1, "mesh").await;
+    for _ in 0..4 {
+        fail(&mesh, "api").await;
+    }
+    // Whoever asks just after the store has said that it has nothing is denied at once.
+    let asks = tokio::spawn(failing(mesh.clone()));
+    pass(ms(1)).await;
+    fail(&mesh, "api").await;
+    asks.await.unwrap();
+    pass(secs(1)).await;
+    let told = world.told("BudgetAnswered");
+    let sum = |field: &str| -> u64 {
+        let of = |told: &String| -> u64 {
+            let rest = told.split(&format!("{field}: ")).nth(1).unwrap();
+            rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+        };
+        told.iter().map(of).sum()
+    };
+    let ends = extra_attempts(&world);
+    let ended = |result: &str| ends.iter().filter(|end| end.starts_with(&format!("{result:?}"))).count() as u64;
+    assert_eq!((sum("by_lease"), ended("granted"), sum("by_share")), (3, 3, 0), "{told:?}");
+    assert_eq!(sum("denied"), ended("budget"), "{told:?}, {ends:?}");
+    assert!(sum("denied") >= 1 && sum("deferred") > ended("budget-silent"), "{told:?}, {ends:?}");
+}
+
+/// What became of each attempt that a call wanted beside its first.
+fn extra_attempts(world: &World) -> Vec<String> {
+    let result = |told: &String| {
+        let rest = told.split("result: ").nth(1).unwrap();
+        rest.split(", budget_milli").next().unwrap().to_owned()
+    };
+    world.told("ExtraAttempt").iter().map(result).collect()
 }

@@ -220,7 +220,7 @@ async fn a_shutdown_lets_go_of_the_probe_and_leaves_no_task_whatever_the_store_d
         }
         drop(process);
         settle().await;
-        assert_eq!(tasks(), 0, "no task is left");
+        assert_eq!((tasks(), fleet.store.holders()), (0, 1), "{mode:?}: no task is left, nor a connection");
     }
 }
 

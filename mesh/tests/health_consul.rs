@@ -9,18 +9,19 @@ use std::time::Duration;
 use mesh::mesh_consul::{Consul, ConsulConfig, ConsulRegistry};
 use mesh::mesh_core::health::Status;
 use mesh::mesh_core::port::Clock as _;
-use mesh::{CallPolicy, HealthCheck, RetryPolicy, ServiceConfig, ServiceMesh, TokioClock};
+use mesh::{CallPolicy, HealthCheck, MeshConfig, RetryPolicy, ServiceConfig, ServiceMesh, Strategy, TokioClock};
 use mesh_testkit::{Backend, ConsulServer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_leaves_our_view_by_its_requests_before_the_agent_has_found_it_out() {
     let server = ConsulServer::start().await;
-    let (registrar, caller) = (mesh(&server).await, mesh(&server).await);
+    // Others prefer those that have not failed lately, and take their time to find out what another failure would tell.
+    let (registrar, caller) = (mesh(&server).await, mesh_of(&server, Strategy::RoundRobin).await);
     let mut backends = Vec::new();
     for name in ["a", "b", "c"] {
         let backend = Backend::start(name).await;
-        // The agent looks every minute: what is known within seconds is known from requests.
-        registrar.register_service(config(&backend, Duration::from_secs(60))).await.expect("registered");
+        // The agent looks for the first time at any moment of its first day: what is known at once is known from requests.
+        registrar.register_service(config(&backend, Duration::from_secs(86_400))).await.expect("registered");
         backends.push(backend);
     }
     until(Duration::from_secs(10), async || caller.get_healthy_services("api").await.is_ok_and(|all| all.len() == 3))
@@ -72,8 +73,14 @@ async fn one_that_stays_critical_leaves_the_registry_and_comes_back_when_it_retu
 }
 
 async fn mesh(server: &ConsulServer) -> ServiceMesh {
+    mesh_of(server, MeshConfig::default().service.strategy).await
+}
+
+async fn mesh_of(server: &ConsulServer, strategy: Strategy) -> ServiceMesh {
+    let mut config = MeshConfig::default();
+    config.service.strategy = strategy;
     let consul = Consul::new(ConsulConfig::at(&server.url()).expect("an address")).expect("a client");
-    ServiceMesh::builder().registry(ConsulRegistry::new(consul)).build().await.expect("a mesh")
+    ServiceMesh::builder().config(config).registry(ConsulRegistry::new(consul)).build().await.expect("a mesh")
 }
 
 fn config(backend: &Backend, interval: Duration) -> ServiceConfig {

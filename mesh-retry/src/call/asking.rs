@@ -98,19 +98,20 @@ impl<T: Terms> CallMachine<T> {
     pub(super) fn hedge(&mut self, now: Instant) {
         let paid = match self.withdraw(now, Extra::hedge()) {
             Ok(Answered::Granted(paid)) => Ok(paid),
-            Ok(Answered::Later) => Err(None),
-            Err(reason) => Err(Some(reason)),
+            // By the time that it answers, the copies that are under way have.
+            Ok(Answered::Later) => Err(GiveUpReason::BudgetSilent),
+            Err(reason) => Err(reason),
         };
-        match paid.and_then(|paid| self.ask(now, AttemptKind::Hedge, paid).map_err(Some)) {
+        match paid.and_then(|paid| self.ask(now, AttemptKind::Hedge, paid)) {
             Ok(()) => {
-                self.decided = Some(Decision::Hedge { at: now });
+                self.decided.put(Decision::Hedge { at: now });
                 self.hedging.left = self.hedging.left.saturating_sub(1);
                 let delay = self.terms.policy().hedge.map(|hedge| hedge.delay.given(|rule| self.terms.time(now, rule)));
                 self.hedging.next = delay.filter(|_| self.hedging.left > 0).map(|delay| now.after(delay));
             }
             Err(reason) => {
                 self.tally.hedges_denied = self.tally.hedges_denied.saturating_add(1);
-                self.decided = reason.map(Decision::NoHedge).or(self.decided);
+                self.decided.put(Decision::NoHedge(reason));
                 self.hedging = Hedging::default();
             }
         }

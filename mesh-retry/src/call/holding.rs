@@ -15,7 +15,7 @@ impl<T: Terms> CallMachine<T> {
     pub(super) fn hold(&mut self, now: Instant, kind: AttemptKind, paid: Option<Paid>, shut: Shut) {
         if let Some(until) = self.held_until(now, &shut) {
             self.held = self.held.saturating_add(1);
-            self.decided = Some(Decision::Held { at: until, by: shut });
+            self.decided.put(Decision::Held { at: until, by: shut });
             self.state = State::Waiting { kind, until, paid, again: None };
         } else {
             self.settle(now, AttemptEnd::NotMade, paid);

@@ -7,6 +7,7 @@ use mesh_core::machine::Machine;
 use mesh_core::time::{Instant, Monotonic};
 
 use super::copies::{Copies, Copy, Stage};
+use super::decided::Decided;
 use super::gate::AttemptEnd;
 use super::terms::Terms;
 use super::{
@@ -42,7 +43,7 @@ pub struct CallMachine<T: Terms = RetryPolicy> {
     pub(super) tally: Tally,
     pub(super) waits: Waits,
     pub(super) tried: Tried,
-    pub(super) decided: Option<Decision>,
+    pub(super) decided: Decided,
     /// How often an attempt was put off that no instance let through.
     pub(super) held: u32,
     ignored: u64,
@@ -100,7 +101,7 @@ impl<T: Terms> CallMachine<T> {
             tally: Tally::default(),
             waits: Waits::new(),
             tried: Tried::new(),
-            decided: None,
+            decided: Decided::default(),
             held: 0,
             ignored: 0,
         };
@@ -127,8 +128,8 @@ impl<T: Terms> CallMachine<T> {
         &self.tally
     }
 
-    /// What was decided about the next attempt since this was last asked, for whoever explains or measures. Of several
-    /// decisions the last is kept.
+    /// What was decided and has not been asked for, one decision after the other, for whoever explains or measures. Whoever
+    /// asks after each input until there is none misses none; of what is not asked for the last is kept, and every copy.
     pub const fn take_decision(&mut self) -> Option<Decision> {
         self.decided.take()
     }

@@ -176,8 +176,14 @@ pub enum CallEvent {
 /// A decision about the next attempt, with the numbers that led to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The call is tried again at that time.
+    /// The call is tried again at that time, which is paid for.
     Retry {
+        /// The end of the wait.
+        at: Instant,
+    },
+    /// The call waits until that time, and is tried again if the budget pays for it then: it has asked for more elsewhere.
+    /// [`Decision::Retry`] follows, or the call gives up.
+    Deferred {
         /// The end of the wait.
         at: Instant,
     },

@@ -30,7 +30,9 @@
 //!    top of what the callee announced or a shut gate named, if any: callers who were all told the same wait do not come
 //!    back all at once.
 //! 3. A retry whose wait cannot end before the deadline is not waited for: the call gives up at once.
-//! 4. The budget pays, or does not; one that has asked for more elsewhere is asked again when the wait is over.
+//! 4. The budget pays, or does not; one that has asked for more elsewhere is asked again when the wait is over, and only if
+//!    it pays then is the retry decided ([`Decision::Deferred`], then [`Decision::Retry`]). A copy does not wait for that:
+//!    it is not sent.
 //! 5. Every gate lets the attempt pass when the wait is over, or the call gives up.
 //!
 //! An attempt for which there are instances, but none that may be asked for now ([`Unavailable::Shut`]), is not made and
@@ -44,6 +46,7 @@
 
 mod asking;
 mod copies;
+mod decided;
 mod gate;
 mod gates;
 mod holding;

@@ -19,7 +19,10 @@ impl<T: Terms> CallMachine<T> {
         self.hedging = Hedging::default();
         match self.next_attempt(now) {
             Ok((until, paid, again)) => {
-                self.decided = Some(Decision::Retry { at: until });
+                self.decided.put(match again {
+                    None => Decision::Retry { at: until },
+                    Some(_) => Decision::Deferred { at: until },
+                });
                 self.state = State::Waiting { kind: AttemptKind::Retry, until, paid, again };
             }
             Err(reason) => self.give_up(reason),
@@ -74,7 +77,10 @@ impl<T: Terms> CallMachine<T> {
     pub(super) fn resume(&mut self, now: Instant, kind: AttemptKind, paid: Option<Paid>, again: Option<Extra>) {
         let paid = match again.map(|extra| self.withdraw(now, extra)) {
             None => Ok(paid),
-            Some(Ok(Answered::Granted(paid))) => Ok(paid),
+            Some(Ok(Answered::Granted(paid))) => {
+                self.decided.put(Decision::Retry { at: now });
+                Ok(paid)
+            }
             Some(Ok(Answered::Later)) => Err(GiveUpReason::BudgetSilent),
             Some(Err(reason)) => Err(reason),
         };

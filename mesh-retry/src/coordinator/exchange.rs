@@ -77,9 +77,9 @@ impl Exchange {
         self.open.take().map(|open| open.sent_at)
     }
 
-    /// Whether the answer has not come in time; it is waited for no longer then.
-    pub(super) fn expired(&mut self, now: Instant) -> bool {
-        self.open.take_if(|open| open.deadline <= now).is_some()
+    /// Where the answer has not come in time, when the command was sent; it is waited for no longer then.
+    pub(super) fn expired(&mut self, now: Instant) -> Option<Instant> {
+        self.open.take_if(|open| open.deadline <= now).map(|open| open.sent_at)
     }
 
     /// Waits for no answer any more.

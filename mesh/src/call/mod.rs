@@ -195,16 +195,20 @@ impl<'a, C> Call<'a, C> {
         self.policy.idempotency.judge(classifier.classify(result), classifier.done(result), UnsafeRules::default())
     }
 
-    /// Takes note of what was decided about one more attempt.
+    /// Takes note of what was decided about further attempts.
     fn explain(&mut self, now: Instant) {
-        match self.machine.take_decision() {
-            Some(Decision::Retry { at }) => self.record_extra(now, "retry", "granted", at.since(now)),
-            Some(Decision::Held { at, by }) => {
-                tracing::debug!(service = %self.followed.name, %by, wait = ?at.since(now), "an attempt is put off");
+        while let Some(decision) = self.machine.take_decision() {
+            match decision {
+                Decision::Retry { at } => self.record_extra(now, "retry", "granted", at.since(now)),
+                Decision::Deferred { at } => {
+                    tracing::debug!(service = %self.followed.name, wait = ?at.since(now), "the budget is asked again");
+                }
+                Decision::Held { at, by } => {
+                    tracing::debug!(service = %self.followed.name, %by, wait = ?at.since(now), "an attempt is put off");
+                }
+                Decision::Hedge { .. } => self.record_extra(now, "hedge", "granted", Duration::ZERO),
+                Decision::NoHedge(reason) => self.record_extra(now, "hedge", reason.name(), Duration::ZERO),
             }
-            Some(Decision::Hedge { .. }) => self.record_extra(now, "hedge", "granted", Duration::ZERO),
-            Some(Decision::NoHedge(reason)) => self.record_extra(now, "hedge", reason.name(), Duration::ZERO),
-            None => {}
         }
     }
 
@@ -270,6 +274,7 @@ impl<'a, C> Call<'a, C> {
             self.inner.sleep_until(due).await;
             let now = self.read_clock();
             self.machine.handle_timeout(now);
+            self.explain(now);
         }
     }
 

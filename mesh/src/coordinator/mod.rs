@@ -29,7 +29,7 @@ pub(crate) use driver::FleetDriver;
 pub(crate) use home::Home;
 pub(crate) use membership::{Membership, Parts};
 pub(crate) use slots::{SlotsDriver, SlotsSeat};
-use telling::Telling;
+use telling::{SkewTelling, Telling};
 use votes::Voting;
 pub(crate) use votes::{Shared, VoterSeat, Voters, Votes};
 
@@ -99,9 +99,12 @@ impl Coordination {
         let slots = Arc::new(RetrySlots::new(&config, Arc::new(bell.clone())));
         let name = state_key(&[&self.namespace, service.as_str(), "retry-slots"]);
         let machine = SlotsMachine::new(config, name, Arc::clone(&slots), entropy.next_u64(), clock.now());
-        let (store, recorder) = (Arc::clone(&self.store), Arc::clone(recorder));
-        let store = (store, config.reply_within);
-        let driver = SlotsDriver::new(machine, bell.clone(), store, Arc::clone(clock), service.clone(), recorder);
+        let store = (Arc::clone(&self.store), config.reply_within);
+        // The same store answers the budget, where there is one.
+        let measures_skew = self.budget.is_none();
+        let skew = measures_skew.then(|| SkewTelling::new(service.clone(), Arc::clone(recorder)));
+        let telling = slots::Telling { service: service.clone(), recorder: Arc::clone(recorder), skew };
+        let driver = SlotsDriver::new(machine, bell.clone(), store, Arc::clone(clock), telling);
         Some((SlotsSeat::new(slots, bell), driver))
     }
 

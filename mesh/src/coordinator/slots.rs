@@ -9,12 +9,14 @@ use mesh_core::port::Clock;
 use mesh_core::recorder::{Measurement, Recorder};
 use mesh_core::rng::Rng;
 use mesh_core::service::ServiceName;
+use mesh_core::time::Instant;
 use mesh_retry::coordinator::Sending;
 use mesh_retry::coordinator::slots::{RetrySlots, SlotsEvent, SlotsInput, SlotsMachine};
 use mesh_retry::coordinator::store::StoreFailure;
 use tokio::task::JoinSet;
 
 use super::bell::Bell;
+use super::telling::SkewTelling;
 use crate::driver::sleep_until;
 
 /// The slots of one service, as its calls and its owner hold them.
@@ -40,6 +42,15 @@ impl SlotsSeat {
     }
 }
 
+/// Tells what becomes of the slots of one service.
+#[derive(Debug)]
+pub(super) struct Telling {
+    pub(super) service: ServiceName,
+    pub(super) recorder: Arc<dyn Recorder>,
+    /// Where nobody else measures the clock of their store.
+    pub(super) skew: Option<SkewTelling>,
+}
+
 /// Drives the machine of one service's slots until its owner lets it end.
 #[derive(Debug)]
 pub(crate) struct SlotsDriver {
@@ -48,8 +59,7 @@ pub(crate) struct SlotsDriver {
     store: Arc<dyn CoordinatorStore>,
     clock: Arc<dyn Clock>,
     reply_within: Duration,
-    service: ServiceName,
-    recorder: Arc<dyn Recorder>,
+    telling: Telling,
     /// The command under way; and, for a moment, one that was given up.
     jobs: JoinSet<SlotsInput>,
 }
@@ -60,10 +70,9 @@ impl SlotsDriver {
         bell: Bell,
         (store, reply_within): (Arc<dyn CoordinatorStore>, Duration),
         clock: Arc<dyn Clock>,
-        service: ServiceName,
-        recorder: Arc<dyn Recorder>,
+        telling: Telling,
     ) -> Self {
-        Self { machine, bell, store, clock, reply_within, service, recorder, jobs: JoinSet::new() }
+        Self { machine, bell, store, clock, reply_within, telling, jobs: JoinSet::new() }
     }
 
     pub(crate) async fn run(mut self) {
@@ -79,7 +88,9 @@ impl SlotsDriver {
                 Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => match done {
                     Ok(input) => self.machine.handle_input(self.clock.now(), input),
                     // The machine waits for its answer no longer than for any other.
-                    Err(error) => tracing::error!(service = %self.service, %error, "the coordinator's store panicked"),
+                    Err(error) => {
+                        tracing::error!(service = %self.telling.service, %error, "the coordinator's store panicked");
+                    }
                 },
                 () = sleep_until(&*self.clock, self.machine.poll_timeout()) => {
                     self.machine.handle_timeout(self.clock.now());
@@ -97,16 +108,28 @@ impl SlotsDriver {
                 SlotsInput::Answered { id, answer: answer.unwrap_or(Err(StoreFailure::Unknown)) }
             });
         }
+        let now = self.clock.now();
         while let Some(event) = self.machine.poll_event() {
-            let (result, count) = match event {
-                SlotsEvent::Refilled { count, .. } => ("refilled", count),
-                SlotsEvent::Failed { failure, .. } => (failure.name(), 0),
-                // One that this version does not know is at least counted.
-                _ => ("other", 0),
-            };
-            tracing::debug!(service = %self.service, result, count, "slots for retries");
-            self.recorder.record(&Measurement::RetrySlots { service: &self.service, result, count });
+            self.telling.tell(now, &event);
         }
+    }
+}
+
+impl Telling {
+    fn tell(&mut self, now: Instant, event: &SlotsEvent) {
+        let service = &self.service;
+        let (result, count, latency) = match *event {
+            SlotsEvent::Refilled { count, latency, at, .. } => {
+                if let Some(skew) = &mut self.skew {
+                    skew.measure(now, latency, at);
+                }
+                ("refilled", count, latency)
+            }
+            SlotsEvent::Failed { failure, after, .. } => (failure.name(), 0, after),
+            ref other => return tracing::info!(%service, ?other, "slots event"),
+        };
+        tracing::debug!(%service, result, count, ?latency, "slots for retries");
+        self.recorder.record(&Measurement::RetrySlots { service, result, count, latency });
     }
 }
 
@@ -134,8 +157,7 @@ mod tests {
             bell.clone(),
             (store, config.reply_within),
             Arc::new(clock),
-            "api".parse().unwrap(),
-            Arc::new(NoRecorder),
+            Telling { service: "api".parse().unwrap(), recorder: Arc::new(NoRecorder), skew: None },
         );
         let (seat, driving) = (SlotsSeat::new(slots, bell), tokio::spawn(driver.run()));
         let mut rng = Rng::from_seed(1);

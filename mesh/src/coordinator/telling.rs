@@ -1,4 +1,4 @@
-//! What the machine of a budget reports, as log lines and as measurements.
+//! What the machine of a budget reports, and the clock of its store, as log lines and as measurements.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_core::recorder::{Measurement, Recorder};
 use mesh_core::service::ServiceName;
 use mesh_core::time::Instant;
-use mesh_retry::coordinator::budget::{FleetChange, FleetEvent, FleetState};
+use mesh_retry::coordinator::budget::{FleetAnswers, FleetChange, FleetEvent, FleetState};
 use mesh_retry::coordinator::skew::Skew;
 use mesh_retry::coordinator::store::StoreTime;
 
@@ -15,12 +15,21 @@ use mesh_retry::coordinator::store::StoreTime;
 pub(super) struct Telling {
     service: ServiceName,
     recorder: Arc<dyn Recorder>,
+    skew: SkewTelling,
+}
+
+/// Tells how the clock of the store runs that the calls to one service are coordinated by.
+#[derive(Debug)]
+pub(super) struct SkewTelling {
+    service: ServiceName,
+    recorder: Arc<dyn Recorder>,
     skew: Skew,
 }
 
 impl Telling {
-    pub(super) const fn new(service: ServiceName, recorder: Arc<dyn Recorder>) -> Self {
-        Self { service, recorder, skew: Skew::new() }
+    pub(super) fn new(service: ServiceName, recorder: Arc<dyn Recorder>) -> Self {
+        let skew = SkewTelling::new(service.clone(), Arc::clone(&recorder));
+        Self { service, recorder, skew }
     }
 
     pub(super) const fn service(&self) -> &ServiceName {
@@ -42,7 +51,10 @@ impl Telling {
                     processes,
                     denied_for,
                 });
-                self.measure_skew(now, latency, at);
+                self.skew.measure(now, latency, at);
+            }
+            FleetEvent::Answered(FleetAnswers { by_lease, by_share, deferred, denied, .. }) => {
+                self.recorder.record(&Measurement::BudgetAnswered { service, by_lease, by_share, deferred, denied });
             }
             FleetEvent::Unsettled { failure, after, failures } => {
                 tracing::debug!(%service, %failure, ?after, failures, "the fleet's budget was not settled with");
@@ -64,9 +76,15 @@ impl Telling {
         }
         self.recorder.record(&Measurement::BudgetStateChanged { service, from, to, reason });
     }
+}
 
-    /// Takes note of how the store's clock runs, by an answer that it gave `at` its time.
-    fn measure_skew(&mut self, now: Instant, latency: Duration, at: StoreTime) {
+impl SkewTelling {
+    pub(super) const fn new(service: ServiceName, recorder: Arc<dyn Recorder>) -> Self {
+        Self { service, recorder, skew: Skew::new() }
+    }
+
+    /// Takes note of how the store's clock runs, by an answer that it gave `at` its time, and that took `latency`.
+    pub(super) fn measure(&mut self, now: Instant, latency: Duration, at: StoreTime) {
         let Some(reading) = self.skew.observe(now.before(latency), now, at) else { return };
         let (service, gained_micros, was_set) = (&self.service, reading.gained_micros, reading.was_set);
         if was_set {

@@ -24,6 +24,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) store_ahead: Ahead,
     pub(crate) budget: FleetBudgetConfig,
+    pub(crate) has_budget: bool,
     pub(crate) services_max: u32,
     pub(crate) told: Told,
 }
@@ -38,7 +39,7 @@ impl World {
         budget.fallback = Fallback::Pessimistic;
         let store_ahead = Ahead(Arc::default(), lab.clock);
         let store = Store::new(MemoryCoordinator::new(Arc::new(store_ahead.clone())), lab.clock);
-        Self { lab, store, store_ahead, budget, services_max: 100, told: Told::default() }
+        Self { lab, store, store_ahead, budget, has_budget: true, services_max: 100, told: Told::default() }
     }
 
     /// A process of the fleet `namespace`, which follows `api`.
@@ -47,7 +48,8 @@ impl World {
             self.lab.registry.put(&instance_of(service, 1).build().unwrap()).await;
         }
         let mut config = self.lab.config.clone();
-        (config.calls.fleet, config.calls.retry_slots) = (Some(self.budget), Some(SlotsConfig::default()));
+        config.calls.fleet = self.has_budget.then_some(self.budget);
+        config.calls.retry_slots = Some(SlotsConfig::default());
         config.services_max = self.services_max.try_into().unwrap();
         config.memory.namespace = namespace.to_owned();
         let environment = Environment {
@@ -173,6 +175,13 @@ impl Clock for Ahead {
 /// Keeps all that it is told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    /// All of it, in order.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl Recorder for Told {
     fn record(&self, measurement: &Measurement<'_>) {

@@ -42,6 +42,9 @@ impl Recorder for Notes {
             }
             Measurement::BudgetUnsettled { failure, failures, .. } => format!("{failure}: {failures} in a row"),
             Measurement::BudgetStateChanged { from, to, reason, .. } => format!("{from} to {to} by {reason}"),
+            Measurement::BudgetAnswered { by_lease, by_share, deferred, denied, .. } => {
+                format!("{by_lease} by lease, {by_share} by share, {deferred} deferred, {denied} denied")
+            }
             Measurement::RetrySlots { result, count, .. } => format!("{result}: {count}"),
             Measurement::OperationBegan { operation, result, .. }
             | Measurement::OperationEnded { operation, result, .. } => format!("{operation}: {result}"),

@@ -225,6 +225,11 @@ impl Store {
         *self.mode.lock().unwrap() = mode;
     }
 
+    /// How many hold it, the test included: a connection lives as long as anybody does.
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.commands)
+    }
+
     /// What it was asked since this was asked last.
     pub(crate) fn commands(&self) -> Vec<StoreCommand> {
         std::mem::take(&mut *self.commands.lock().unwrap())

@@ -1,5 +1,7 @@
 //! The part of a fleet's budget that calls meet.
 
+use core::time::Duration;
+
 use mesh_core::time::Instant;
 
 use super::super::wake::Wake;
@@ -41,6 +43,9 @@ struct Cold {
     /// How many were told to ask again, and how many were denied because the store had nothing.
     deferred: AtomicU64,
     denied: AtomicU64,
+    /// How many the share paid for, and how many it denied.
+    shared: AtomicU64,
+    share_denied: AtomicU64,
     /// Whether the driver has been woken and the machine has not looked since.
     is_woken: AtomicU32,
     /// Until when the store is not asked for more, in nanoseconds of the owner's epoch.
@@ -57,6 +62,8 @@ impl FleetBudget {
         let cold = Cold {
             deferred: AtomicU64::new(0),
             denied: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
+            share_denied: AtomicU64::new(0),
             is_woken: AtomicU32::new(0),
             denied_until: AtomicU64::new(0),
             left_milli: AtomicU32::new(0),
@@ -82,6 +89,11 @@ impl FleetBudget {
         self.cold.denied.load(Ordering::Relaxed)
     }
 
+    /// How many the share has paid for since the start, and how many it denied.
+    pub(super) fn shared(&self) -> (u64, u64) {
+        (self.cold.shared.load(Ordering::Relaxed), self.cold.share_denied.load(Ordering::Relaxed))
+    }
+
     fn word(&self) -> Word {
         Word::from_bits(self.hot.lease.load(Ordering::Relaxed))
     }
@@ -105,11 +117,10 @@ impl FleetBudget {
     #[cold]
     fn without_token(&self, now: Instant, word: Word) -> Answer {
         match word.answers() {
-            Answers::Share => self.share_pays(now, word),
+            Answers::Share => self.share_pays(word).unwrap_or_else(|wait| self.share_denies(now, wait)),
             Answers::ShareAtFirst => {
                 self.wake_once();
-                let answer = self.share_pays(now, word);
-                if answer.is_granted() { answer } else { self.defer() }
+                self.share_pays(word).unwrap_or_else(|_| self.defer())
             }
             Answers::Lease => {
                 let until = Instant::from_nanos(self.cold.denied_until.load(Ordering::Relaxed));
@@ -123,14 +134,17 @@ impl FleetBudget {
         }
     }
 
-    fn share_pays(&self, now: Instant, word: Word) -> Answer {
-        match self.share.withdraw() {
-            Ok(()) => Answer::Granted(paid(word)),
-            Err(wait) => {
-                let retry_at = wait.map(|wait| now.after(wait));
-                Answer::Denied(Denial::new(BudgetKind::Fleet, self.share.level_milli(), RETRY_MILLI, retry_at))
-            }
-        }
+    /// The share pays, or says how long time takes to bring what is missing, if it does.
+    fn share_pays(&self, word: Word) -> Result<Answer, Option<Duration>> {
+        self.share.withdraw()?;
+        self.cold.shared.fetch_add(1, Ordering::Relaxed);
+        Ok(Answer::Granted(paid(word)))
+    }
+
+    fn share_denies(&self, now: Instant, wait: Option<Duration>) -> Answer {
+        self.cold.share_denied.fetch_add(1, Ordering::Relaxed);
+        let retry_at = wait.map(|wait| now.after(wait));
+        Answer::Denied(Denial::new(BudgetKind::Fleet, self.share.level_milli(), RETRY_MILLI, retry_at))
     }
 
     fn defer(&self) -> Answer {

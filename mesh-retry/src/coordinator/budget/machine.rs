@@ -10,7 +10,7 @@ use mesh_core::time::{Instant, Monotonic};
 
 use super::demand::Demand;
 use super::fleet::FleetBudget;
-use super::message::{FleetChange, FleetEffect, FleetEvent, FleetInput, FleetState};
+use super::message::{FleetAnswers, FleetChange, FleetEffect, FleetEvent, FleetInput, FleetState};
 use super::told::Told;
 use crate::coordinator::store::{ProcessId, StateKey};
 
@@ -47,6 +47,8 @@ pub(super) struct Seen {
     shared_requests: u64,
     deferred: u64,
     denied: u64,
+    /// How often the local share had paid, and had not.
+    share: (u64, u64),
     /// When there last was a call, and whether that is less than a minute ago.
     active_at: Instant,
     pub(super) is_active: bool,
@@ -151,10 +153,17 @@ impl FleetMachine {
         let (deferred, denied) = (self.budget.deferred(), self.budget.denied());
         let tokens = self.budget.tokens();
 
+        let by_share = self.budget.shared();
         let spent = self.lease.tokens.saturating_sub(tokens);
         let asked_in_vain = deferred.saturating_sub(self.seen.deferred);
         let wanted = asked_in_vain + denied.saturating_sub(self.seen.denied) + u64::from(spent);
         self.demand.observe(now, wanted);
+        let answers = FleetAnswers {
+            by_lease: u64::from(spent),
+            by_share: by_share.0.saturating_sub(self.seen.share.0),
+            deferred: asked_in_vain,
+            denied: denied.saturating_sub(self.seen.denied) + by_share.1.saturating_sub(self.seen.share.1),
+        };
         self.lease.tokens = tokens;
         let is_used = is_woken || wanted > 0 || requests > self.seen.requests || shared > self.seen.shared_requests;
         if is_used {
@@ -163,7 +172,10 @@ impl FleetMachine {
         self.seen.is_active = is_used || (self.seen.is_active && now.since(self.seen.active_at) < ACTIVE_FOR);
         self.seen.waiting = self.seen.waiting.saturating_add(asked_in_vain);
         (self.seen.requests, self.seen.shared_requests) = (requests, shared);
-        (self.seen.deferred, self.seen.denied) = (deferred, denied);
+        (self.seen.deferred, self.seen.denied, self.seen.share) = (deferred, denied, by_share);
+        if !answers.is_none() {
+            self.report(FleetEvent::Answered(answers));
+        }
         self.told.mark(now, requests);
     }
 
@@ -264,7 +276,11 @@ impl Machine for FleetMachine {
                     self.failed(now, &under_way, failure);
                 }
             }
-            FleetInput::Shutdown => self.shut_down(),
+            FleetInput::Shutdown => {
+                // What was spent is told, before all that is left goes back.
+                self.look(now);
+                self.shut_down();
+            }
         }
         self.step(now);
     }
@@ -299,6 +315,7 @@ impl Seen {
             shared_requests: 0,
             deferred: 0,
             denied: 0,
+            share: (0, 0),
             active_at: now,
             is_active: false,
             waiting: 0,

@@ -48,6 +48,8 @@ pub enum FleetEvent {
         /// Why.
         why: FleetChange,
     },
+    /// Retries and hedges were asked for since this was told last.
+    Answered(FleetAnswers),
     /// The store replied in time.
     Settled {
         /// How long it took.
@@ -76,6 +78,27 @@ pub enum FleetEvent {
         /// How many failures in a row there have been.
         failures: u32,
     },
+}
+
+/// How those were answered who asked for retries and hedges, as far as the machine has seen: it looks twice a second and
+/// whenever it is told something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FleetAnswers {
+    /// How many tokens of leases are gone that paid for an attempt: fewer than were paid where some came back meanwhile.
+    pub by_lease: u64,
+    /// How many the local share paid for, those that came back included.
+    pub by_share: u64,
+    /// How many were told to ask again at the end of their waits, as the store may have more.
+    pub deferred: u64,
+    /// How many got nothing, from the share or because the store had said that it has nothing.
+    pub denied: u64,
+}
+
+impl FleetAnswers {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Who answers those who ask for retries.

@@ -85,4 +85,4 @@ pub use super::wake::Wake;
 pub use config::{Fallback, FleetBudgetConfig};
 pub use fleet::FleetBudget;
 pub use machine::FleetMachine;
-pub use message::{FleetChange, FleetEffect, FleetEvent, FleetInput, FleetState};
+pub use message::{FleetAnswers, FleetChange, FleetEffect, FleetEvent, FleetInput, FleetState};

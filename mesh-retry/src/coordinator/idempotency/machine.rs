@@ -360,7 +360,7 @@ impl Machine for OperationMachine {
             return;
         }
         let now = self.clock.observe(now);
-        if self.exchange.expired(now) {
+        if self.exchange.expired(now).is_some() {
             self.unanswered(now);
         }
         self.due(now);

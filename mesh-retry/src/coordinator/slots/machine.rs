@@ -66,8 +66,8 @@ pub enum SlotsEvent {
         count: u32,
         /// How many retries used a number since the block before, or found none.
         demand: u32,
-        /// When the command was sent, for the skew of clocks.
-        sent_at: Instant,
+        /// How long the answer took.
+        latency: Duration,
         /// The store's time.
         at: StoreTime,
     },
@@ -75,6 +75,8 @@ pub enum SlotsEvent {
     Failed {
         /// Why; an answer that did not come in time is unknown.
         failure: StoreFailure,
+        /// How long it took to know.
+        after: Duration,
         /// When it is asked again.
         again_at: Instant,
     },
@@ -148,20 +150,20 @@ impl SlotsMachine {
                 self.failures = 0;
                 // A process whose retries use up blocks faster than they come has jitter meanwhile, not a busy store.
                 self.patient_until = sent_at.after(self.config.refill_after / EARLIER);
-                let demand = self.demand;
-                self.events.push_back(SlotsEvent::Refilled { count: self.asked, demand, sent_at, at });
+                let (count, demand, latency) = (self.asked, self.demand, now.since(sent_at));
+                self.events.push_back(SlotsEvent::Refilled { count, demand, latency, at });
             }
-            Ok(_) => self.failed(now, StoreFailure::Unknown),
-            Err(failure) => self.failed(now, failure),
+            Ok(_) => self.failed(now, sent_at, StoreFailure::Unknown),
+            Err(failure) => self.failed(now, sent_at, failure),
         }
     }
 
-    fn failed(&mut self, now: Instant, failure: StoreFailure) {
+    fn failed(&mut self, now: Instant, sent_at: Instant, failure: StoreFailure) {
         let step = self.config.refill_after.saturating_mul(1 << self.failures.min(DOUBLINGS)).min(PAUSE_MAX);
         self.failures = self.failures.saturating_add(1);
         let again_at = now.after(step.saturating_sub(self.rng.up_to(step / 2)));
         (self.patient_until, self.ask_at) = (again_at, Some(again_at));
-        self.events.push_back(SlotsEvent::Failed { failure, again_at });
+        self.events.push_back(SlotsEvent::Failed { failure, after: now.since(sent_at), again_at });
     }
 }
 
@@ -188,8 +190,8 @@ impl Machine for SlotsMachine {
             return;
         }
         let now = self.clock.observe(now);
-        if self.exchange.expired(now) {
-            self.failed(now, StoreFailure::Unknown);
+        if let Some(sent_at) = self.exchange.expired(now) {
+            self.failed(now, sent_at, StoreFailure::Unknown);
         } else if self.ask_at.is_some_and(|at| at <= now) {
             self.ask(now);
         }

@@ -311,10 +311,10 @@ impl Machine for VotesMachine {
             return;
         }
         let now = self.clock.observe(now);
-        if self.voting.expired(now) {
+        if self.voting.expired(now).is_some() {
             self.voted(now, now, Err(StoreFailure::Unknown));
         }
-        if self.asking.expired(now) {
+        if self.asking.expired(now).is_some() {
             self.probed(now, now, Err(StoreFailure::Unknown));
         }
         if self.quorum_until.is_some_and(|until| until <= now) {

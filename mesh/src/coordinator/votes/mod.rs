@@ -62,12 +62,11 @@ impl Voting {
     ) -> (Votes, Voters) {
         let (sender, inbox) = mpsc::unbounded_channel();
         let bell = Bell::default();
-        let voters = Voters::new(inbox, bell.clone());
+        let voters = Voters::new(inbox, Arc::clone(store), bell.clone());
         let votes = Votes {
             voting: self.clone(),
             service: service.clone(),
             namespace: namespace.to_owned(),
-            store: Arc::clone(store),
             environment: environment.clone(),
             recorder: Arc::clone(recorder),
             places: Arc::new(Semaphore::new(self.instances_max)),
@@ -85,7 +84,6 @@ pub(crate) struct Votes {
     voting: Voting,
     service: ServiceName,
     namespace: String,
-    store: Arc<dyn CoordinatorStore>,
     environment: Environment,
     recorder: Arc<dyn Recorder>,
     /// One for each instance that may be voted on.
@@ -151,7 +149,6 @@ impl Votes {
             machine,
             heard: Arc::clone(&heard),
             bell: bell.clone(),
-            store: Arc::clone(&self.store),
             reply_within: config.reply_within,
             clock: Arc::clone(clock),
             telling: Telling { service, instance, recorder },

@@ -23,7 +23,6 @@ pub(super) struct Voter {
     pub(super) machine: VotesMachine,
     pub(super) heard: Arc<Heard>,
     pub(super) bell: Bell,
-    pub(super) store: Arc<dyn CoordinatorStore>,
     pub(super) reply_within: Duration,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) telling: Telling,
@@ -32,13 +31,13 @@ pub(super) struct Voter {
 }
 
 impl Voter {
-    /// Ends as well when `owner` has let go of its end.
-    pub(super) async fn run(mut self, mut owner: watch::Receiver<()>) {
+    /// Speaks with `store`. Ends as well when `owner` has let go of its end.
+    pub(super) async fn run(mut self, store: Arc<dyn CoordinatorStore>, mut owner: watch::Receiver<()>) {
         // The commands under way, two at most; and, for a moment, one that was given up.
         let mut jobs = JoinSet::new();
         let mut is_closing = false;
         loop {
-            self.carry_out(&mut jobs);
+            self.carry_out(&store, &mut jobs);
             if is_closing && self.machine.poll_timeout().is_none() {
                 drop(self.place);
                 return;
@@ -84,9 +83,9 @@ impl Voter {
     }
 
     /// Does what the machine asks for and passes on what it reports.
-    fn carry_out(&mut self, jobs: &mut JoinSet<VotesInput>) {
+    fn carry_out(&mut self, store: &Arc<dyn CoordinatorStore>, jobs: &mut JoinSet<VotesInput>) {
         while let Some(Sending { id, command }) = self.machine.poll_effect() {
-            let (store, within) = (Arc::clone(&self.store), self.reply_within);
+            let (store, within) = (Arc::clone(store), self.reply_within);
             jobs.spawn(async move {
                 let answer = tokio::time::timeout(within, store.apply(command)).await;
                 VotesInput::Answered { id, answer: answer.unwrap_or(Err(StoreFailure::Unknown)) }

@@ -300,6 +300,7 @@ impl Fleet {
                 }
                 FleetEvent::Settled { processes, .. } => process.heard = processes,
                 FleetEvent::Unsettled { .. } => self.counts.failures += 1,
+                FleetEvent::Answered(_) => {}
             }
         }
         self.check();
