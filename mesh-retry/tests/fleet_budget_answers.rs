@@ -50,6 +50,9 @@ fn what_the_share_pays_and_does_not_is_told() {
     assert_eq!(process.paid(7), 4);
     process.pass(600);
     assert_eq!(told(&mut process), [of(0, 4, 0, 3)]);
+    assert_eq!(process.paid(1), 0);
+    process.pass(600);
+    assert_eq!(told(&mut process), [of(0, 0, 0, 1)], "what was told is not told again");
 }
 
 #[test]
