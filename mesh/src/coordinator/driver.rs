@@ -11,6 +11,7 @@ use mesh_retry::coordinator::store::{Settle, StoreCommand, StoreFailure, StoreRe
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use super::asking::ask;
 use super::bell::Bell;
 use super::telling::Telling;
 use crate::driver::sleep_until;
@@ -95,13 +96,13 @@ impl FleetDriver {
     }
 }
 
-/// Sends `settle`, once, and says what came of it `within` the time that it is waited for.
+/// Sends `settle`, and says what came of it `within` the time that it is waited for.
 async fn settled(store: Arc<dyn CoordinatorStore>, settle: Settle, within: Duration) -> FleetInput {
     let epoch = settle.epoch;
-    match tokio::time::timeout(within, store.apply(StoreCommand::Settle(settle))).await {
-        Ok(Ok(StoreReply::Settled(settled))) => FleetInput::Reply { epoch, settled },
-        Ok(Err(failure)) => FleetInput::Failed { epoch, failure },
-        // Late, or the answer to something else.
-        Ok(Ok(_)) | Err(_) => FleetInput::Failed { epoch, failure: StoreFailure::Unknown },
+    match ask(store, StoreCommand::Settle(settle), within).await {
+        Ok(StoreReply::Settled(settled)) => FleetInput::Reply { epoch, settled },
+        Err(failure) => FleetInput::Failed { epoch, failure },
+        // The answer to something else.
+        Ok(_) => FleetInput::Failed { epoch, failure: StoreFailure::Unknown },
     }
 }

@@ -4,6 +4,7 @@
 //! Decides nothing: mesh-retry's machine says what to tell the store that all share and what to ask of it, a task carries it
 //! there and back, and calls are answered from what the process holds meanwhile.
 
+mod asking;
 mod bell;
 mod driver;
 mod home;
@@ -24,6 +25,7 @@ use mesh_retry::coordinator::slots::{RetrySlots, SlotsConfig, SlotsMachine};
 use mesh_retry::coordinator::store::ProcessId;
 
 use crate::call::CallsConfig;
+pub(crate) use asking::ask;
 use bell::Bell;
 pub(crate) use driver::FleetDriver;
 pub(crate) use home::Home;

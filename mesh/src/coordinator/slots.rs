@@ -12,9 +12,9 @@ use mesh_core::service::ServiceName;
 use mesh_core::time::Instant;
 use mesh_retry::coordinator::Sending;
 use mesh_retry::coordinator::slots::{RetrySlots, SlotsEvent, SlotsInput, SlotsMachine};
-use mesh_retry::coordinator::store::StoreFailure;
 use tokio::task::JoinSet;
 
+use super::asking::ask;
 use super::bell::Bell;
 use super::telling::SkewTelling;
 use crate::driver::sleep_until;
@@ -102,11 +102,8 @@ impl SlotsDriver {
     /// Does what the machine asks for and passes on what it reports.
     fn carry_out(&mut self) {
         while let Some(Sending { id, command }) = self.machine.poll_effect() {
-            let (store, within) = (Arc::clone(&self.store), self.reply_within);
-            self.jobs.spawn(async move {
-                let answer = tokio::time::timeout(within, store.apply(command)).await;
-                SlotsInput::Answered { id, answer: answer.unwrap_or(Err(StoreFailure::Unknown)) }
-            });
+            let asking = ask(Arc::clone(&self.store), command, self.reply_within);
+            self.jobs.spawn(async move { SlotsInput::Answered { id, answer: asking.await } });
         }
         let now = self.clock.now();
         while let Some(event) = self.machine.poll_event() {

@@ -10,12 +10,12 @@ use mesh_retry::coordinator::Sending;
 use mesh_retry::coordinator::idempotency::{
     OperationEnd, OperationEvent, OperationInput, OperationMachine, OperationRefusal, Right,
 };
-use mesh_retry::coordinator::store::StoreFailure;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::ownership::{Hold, Ownership};
 use super::telling::Telling;
+use crate::coordinator::ask;
 use crate::driver::sleep_until;
 
 /// What the owner tells the driver. Neither shown nor logged: it holds a result.
@@ -149,11 +149,8 @@ impl OperationDriver {
     /// Does what the machine asks for and passes on what it reports.
     fn carry_out(&mut self) {
         while let Some(Sending { id, command }) = self.machine.poll_effect() {
-            let (store, within) = (Arc::clone(&self.store), self.reply_within);
-            self.jobs.spawn(async move {
-                let answer = tokio::time::timeout(within, store.apply(command)).await;
-                OperationInput::Answered { id, answer: answer.unwrap_or(Err(StoreFailure::Unknown)) }
-            });
+            let asking = ask(Arc::clone(&self.store), command, self.reply_within);
+            self.jobs.spawn(async move { OperationInput::Answered { id, answer: asking.await } });
         }
         while let Some(event) = self.machine.poll_event() {
             self.heard(event);

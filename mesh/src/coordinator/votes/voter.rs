@@ -7,11 +7,11 @@ use mesh_cache::coordinator_store::CoordinatorStore;
 use mesh_core::machine::Machine as _;
 use mesh_core::port::Clock;
 use mesh_retry::coordinator::Sending;
-use mesh_retry::coordinator::store::StoreFailure;
 use mesh_retry::coordinator::votes::{VotesInput, VotesMachine};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 
+use super::super::asking::ask;
 use super::super::bell::Bell;
 use super::heard::Heard;
 use super::telling::Telling;
@@ -85,11 +85,8 @@ impl Voter {
     /// Does what the machine asks for and passes on what it reports.
     fn carry_out(&mut self, store: &Arc<dyn CoordinatorStore>, jobs: &mut JoinSet<VotesInput>) {
         while let Some(Sending { id, command }) = self.machine.poll_effect() {
-            let (store, within) = (Arc::clone(store), self.reply_within);
-            jobs.spawn(async move {
-                let answer = tokio::time::timeout(within, store.apply(command)).await;
-                VotesInput::Answered { id, answer: answer.unwrap_or(Err(StoreFailure::Unknown)) }
-            });
+            let asking = ask(Arc::clone(store), command, self.reply_within);
+            jobs.spawn(async move { VotesInput::Answered { id, answer: asking.await } });
         }
         while let Some(event) = self.machine.poll_event() {
             self.telling.tell(event);
