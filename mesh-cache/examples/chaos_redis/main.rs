@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use mesh_cache::mesh_core::rng::Rng;
 use mesh_cache::mesh_core::time::Instant;
-use mesh_testkit::RedisServer;
+use mesh_testkit::{ChaosOptions, RedisServer};
 use tokio::task::JoinHandle;
 
 use aftermath::{Belongings, black_out, settle};
@@ -57,7 +57,7 @@ struct Fleet {
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command says what it found")]
 async fn main() -> Result<ExitCode, Failure> {
-    let Some((minutes, seed)) = options() else {
+    let Some(ChaosOptions { minutes, seed }) = ChaosOptions::parse(std::env::args().skip(1), 2) else {
         eprintln!("{USAGE}");
         return Ok(ExitCode::from(2));
     };
@@ -197,21 +197,6 @@ fn timeline(watch: Watch, what: impl fmt::Display) {
 
 fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1_000.0)
-}
-
-/// Minutes and seed; the seed is this process's id where none is given, and printed.
-fn options() -> Option<(u64, u64)> {
-    let (mut minutes, mut seed) = (2, u64::from(std::process::id()));
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let value = arguments.next()?.parse().ok()?;
-        match argument.as_str() {
-            "--minutes" => minutes = value,
-            "--seed" => seed = value,
-            _ => return None,
-        }
-    }
-    Some((minutes, seed))
 }
 
 const UNSETTLED_SHOWN: usize = 5;

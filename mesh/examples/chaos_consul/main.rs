@@ -14,7 +14,7 @@ use std::time::Duration;
 use mesh::mesh_consul::{Consul, ConsulConfig, ConsulRegistry};
 use mesh::mesh_core::rng::Rng;
 use mesh::{HealthCheck, ServiceConfig, ServiceMesh};
-use mesh_testkit::{Backend, ConsulCluster};
+use mesh_testkit::{Backend, ChaosOptions, ConsulCluster};
 
 use faults::Chaos;
 use load::Load;
@@ -28,7 +28,7 @@ const USAGE: &str = "usage: chaos_consul [--minutes N] [--seed N]";
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command says what it found")]
 async fn main() -> Result<ExitCode, Failure> {
-    let Some((minutes, seed)) = options() else {
+    let Some(ChaosOptions { minutes, seed }) = ChaosOptions::parse(std::env::args().skip(1), 3) else {
         eprintln!("{USAGE}");
         return Ok(ExitCode::from(2));
     };
@@ -91,19 +91,4 @@ fn config(port: u16) -> Result<ServiceConfig, Failure> {
     let second = Duration::from_secs(1);
     let check = HealthCheck::http("/health").interval(second).timeout(second);
     Ok(ServiceConfig::builder(SERVICE, "127.0.0.1", port).check(check).build()?)
-}
-
-/// Minutes and seed; the seed is this process's id where none is given, and printed.
-fn options() -> Option<(u64, u64)> {
-    let (mut minutes, mut seed) = (3, u64::from(std::process::id()));
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let value = arguments.next()?.parse().ok()?;
-        match argument.as_str() {
-            "--minutes" => minutes = value,
-            "--seed" => seed = value,
-            _ => return None,
-        }
-    }
-    Some((minutes, seed))
 }

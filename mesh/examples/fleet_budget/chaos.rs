@@ -127,21 +127,6 @@ async fn strike(server: &mut RedisServer, fault: Fault, random: &mut Rng) -> Res
     Ok(matches!(fault, Fault::KilledAndEmptied | Fault::KilledAndSetBack | Fault::Flushed))
 }
 
-/// Minutes and seed; the seed is this process's id where none is given, and printed.
-pub(crate) fn options(arguments: &[String]) -> Option<(u64, u64)> {
-    let (mut minutes, mut seed) = (2, u64::from(std::process::id()));
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let value = arguments.next()?.parse().ok()?;
-        match argument.as_str() {
-            "--minutes" => minutes = value,
-            "--seed" => seed = value,
-            _ => return None,
-        }
-    }
-    Some((minutes, seed))
-}
-
 /// Every fault once before any comes again.
 fn draw(left: &mut Vec<Fault>, random: &mut Rng) -> Fault {
     if left.is_empty() {

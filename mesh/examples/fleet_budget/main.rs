@@ -25,7 +25,7 @@ use mesh::mesh_core::port::Clock as _;
 use mesh::mesh_core::rng::Rng;
 use mesh::mesh_core::time::Instant;
 use mesh::mesh_retry::coordinator::budget::FleetBudgetConfig;
-use mesh_testkit::RedisServer;
+use mesh_testkit::{ChaosOptions, RedisServer};
 
 use books::{Bound, Sums};
 use process::{Load, Process};
@@ -39,8 +39,8 @@ async fn main() -> Result<ExitCode, Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((mode, [])) if mode == "--start-servers" => show().await,
-        Some((mode, options)) if mode == "--chaos" => match chaos::options(options) {
-            Some((minutes, seed)) => chaos::run(minutes, seed).await,
+        Some((mode, options)) if mode == "--chaos" => match ChaosOptions::parse(options.iter().cloned(), 2) {
+            Some(ChaosOptions { minutes, seed }) => chaos::run(minutes, seed).await,
             None => Ok(usage()),
         },
         Some(_) | None => Ok(usage()),
