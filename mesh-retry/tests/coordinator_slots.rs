@@ -10,15 +10,10 @@ use std::time::Duration;
 
 use coordinator_support::{Bell, at, ms, refused, store_time};
 use mesh_core::machine::laws::{World, assert_hold};
-use mesh_retry::backoff::Jitter;
-use mesh_retry::call::{CallEffect, CallEvent, CallInput, CallMachine, Decision, GiveUpReason, Terms};
-use mesh_retry::classify::Class;
-use mesh_retry::coordinator::slots::{RetrySlots, SlotsConfig, SlotsEvent, SlotsInput, SlotsMachine, Slotted};
+use mesh_retry::coordinator::slots::{RetrySlots, SlotsConfig, SlotsEvent, SlotsInput, SlotsMachine};
 use mesh_retry::coordinator::store::{MemoryStore, Slots, StateKey, StoreCommand, StoreFailure, StoreReply, StoreTime};
 use mesh_retry::coordinator::{Sending, StoreAnswer};
-use mesh_retry::deadline::Deadline;
-use mesh_retry::policy::RetryPolicy;
-use mesh_retry::{EndpointId, Instant, Machine as _, Rng};
+use mesh_retry::{Instant, Machine as _, Rng};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -231,26 +226,6 @@ fn a_block_that_is_under_way_serves_those_who_find_none_meanwhile() {
 }
 
 #[test]
-fn a_call_waits_for_its_slot_on_top_of_its_backoff_and_gives_up_where_that_is_too_long() {
-    let mut policy = RetryPolicy::default();
-    policy.backoff.jitter = Jitter::None;
-    let retry_of = |policy: RetryPolicy, first: u64| {
-        let process = Process::with_block(SlotsConfig::default(), first);
-        let terms = Slotted::new(policy, process.slots);
-        let mut call = CallMachine::new(terms, 7, Instant::ZERO);
-        let Some(CallEffect::Attempt { attempt, .. }) = call.poll_effect() else { panic!("an attempt") };
-        call.handle_input(Instant::ZERO, CallInput::Picked { attempt, endpoint: EndpointId::from_number(1) });
-        call.handle_input(Instant::ZERO, CallInput::Ended { attempt, class: Class::Transient });
-        (call.take_decision(), call.poll_event())
-    };
-    let (Some(Decision::Retry { at: retried_at }), None) = retry_of(policy, 5) else { panic!("a retry") };
-    assert!(at(100 + 500) <= retried_at && retried_at < at(100 + 600), "{retried_at:?}");
-    policy.deadline = Some(ms(400));
-    let (_, Some(CallEvent::GaveUp { reason, .. })) = retry_of(policy, 5) else { panic!("no retry") };
-    assert!(!matches!(reason, GiveUpReason::AttemptsExhausted { .. }), "{reason:?}");
-}
-
-#[test]
 fn a_configuration_is_checked_field_by_field() {
     let check = |change: fn(&mut SlotsConfig)| {
         let mut config = SlotsConfig::default();
@@ -376,19 +351,3 @@ fn slots(first: u64) -> StoreReply {
 }
 
 const COUNTER: StateKey = StateKey::new(5);
-
-#[test]
-fn slots_change_nothing_about_when_a_call_has_to_be_over() {
-    struct Until(RetryPolicy);
-    impl Terms for Until {
-        fn policy(&self) -> &RetryPolicy {
-            &self.0
-        }
-        fn deadline(&self) -> Deadline {
-            Deadline::at(at(1500))
-        }
-    }
-    let process = Process::new(SlotsConfig::default(), 1);
-    let slotted = Slotted::new(Until(RetryPolicy::default()), Arc::clone(&process.slots));
-    assert_eq!(slotted.deadline(), Deadline::at(at(1500)));
-}

@@ -151,7 +151,7 @@ async fn what_a_process_holds_goes_back_when_it_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_store_does_not_outlast_its_reply_nor_the_grace_of_a_shutdown() {
-    for (grace, least, most) in [(secs(10), ms(0), ms(501)), (ms(200), ms(0), ms(200)), (ms(0), ms(0), ms(0))] {
+    for (grace, least, most) in [(secs(10), ms(499), ms(501)), (ms(200), ms(199), ms(200)), (ms(0), ms(0), ms(0))] {
         let world = World::new(100, 0);
         let mesh = world.mesh(1).await;
         fail(&world, &mesh).await;

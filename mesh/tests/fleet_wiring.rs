@@ -54,14 +54,18 @@ async fn what_the_store_knows_of_a_failure_is_passed_on() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_twice() {
-    let world = World::new();
-    let mesh = world.mesh(1, "mesh").await;
-    for _ in 0..50 {
-        fail(&mesh, "api").await;
-        pass(ms(60)).await;
+    for mode in [Mode::Answers, Mode::Silent, Mode::Fails(StoreFailure::Unknown), Mode::Fails(StoreFailure::NotDone)] {
+        let world = World::new();
+        let mesh = world.mesh(1, "mesh").await;
+        world.store.set(mode);
+        for _ in 0..50 {
+            fail(&mesh, "api").await;
+            pass(ms(60)).await;
+        }
+        let epochs: Vec<u64> = world.settles().iter().map(|settle| settle.epoch).collect();
+        assert!(epochs.len() > 5, "{mode:?}");
+        assert_eq!(epochs, (1..=epochs.len() as u64).collect::<Vec<_>>(), "{mode:?}");
     }
-    let epochs: Vec<u64> = world.settles().iter().map(|settle| settle.epoch).collect();
-    assert_eq!(epochs, (1..=epochs.len() as u64).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

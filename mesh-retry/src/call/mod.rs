@@ -33,7 +33,8 @@
 //! 4. The budget pays, or does not; one that has asked for more elsewhere is asked again when the wait is over, and only if
 //!    it pays then is the retry decided ([`Decision::Deferred`], then [`Decision::Retry`]). A copy does not wait for that:
 //!    it is not sent.
-//! 5. Every gate lets the attempt pass when the wait is over, or the call gives up.
+//! 5. What spreads retries ([`Terms::spread`]) may make the wait longer, as far as there is room before the deadline.
+//! 6. Every gate lets the attempt pass when the wait is over, or the call gives up.
 //!
 //! An attempt for which there are instances, but none that may be asked for now ([`Unavailable::Shut`]), is not made and
 //! counts for nothing. The call waits until one may be asked, as long as it would wait before a retry and as often as it

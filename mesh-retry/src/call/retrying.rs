@@ -67,10 +67,19 @@ impl<T: Terms> CallMachine<T> {
             return Err(GiveUpReason::DeadlineTooClose { needed, left: deadline.since(now) });
         }
         let extra = Extra::retry(after(self.last));
-        Ok(match self.withdraw(now, extra)? {
+        let answered = self.withdraw(now, extra)?;
+        let until = self.spread(until, deadline, &mut rng);
+        Ok(match answered {
             Answered::Granted(paid) => (until, paid, None),
             Answered::Later => (until, None, Some(extra)),
         })
+    }
+
+    /// When a wait ends that would end at `until`, apart from those of others and before the deadline.
+    fn spread(&self, until: Instant, deadline: Option<Instant>, rng: &mut Rng) -> Instant {
+        let room = deadline.map(|deadline| deadline.since(until));
+        let later = until.after(self.terms.spread(room, rng));
+        if deadline.is_some_and(|deadline| later >= deadline) { until } else { later }
     }
 
     /// The wait before an attempt is over.

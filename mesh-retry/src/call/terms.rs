@@ -64,6 +64,14 @@ pub trait Terms {
     fn retry(&self, failed: &Failed, waits: &mut Waits, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
         self.policy().retry(failed, waits, rng)
     }
+
+    /// How much longer to wait before a retry that the budget has paid for, or is to pay for at the end of the wait, so that
+    /// it does not meet those of others. Shorter than `room`, which is the time between the end of the wait and the call's
+    /// deadline, where it has one: what is longer is not waited for at all.
+    fn spread(&self, room: Option<Duration>, rng: &mut Rng) -> Duration {
+        let _ = (room, rng);
+        Duration::ZERO
+    }
 }
 
 impl<P: Borrow<RetryPolicy>> Terms for P {

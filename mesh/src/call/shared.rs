@@ -148,8 +148,11 @@ impl Terms for CallTerms<'_> {
     }
 
     fn retry(&self, failed: &Failed, waits: &mut Waits, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
-        let wait = self.policy.retry(failed, waits, rng)?;
-        Ok(self.shared.fleet.slots.as_ref().map_or(wait, |slots| wait.saturating_add(slots.take(rng))))
+        self.policy.retry(failed, waits, rng)
+    }
+
+    fn spread(&self, room: Option<Duration>, rng: &mut Rng) -> Duration {
+        self.shared.fleet.slots.as_ref().map_or(Duration::ZERO, |slots| slots.take_within(room, rng))
     }
 
     fn may_repeat(&self) -> bool {

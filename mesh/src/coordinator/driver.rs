@@ -16,7 +16,8 @@ use super::bell::Bell;
 use super::telling::Telling;
 use crate::driver::sleep_until;
 
-/// Drives the machine of one budget until its owner lets it end, and it has given back what the process held.
+/// Drives the machine of one budget until its owner lets it end, and it has given back what the process held. Where it ends
+/// otherwise, calls go by the process' own share.
 #[derive(Debug)]
 pub(crate) struct FleetDriver {
     machine: FleetMachine,
@@ -92,6 +93,15 @@ impl FleetDriver {
         let now = self.clock.now();
         while let Some(event) = self.machine.poll_event() {
             self.telling.tell(now, &event);
+        }
+    }
+}
+
+impl Drop for FleetDriver {
+    /// With its runtime, say, or by a panic of whoever is told: calls are not to wait for answers that nobody asks for.
+    fn drop(&mut self) {
+        if !self.is_closing {
+            self.machine.handle_input(self.clock.now(), FleetInput::Shutdown);
         }
     }
 }

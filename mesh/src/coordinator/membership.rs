@@ -67,7 +67,8 @@ impl Membership {
         self.bell.close();
     }
 
-    /// Waits until that has ended, or is given up: for one answer of the store at most.
+    /// Waits until that has ended, or is given up: for two answers of the store at most, of which the first is to what was under
+    /// way.
     pub(crate) async fn left(&self) {
         // Nothing is ever sent: it changes when the driver drops its end.
         while self.ended.clone().changed().await.is_ok() {}

@@ -31,9 +31,9 @@ impl SlotsSeat {
         Self { slots, bell }
     }
 
-    /// How long the next retry waits besides its backoff.
-    pub(crate) fn take(&self, rng: &mut Rng) -> Duration {
-        self.slots.take(rng)
+    /// How long the next retry waits besides its backoff: shorter than the `room` that it has before its deadline.
+    pub(crate) fn take_within(&self, room: Option<Duration>, rng: &mut Rng) -> Duration {
+        self.slots.take_within(room, rng)
     }
 
     /// Takes no more numbers. Retries that are still made have jitter, once those at hand are used.
@@ -159,13 +159,13 @@ mod tests {
         let (seat, driving) = (SlotsSeat::new(slots, bell), tokio::spawn(driver.run()));
         let mut rng = Rng::from_seed(1);
         tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(slot(seat.take(&mut rng)), 0);
+        assert_eq!(slot(seat.take_within(None, &mut rng)), 0);
         seat.leave();
         tokio::time::timeout(Duration::from_secs(1), driving).await.unwrap().unwrap();
-        let numbered = BTreeSet::from_iter((0..10).map(|_| slot(seat.take(&mut rng))));
+        let numbered = BTreeSet::from_iter((0..10).map(|_| slot(seat.take_within(None, &mut rng))));
         assert_eq!(numbered.len(), 10, "each slot once");
         tokio::time::sleep(Duration::from_secs(10)).await;
-        let drawn = BTreeSet::from_iter((0..10).map(|_| slot(seat.take(&mut rng))));
+        let drawn = BTreeSet::from_iter((0..10).map(|_| slot(seat.take_within(None, &mut rng))));
         assert!((3..10).contains(&drawn.len()), "{drawn:?}");
     }
 

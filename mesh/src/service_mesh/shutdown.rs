@@ -48,18 +48,25 @@ impl ServiceMesh {
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         let deadline = self.inner.now() + grace;
         let deregistered = self.deregister_all(deadline).await;
-        while (self.inner.in_flight() > 0 || self.inner.operations() > 0) && self.inner.now() < deadline {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        let (in_flight_left, operations_left) = (self.inner.in_flight(), self.inner.operations());
+        self.ended(deadline).await;
         // What does not go back in time is lost to the fleet, and nothing else.
         let _ = tokio::time::timeout(deadline.since(self.inner.now()), self.inner.leave_fleet()).await;
+        // What has begun meanwhile has its time as well.
+        self.ended(deadline).await;
+        let (in_flight_left, operations_left) = (self.inner.in_flight(), self.inner.operations());
         let mut tasks = self.inner.stop();
         while tasks.join_next().await.is_some() {}
         if let Some(memory) = self.inner.memory() {
             memory.close(deadline.since(self.inner.now())).await;
         }
         ShutdownReport { deregistered, in_flight_left, operations_left }
+    }
+
+    /// Waits until no request is in flight and no operation under way, until `deadline` at the latest.
+    async fn ended(&self, deadline: Instant) {
+        while (self.inner.in_flight() > 0 || self.inner.operations() > 0) && self.inner.now() < deadline {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Takes every instance out of the registry until `deadline`, and says in the order of their ids what became

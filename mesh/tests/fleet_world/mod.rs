@@ -44,6 +44,16 @@ impl World {
 
     /// A process of the fleet `namespace`, which follows `api`.
     pub(crate) async fn mesh(&self, number: u64, namespace: &str) -> ServiceMesh {
+        self.mesh_told(number, namespace, self.told.clone()).await
+    }
+
+    /// As [`World::mesh`], with a `recorder` of its own.
+    pub(crate) async fn mesh_told(
+        &self,
+        number: u64,
+        namespace: &str,
+        recorder: impl Recorder + 'static,
+    ) -> ServiceMesh {
         for service in ["api", "web"] {
             self.lab.registry.put(&instance_of(service, 1).build().unwrap()).await;
         }
@@ -58,7 +68,7 @@ impl World {
             dial: Arc::new(self.lab.dial.clone()),
             wall: Arc::new(SystemWallClock),
         };
-        let builder = self.lab.builder().environment(environment).config(config).recorder(self.told.clone());
+        let builder = self.lab.builder().environment(environment).config(config).recorder(recorder);
         let mesh = builder.coordinator(self.store.clone()).build().await.unwrap();
         healthy(&mesh, "api").await;
         mesh

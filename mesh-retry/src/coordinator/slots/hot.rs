@@ -72,6 +72,17 @@ impl RetrySlots {
         }
     }
 
+    /// As [`RetrySlots::take`], for a retry that has `room` for it before its deadline, where there is one: a random part of that
+    /// where its slot is not before it.
+    #[inline]
+    pub fn take_within(&self, room: Option<Duration>, rng: &mut Rng) -> Duration {
+        let wait = self.take(rng);
+        match room {
+            Some(room) if wait >= room => Duration::from_nanos(rng.below(saturating_nanos(room))),
+            Some(_) | None => wait,
+        }
+    }
+
     /// How many numbers are at hand.
     #[must_use]
     pub fn left(&self) -> u32 {

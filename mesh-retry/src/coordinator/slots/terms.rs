@@ -13,7 +13,8 @@ use crate::call::{Failed, GATES_MAX, Gate, GiveUpReason, Terms};
 use crate::deadline::{Deadline, QuantileRule};
 use crate::policy::RetryPolicy;
 
-/// Any terms, with a slot on top of each wait.
+/// Any terms, with a slot on top of the wait of each retry that is paid for. A slot that does not fit before the deadline gives
+/// way to a random part of the time that is left.
 ///
 /// The wait of the terms is what every retry waits for at least: a backoff, or what the callee announced. Where it is the
 /// same for all ([`Jitter::None`](crate::backoff::Jitter::None)) the slots alone spread the retries, which is what they are
@@ -57,7 +58,10 @@ impl<T: Terms> Terms for Slotted<T> {
     }
 
     fn retry(&self, failed: &Failed, waits: &mut Waits, rng: &mut Rng) -> Result<Duration, GiveUpReason> {
-        let wait = self.terms.retry(failed, waits, rng)?;
-        Ok(wait.saturating_add(self.slots.take(rng)))
+        self.terms.retry(failed, waits, rng)
+    }
+
+    fn spread(&self, room: Option<Duration>, rng: &mut Rng) -> Duration {
+        self.slots.take_within(room, rng)
     }
 }
