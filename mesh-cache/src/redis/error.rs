@@ -277,6 +277,36 @@ impl RedisError {
             | Self::Unsendable => None,
         }
     }
+
+    /// Where it says to ask instead.
+    pub(crate) const fn redirect(&self) -> Option<&Redirect> {
+        if let Self::Moved(redirect) | Self::Ask(redirect) = self { Some(redirect) } else { None }
+    }
+
+    /// Whether another node of a cluster may serve the key by now. While a link connects for the first time its node has
+    /// only just been named.
+    pub(crate) fn doubts_the_topology(&self) -> bool {
+        match self {
+            Self::Moved(_) => true,
+            Self::Down { why } => !matches!(why, DownReason::Starting | DownReason::Closed),
+            Self::Other { code } => code.as_str() == "CLUSTERDOWN",
+            Self::Timeout(_)
+            | Self::Disconnected
+            | Self::Loading
+            | Self::Busy
+            | Self::ReadOnly
+            | Self::Oom
+            | Self::NoScript
+            | Self::NoPerm
+            | Self::WrongType
+            | Self::Ask(_)
+            | Self::Auth
+            | Self::Hostile
+            | Self::Overloaded
+            | Self::Script { .. }
+            | Self::Unsendable => false,
+        }
+    }
 }
 
 impl From<RedisError> for TierError {

@@ -257,6 +257,16 @@ pub(crate) fn bulk(text: &str) -> Vec<u8> {
     format!("${}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
+/// What a node says of the cluster: ranges of slots, each on port 7000 of its host.
+pub(crate) fn slots(ranges: &[(u16, u16, &str)]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", ranges.len()).into_bytes();
+    for (first, last, host) in ranges {
+        bytes.extend(format!("*3\r\n:{first}\r\n:{last}\r\n*3\r\n").into_bytes());
+        bytes.extend([bulk(host), b":7000\r\n".to_vec(), bulk("id")].concat());
+    }
+    bytes
+}
+
 /// The push message that names `keys`, or all of them.
 pub(crate) fn push(keys: Option<&[&str]>) -> Vec<u8> {
     let mut bytes = b">2\r\n$10\r\ninvalidate\r\n".to_vec();
