@@ -150,6 +150,35 @@ async fn a_full_server_refuses_and_has_changed_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_that_cannot_save_refuses_and_has_changed_nothing() {
+    let builder = RedisServer::builder().setting("save", "3600 1000000").setting("stop-writes-on-bgsave-error", "yes");
+    let server = builder.start().await;
+    let store = connected(&server.url(), SOON).await;
+    let save = async |outcome: &str| {
+        server.command(&["BGSAVE"]).await.unwrap().accepted().unwrap();
+        let told = format!("rdb_last_bgsave_status:{outcome}");
+        let info = || async { server.command(&["INFO", "persistence"]).await.unwrap() };
+        until(info, |info| info.text().unwrap().lines().any(|line| line == told)).await;
+    };
+    // A directory in the place of the file, which stops even root.
+    let obstacle = server.directory().join("data/dump.rdb");
+    std::fs::create_dir(&obstacle).unwrap();
+    save("err").await;
+    let refused = server.command(&["SET", "key", "1"]).await.unwrap();
+    assert!(refused.error().unwrap().starts_with("MISCONF"), "{refused:?}");
+    for command in one_of_each().into_iter().take(WRITING) {
+        let shown = format!("{command:?}");
+        assert_eq!(store.apply(command).await, Err(StoreFailure::NotDone), "{shown}");
+    }
+    assert_eq!(server.command(&["DBSIZE"]).await.unwrap().integer(), Some(0));
+    std::fs::remove_dir(&obstacle).unwrap();
+    save("ok").await;
+    for command in one_of_each() {
+        store.apply(command).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_replica_refuses_and_has_changed_nothing_until_it_is_the_master() {
     let (master, server) = tokio::join!(RedisServer::start(), RedisServer::start());
     let store = connected(&server.url(), SOON).await;

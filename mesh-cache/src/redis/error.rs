@@ -143,7 +143,8 @@ impl RedisError {
             "NOAUTH" | "WRONGPASS" => Self::Auth,
             "MOVED" => Redirect::parse(detail).map_or(Self::Hostile, Self::Moved),
             "ASK" => Redirect::parse(detail).map_or(Self::Hostile, Self::Ask),
-            // Neither begins or ends while a script runs, so what meets it has written nothing before.
+            // Redis 7 says these at a script's first write or not at all. Redis 6.2 says the second at any write, and only of
+            // a state of its disk that does not change while a script runs. So what meets them has written nothing before.
             "NOREPLICAS" | "MISCONF" => Self::Other { code: Code::new(code) },
             // From here on it may be a script's own error: Redis 7 ends those in "script: <hash>, on @user_script:1."
             // and earlier versions begin them with "Error running script (call to f_<hash>)".
