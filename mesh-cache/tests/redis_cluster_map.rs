@@ -226,6 +226,20 @@ async fn a_redirection_to_a_node_that_is_down_is_followed_to_who_has_taken_its_p
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_was_only_just_named_is_waited_for_until_it_is_connected() {
+    for redirection in ["MOVED 15495 127.0.0.2:7000", "ASK 15495 127.0.0.2:7000"] {
+        let cluster = Cluster::new(&ONE);
+        cluster.fake.plan_of("127.0.0.2", Plan::ServeLate);
+        let client = cluster.client();
+        at_rest(&client).await;
+        cluster.becomes(&[&HALVES]);
+        cluster.replies(&[redirection]);
+        assert_eq!(get(&client, "a").await, Ok(Value::BulkString(b"a".to_vec())), "{redirection}");
+        assert_eq!(cluster.gets(), 2, "{redirection}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_redirection_that_leads_nowhere_fails_long_before_the_deadline_and_is_followed_once() {
     let known = [(0, 7_999, "127.0.0.1"), (8_000, 8_000, "127.0.0.2"), (8_001, 16_383, "127.0.0.1")];
     for (redirection, expected) in [
