@@ -5,15 +5,14 @@ mod coordinator_support;
 
 use std::time::Duration;
 
-use mesh_cache::coordinator_store::{CoordinatorStore as _, RedisCoordinator};
+use mesh_cache::coordinator_store::CoordinatorStore as _;
 use mesh_cache::mesh_retry::coordinator::store::{
     Begin, Begun, Fence, Fingerprint, Finish, Finished, OwnerToken, Probe, Probed, RESULT_BYTES_MAX, Renew, Renewed,
     Settle, Settlement, StateKey, StoreCommand, StoreReply, TakeSlots, Vote, Voted,
 };
 use mesh_cache::seal::{KeyRing, SealKey, Sealer};
-use mesh_testkit::RedisServer;
 
-use coordinator_support::{KEY, ME, OTHER, SOON, connected, first, name, one_of_each, settle};
+use coordinator_support::{Bench, KEY, ME, OTHER, first, name, one_of_each, settle};
 
 /// What is no number of ours, for any field.
 const NUMBERS: &[&str] =
@@ -22,32 +21,13 @@ const NUMBERS: &[&str] =
 const FUTURE: &str = "9000000000000000";
 const MINUTE: Duration = Duration::from_secs(60);
 
-struct Bench {
-    server: RedisServer,
-    store: RedisCoordinator,
-}
-
 impl Bench {
-    async fn start() -> Self {
-        let server = RedisServer::start().await;
-        let store = connected(&server.url(), SOON).await;
-        Self { server, store }
-    }
-
-    async fn redis(&self, words: &[&str]) {
-        self.server.command(words).await.unwrap().accepted().unwrap_or_else(|error| panic!("{words:?}: {error}"));
-    }
-
     /// Forgets everything, and writes `words`, of which `{}` stands for the key of `part`.
     async fn poison(&self, part: &str, words: &[&str]) {
         self.redis(&["FLUSHALL"]).await;
         let key = name(part);
         let words: Vec<&str> = words.iter().map(|word| if *word == "{}" { key.as_str() } else { word }).collect();
         self.redis(&words).await;
-    }
-
-    async fn ask(&self, command: StoreCommand) -> StoreReply {
-        self.store.apply(command).await.unwrap()
     }
 
     /// Whether every key goes away by itself.
@@ -296,10 +276,11 @@ async fn a_lease_from_the_future_ends_after_its_length_and_a_mismatch_is_forgott
 async fn a_result_that_nobody_of_ours_wrote_is_told_to_nobody() {
     let bench = Bench::start().await;
     let long = "x".repeat(RESULT_BYTES_MAX * 30);
-    for result in ["", "garbage", "MSH1", &long] {
+    for (result, told) in ["", "garbage", "MSH1", &long].into_iter().zip(1..) {
         begun_and_done(&bench).await;
         bench.redis(&["HSET", &name("id"), "r", result]).await;
         assert_eq!(begin(&bench, BEGIN).await, Begun::Unreadable, "it was done, and nobody knows with what result");
+        assert_eq!(bench.store.stats().unsealed, told, "{result:.10}");
     }
     let sent = bench.server.command(&["INFO", "stats"]).await.unwrap();
     let sent = sent.text().unwrap().lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
@@ -307,6 +288,7 @@ async fn a_result_that_nobody_of_ours_wrote_is_told_to_nobody() {
     begun_and_done(&bench).await;
     bench.redis(&["HDEL", &name("id"), "r"]).await;
     assert_eq!(begin(&bench, BEGIN).await, Begun::Unreadable);
+    assert_eq!(bench.store.stats().unsealed, 5);
     assert!(bench.is_mortal().await);
 }
 

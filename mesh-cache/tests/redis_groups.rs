@@ -235,9 +235,5 @@ async fn until(what: &str, condition: impl FnMut() -> bool) {
 }
 
 fn why(client: &RedisClient) -> &'static str {
-    match client.state() {
-        LinkState::Down { why, .. } => why.name(),
-        LinkState::Up { .. } => "up",
-        _ => "unknown",
-    }
+    redis_support::why_down(client.state())
 }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mesh_cache::Environment;
-use mesh_cache::redis::{LinkState, RedisClient, RedisConfig, RedisError};
+use mesh_cache::redis::{RedisClient, RedisConfig, RedisError};
 use redis::Value;
-use redis_support::{FakeDial, FakeRedis, Plan, Stopwatch, bulk, until};
+use redis_support::{FakeRedis, Plan, Stopwatch, bulk, client_to, slots, until, why_down};
 
 const SOON: Duration = Duration::from_secs(3);
 const DEADLINE: Duration = Duration::from_millis(50);
@@ -103,7 +102,7 @@ async fn seeds_are_asked_one_after_the_other_until_one_makes_sense() {
         until("nobody knows", || why(&client) == "no-topology").await;
         assert_eq!(fake.dialled()[..2], ["127.0.0.1:7000", "127.0.0.2:7000"]);
         fake.answer(|words| (words[0] == "CLUSTER").then(|| slots(&[(0, 100, "127.0.0.1")])));
-        ready(&client).await;
+        until("it is up", || why(&client) == "up").await;
         // The slot of "a" is 15495.
         let error = client.query(b"a", redis::cmd("GET").arg("a"), DEADLINE).await.unwrap_err();
         assert_eq!(error.to_string(), "there is no connection to Redis: slot-unassigned");
@@ -160,8 +159,7 @@ async fn a_cluster_ends_with_its_last_clone_and_when_it_is_closed() {
 }
 
 fn client(url: &str, fake: &Arc<FakeRedis>) -> RedisClient {
-    let environment = Environment { dial: Arc::new(FakeDial(Arc::clone(fake))), ..Environment::system() };
-    RedisClient::start(RedisConfig::at(url).unwrap(), &environment, &[]).unwrap()
+    client_to(fake, RedisConfig::at(url).unwrap())
 }
 
 async fn ready(client: &RedisClient) {
@@ -170,24 +168,10 @@ async fn ready(client: &RedisClient) {
 }
 
 fn why(client: &RedisClient) -> &'static str {
-    match client.state() {
-        LinkState::Down { why, .. } => why.name(),
-        LinkState::Up { .. } => "up",
-        _ => "unknown",
-    }
+    why_down(client.state())
 }
 
 /// What a sentinel says of a master.
 fn address(host: &str, port: &str) -> Vec<u8> {
     [b"*2\r\n".to_vec(), bulk(host), bulk(port)].concat()
-}
-
-/// What a node says of the cluster: ranges of slots, each on port 7000 of its host.
-fn slots(ranges: &[(u16, u16, &str)]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", ranges.len()).into_bytes();
-    for (first, last, host) in ranges {
-        bytes.extend(format!("*3\r\n:{first}\r\n:{last}\r\n*3\r\n").into_bytes());
-        bytes.extend([bulk(host), b":7000\r\n".to_vec(), bulk("id")].concat());
-    }
-    bytes
 }

@@ -58,6 +58,18 @@ async fn a_replica_takes_over_when_its_master_is_killed() {
 }
 
 #[tokio::test]
+async fn a_cluster_is_settled_when_every_node_knows_who_has_each_slot() {
+    let builder = RedisServer::builder().setting("cluster-require-full-coverage", "no");
+    let cluster = RedisCluster::start_with(builder).await;
+    let node = &cluster.nodes[1];
+    assert_eq!(answer(node, &["CLUSTER", "DELSLOTS", "0"]).await.text(), Some("OK"));
+    let early = tokio::time::timeout(Duration::from_millis(300), cluster.settle()).await;
+    assert!(early.is_err(), "one does not know who has the first");
+    assert_eq!(answer(node, &["CLUSTER", "ADDSLOTS", "0"]).await.text(), Some("OK"));
+    cluster.settle().await;
+}
+
+#[tokio::test]
 async fn sentinels_tell_of_another_master_when_the_first_is_killed() {
     let mut group = tokio::spawn(RedisSentinel::start()).await.expect("no panic");
     assert_eq!((group.name(), group.sentinels().len(), group.master().await), ("mesh", 3, 0));

@@ -68,8 +68,8 @@ pub struct CoordinatorStats {
     pub not_done: u64,
     /// Nobody knows.
     pub unknown: u64,
-    /// Results that were found, and that nobody with a key had sealed for their operation. They are among what was carried
-    /// out: see [`Begun::Unreadable`](mesh_retry::coordinator::store::Begun::Unreadable).
+    /// Results that were found, and that nobody with a key had sealed for their operation; and those that were missing, or
+    /// too long to be one. They are among what was carried out: see [`Begun::Unreadable`](mesh_retry::coordinator::store::Begun::Unreadable).
     pub unsealed: u64,
 }
 
@@ -180,13 +180,18 @@ impl RedisCoordinator {
         sealed.map_err(|_| RedisError::Unsendable)
     }
 
-    fn unseal(&self, operation: StateKey, envelope: &[u8]) -> Option<Vec<u8>> {
+    /// The result in `envelope`, which is absent where there is nothing that can be one; tells why there is none.
+    fn unseal(&self, operation: StateKey, envelope: Option<&[u8]>) -> Option<Vec<u8>> {
         let key = self.calls.operation(operation);
-        match self.sealer.unseal(&self.place(&key), envelope, 0, &RESULT_LIMITS) {
+        let opened = envelope.ok_or("missing_or_too_long").and_then(|envelope| {
+            let opened = self.sealer.unseal(&self.place(&key), envelope, 0, &RESULT_LIMITS);
+            opened.map_err(|error| error.name())
+        });
+        match opened {
             Ok(opened) => Some(opened.payload),
-            Err(error) => {
+            Err(reason) => {
                 self.counts.unsealed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%operation, reason = error.name(), "the result of an operation is not believed");
+                tracing::warn!(%operation, reason, "the result of an operation is not believed");
                 None
             }
         }

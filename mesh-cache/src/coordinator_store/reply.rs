@@ -56,8 +56,10 @@ pub(super) fn slots(reply: &Value) -> Result<Slots, RedisError> {
     Ok(Slots { at: StoreTime::from_micros(at), first })
 }
 
-/// The reply to a beginning; `open` takes a result out of its envelope, if it is to be believed.
-pub(super) fn begun(reply: &Value, open: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Result<Begun, RedisError> {
+/// The reply to a beginning; `open` takes a result out of its envelope, if it is to be believed. It is told as well where
+/// there is none, or one that is too long for a result.
+pub(super) fn begun(reply: &Value, open: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>) -> Result<Begun, RedisError> {
+    let done = |envelope| open(envelope).map_or(Begun::Unreadable, |result| Begun::Done { result });
     let fence = |value| match number(value)? {
         0 => Err(RedisError::Hostile),
         number => Ok(Fence::new(number)),
@@ -66,12 +68,9 @@ pub(super) fn begun(reply: &Value, open: impl FnOnce(&[u8]) -> Option<Vec<u8>>) 
         [Value::Int(1), value] => Ok(Begun::Fresh { fence: fence(value)? }),
         [Value::Int(2), value] => Ok(Begun::TakenOver { fence: fence(value)? }),
         [Value::Int(3), value] => Ok(Begun::InFlight { lease_left: Duration::from_micros(number(value)?) }),
-        [Value::Int(4), Value::BulkString(envelope)] => {
-            Ok(open(envelope).map_or(Begun::Unreadable, |result| Begun::Done { result }))
-        }
+        [Value::Int(4), Value::BulkString(envelope)] => Ok(done(Some(envelope))),
         [Value::Int(5)] => Ok(Begun::Mismatch),
-        // Done, and what is there is none, or too long for a result.
-        [Value::Int(6)] => Ok(Begun::Unreadable),
+        [Value::Int(6)] => Ok(done(None)),
         _ => Err(RedisError::Hostile),
     }
 }
@@ -227,10 +226,10 @@ mod tests {
     #[test]
     fn a_result_is_what_its_envelope_holds_or_nothing() {
         let done = Value::Array(vec![Value::Int(4), Value::BulkString(b"sealed".to_vec())]);
-        let opened = begun(&done, |envelope| Some(envelope.to_ascii_uppercase()));
+        let opened = begun(&done, |envelope| envelope.map(<[u8]>::to_ascii_uppercase));
         assert_eq!(opened, Ok(Begun::Done { result: b"SEALED".to_vec() }));
         assert_eq!(begun(&done, |_| None), Ok(Begun::Unreadable));
-        assert_eq!(begun(&array(&[6]), |_| Some(vec![])), Ok(Begun::Unreadable));
+        assert_eq!(begun(&array(&[6]), |envelope| envelope.map(<[u8]>::to_vec)), Ok(Begun::Unreadable));
         assert_eq!(begun(&array(&[1, 0]), |_| Some(vec![])), Err(RedisError::Hostile), "no owner has that number");
     }
 }

@@ -183,6 +183,19 @@ impl RedisLink {
         self.inner.stop.closed().await;
     }
 
+    /// Waits until it is known what came of the first attempt to connect; does not wait for any further one.
+    ///
+    /// # Errors
+    /// That calls are not served.
+    pub(crate) async fn started(&self) -> Result<(), RedisError> {
+        self.inner.shared.started().await
+    }
+
+    /// Whether `other` is a clone of this one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Asks `cmd`, which runs `script`, and loads it in between where the server does not know it.
     pub(crate) async fn taught(&self, script: &Script, cmd: &Cmd, deadline: Duration) -> Result<Value, RedisError> {
         let until = self.inner.shared.now() + deadline;

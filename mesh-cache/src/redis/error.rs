@@ -143,7 +143,8 @@ impl RedisError {
             "NOAUTH" | "WRONGPASS" => Self::Auth,
             "MOVED" => Redirect::parse(detail).map_or(Self::Hostile, Self::Moved),
             "ASK" => Redirect::parse(detail).map_or(Self::Hostile, Self::Ask),
-            // Neither begins or ends while a script runs, so what meets it has written nothing before.
+            // Redis 7 says these at a script's first write or not at all. Redis 6.2 says the second at any write, and only of
+            // a state of its disk that does not change while a script runs. So what meets them has written nothing before.
             "NOREPLICAS" | "MISCONF" => Self::Other { code: Code::new(code) },
             // From here on it may be a script's own error: Redis 7 ends those in "script: <hash>, on @user_script:1."
             // and earlier versions begin them with "Error running script (call to f_<hash>)".
@@ -275,6 +276,36 @@ impl RedisError {
             | Self::Script { .. }
             | Self::Other { .. }
             | Self::Unsendable => None,
+        }
+    }
+
+    /// Where it says to ask instead.
+    pub(crate) const fn redirect(&self) -> Option<&Redirect> {
+        if let Self::Moved(redirect) | Self::Ask(redirect) = self { Some(redirect) } else { None }
+    }
+
+    /// Whether another node of a cluster may serve the key by now. While a link connects for the first time its node has
+    /// only just been named.
+    pub(crate) fn doubts_the_topology(&self) -> bool {
+        match self {
+            Self::Moved(_) => true,
+            Self::Down { why } => !matches!(why, DownReason::Starting | DownReason::Closed),
+            Self::Other { code } => code.as_str() == "CLUSTERDOWN",
+            Self::Timeout(_)
+            | Self::Disconnected
+            | Self::Loading
+            | Self::Busy
+            | Self::ReadOnly
+            | Self::Oom
+            | Self::NoScript
+            | Self::NoPerm
+            | Self::WrongType
+            | Self::Ask(_)
+            | Self::Auth
+            | Self::Hostile
+            | Self::Overloaded
+            | Self::Script { .. }
+            | Self::Unsendable => false,
         }
     }
 }

@@ -111,11 +111,20 @@ impl Shared {
     }
 
     pub(crate) async fn ready(&self) -> Result<Epoch, RedisError> {
+        self.up_unless(|why| why == DownReason::Closed).await
+    }
+
+    pub(crate) async fn started(&self) -> Result<(), RedisError> {
+        self.up_unless(|why| why != DownReason::Starting).await.map(drop)
+    }
+
+    /// Waits until calls are served, or are not for a reason that is not waited out.
+    async fn up_unless(&self, ends: impl Fn(DownReason) -> bool) -> Result<Epoch, RedisError> {
         loop {
             let changed = self.changed.notified();
             match self.state() {
                 LinkState::Up { epoch } => return Ok(epoch),
-                LinkState::Down { why: why @ DownReason::Closed, .. } => return Err(RedisError::Down { why }),
+                LinkState::Down { why, .. } if ends(why) => return Err(RedisError::Down { why }),
                 LinkState::Down { .. } => changed.await,
             }
         }

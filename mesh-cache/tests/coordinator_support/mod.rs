@@ -14,6 +14,7 @@ use mesh_cache::mesh_retry::coordinator::store::{
 };
 use mesh_cache::redis::RedisConfig;
 use mesh_testkit::RedisServer;
+use mesh_testkit::redis::Reply;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const KEY: StateKey = StateKey::new(0xABC);
@@ -37,6 +38,30 @@ pub(crate) fn connecting(url: &str, deadline: Duration) -> RedisCoordinator {
 
 pub(crate) async fn ready(store: &RedisCoordinator) {
     tokio::time::timeout(SOON, store.client().ready()).await.expect("it does not become ready").unwrap();
+}
+
+/// A server, and a coordinator on it.
+pub(crate) struct Bench {
+    pub(crate) server: RedisServer,
+    pub(crate) store: RedisCoordinator,
+}
+
+impl Bench {
+    pub(crate) async fn start() -> Self {
+        let server = RedisServer::start().await;
+        let store = connected(&server.url(), SOON).await;
+        Self { server, store }
+    }
+
+    pub(crate) async fn ask(&self, command: StoreCommand) -> StoreReply {
+        self.store.apply(command).await.unwrap()
+    }
+
+    /// What the server replies to somebody else.
+    pub(crate) async fn redis(&self, words: &[&str]) -> Reply {
+        let reply = self.server.command(words).await.unwrap();
+        reply.accepted().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
 }
 
 /// What the key of `part` is called.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mesh_cache::{Dial, Stream};
 use mesh_core::port::BoxFuture;
@@ -19,6 +20,8 @@ use super::stream::Breakable;
 pub(crate) enum Plan {
     /// It is served.
     Serve,
+    /// It is served, a second later.
+    ServeLate,
     /// Nothing listens.
     Refuse,
     /// The packets vanish.
@@ -143,6 +146,10 @@ impl Dial for FakeDial {
             let plan = plan.unwrap_or(*self.0.plan.lock().unwrap());
             match plan {
                 Plan::Serve | Plan::Mute => Ok(self.0.accept(plan)),
+                Plan::ServeLate => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Ok(self.0.accept(plan))
+                }
                 Plan::Refuse => Err(io::ErrorKind::ConnectionRefused.into()),
                 Plan::Hang => std::future::pending().await,
                 Plan::Panic => panic!("a bug of the dialler's"),
@@ -255,6 +262,16 @@ fn take_command(read: &mut Vec<u8>) -> Option<Vec<String>> {
 /// A bulk string.
 pub(crate) fn bulk(text: &str) -> Vec<u8> {
     format!("${}\r\n{text}\r\n", text.len()).into_bytes()
+}
+
+/// What a node says of the cluster: ranges of slots, each on port 7000 of its host.
+pub(crate) fn slots(ranges: &[(u16, u16, &str)]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", ranges.len()).into_bytes();
+    for (first, last, host) in ranges {
+        bytes.extend(format!("*3\r\n:{first}\r\n:{last}\r\n*3\r\n").into_bytes());
+        bytes.extend([bulk(host), b":7000\r\n".to_vec(), bulk("id")].concat());
+    }
+    bytes
 }
 
 /// The push message that names `keys`, or all of them.

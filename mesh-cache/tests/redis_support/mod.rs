@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[allow(unused_imports, reason = "each test file uses a part of it")]
-pub(crate) use fake::{Connection, FakeDial, FakeRedis, Plan, bulk, push};
-use mesh_cache::redis::{LinkState, RedisConfig, RedisError, RedisLink, Script};
+pub(crate) use fake::{Connection, FakeDial, FakeRedis, Plan, bulk, push, slots};
+use mesh_cache::redis::{LinkState, RedisClient, RedisConfig, RedisError, RedisLink, Script};
 use mesh_cache::{Environment, TokioClock};
 use mesh_core::port::Clock as _;
 use redis::Value;
@@ -31,8 +31,16 @@ impl Stopwatch {
 
 /// A link to `fake` by `config`.
 pub(crate) fn link_to(fake: &Arc<FakeRedis>, config: RedisConfig, scripts: &[Script]) -> RedisLink {
-    let environment = Environment { dial: Arc::new(FakeDial(Arc::clone(fake))), ..Environment::system() };
-    RedisLink::start(config, &environment, scripts).unwrap()
+    RedisLink::start(config, &dialling(fake), scripts).unwrap()
+}
+
+/// A client of `fake` by `config`.
+pub(crate) fn client_to(fake: &Arc<FakeRedis>, config: RedisConfig) -> RedisClient {
+    RedisClient::start(config, &dialling(fake), &[]).unwrap()
+}
+
+fn dialling(fake: &Arc<FakeRedis>) -> Environment {
+    Environment { dial: Arc::new(FakeDial(Arc::clone(fake))), ..Environment::system() }
 }
 
 /// A configuration that follows keys beginning with `mesh:`.
@@ -67,7 +75,12 @@ pub(crate) async fn ready_within(link: &RedisLink, within: Duration) -> u64 {
 
 /// Why the link is down.
 pub(crate) fn why(link: &RedisLink) -> &'static str {
-    match link.state() {
+    why_down(link.state())
+}
+
+/// Why calls are not served; "up" where they are.
+pub(crate) fn why_down(state: LinkState) -> &'static str {
+    match state {
         LinkState::Down { why, .. } => why.name(),
         LinkState::Up { .. } => "up",
         _ => "unknown",

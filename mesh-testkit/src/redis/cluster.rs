@@ -59,7 +59,7 @@ impl RedisCluster {
             let (ip, port) = (other.ip().to_string(), other.port().to_string());
             self.node(0).demand(&["CLUSTER", "MEET", &ip, &port]).await;
         }
-        self.wait_for(&format!("cluster_known_nodes:{}", self.nodes.len())).await;
+        self.wait_for(&[&self.all_known()]).await;
     }
 
     async fn assign_slots(&self) {
@@ -81,26 +81,33 @@ impl RedisCluster {
         }
     }
 
-    /// Waits until every node that runs finds the cluster complete.
+    /// Waits until every node that runs finds the cluster complete: well, of all its nodes, and with an owner of each slot.
+    ///
+    /// One that was set to serve without all slots is content before it has heard who has them.
     ///
     /// # Panics
     /// Where it does not become so.
     pub async fn settle(&self) {
-        self.wait_for("cluster_state:ok").await;
+        self.wait_for(&["cluster_state:ok", &format!("cluster_slots_assigned:{SLOTS}"), &self.all_known()]).await;
     }
 
-    /// Waits until every node that runs says `line` of the cluster.
-    async fn wait_for(&self, line: &str) {
+    /// What a node says that knows all the others.
+    fn all_known(&self) -> String {
+        format!("cluster_known_nodes:{}", self.nodes.len())
+    }
+
+    /// Waits until every node that runs says all of `lines` of the cluster.
+    async fn wait_for(&self, lines: &[&str]) {
         for node in self.running() {
             let mut tries = Tries::within(READY_WITHIN);
             loop {
                 let info = node.ask(&["CLUSTER", "INFO"]).await;
                 let text = info.as_ref().and_then(Reply::text).unwrap_or_default();
-                if text.lines().any(|said| said == line) {
+                if lines.iter().all(|line| text.lines().any(|said| said == *line)) {
                     break;
                 }
                 if !tries.again().await {
-                    node.fail(&format!("it does not say {line} but {text}"));
+                    node.fail(&format!("it does not say {lines:?} but {text}"));
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! Looks after a cluster's topology: asks for it at the start, when a node says that a slot has moved, when a node is
-//! lost, and every so often.
+//! Looks after a cluster's topology: asks for it at the start, when a node is lost, when a call makes it doubtful, and
+//! every so often; more often while a slot has no node or a node is not connected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,12 +56,14 @@ impl Keeper {
         }
     }
 
-    /// How long to wait for a reason to ask again: not long while a node is not connected, since another may take over.
+    /// How long to wait for a reason to ask again: not long while a node is not connected, since another may take over,
+    /// nor while a slot has none, since the node that was asked may not have heard yet of the one that has it.
     fn patience(&self) -> Duration {
-        let config = self.connector.config();
         let map = self.state.map.load();
-        let whole = map.links.iter().all(|(_, link)| matches!(link.state(), LinkState::Up { .. }));
-        if whole { config.cluster_refresh } else { config.link.ping_period }
+        let is_whole =
+            map.is_complete() && map.links.iter().all(|(_, link)| matches!(link.state(), LinkState::Up { .. }));
+        let period = self.connector.config().cluster_refresh;
+        if is_whole { period } else { period.min(REFRESH_UNSETTLED) }
     }
 
     /// What the first node says that answers: those that are connected, then the seeds.
@@ -102,7 +104,7 @@ impl Keeper {
         };
         let links = topology.nodes().iter().map(|node| (node.clone(), link_to(node))).collect();
         self.state.set(Map { topology: Some(topology.clone()), links });
-        self.merge.want(topology.nodes().len());
+        self.merge.want(topology.nodes().len(), topology.is_complete());
     }
 }
 
@@ -114,5 +116,8 @@ async fn wanted(asked: &Notify, lost: &Notify) {
     }
 }
 
-/// How long to wait at least between two questions, so that a slot that moves back and forth floods nobody.
+/// How long to wait at least between two questions, so that neither a slot that moves back and forth nor calls that find
+/// nobody flood the nodes.
 const REFRESHES_APART: Duration = Duration::from_millis(100);
+/// How long to wait at most while not every key has a node that is connected: less than a failover takes.
+const REFRESH_UNSETTLED: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 //!
 //! Decides the epoch of the whole: it ends with the loss of any link, and whenever one joins, since what was kept from
 //! before may then be out of date. An event passes through before the reply that follows it, as on one link. It is whole
-//! while there is a link to every primary: else changes are told that nobody here is told of.
+//! while each slot has a primary and there is a link to every one: else changes are told that nobody here is told of.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,12 +28,15 @@ struct MergeState {
     links_up: usize,
     /// How many primaries there are, as far as is known.
     links_wanted: usize,
+    /// Whether they serve all slots.
+    is_complete: bool,
     down_since: Instant,
 }
 
 impl Merge {
     pub(crate) fn new(events_max: usize, clock: Arc<dyn Clock>) -> Self {
-        let state = MergeState { epoch: Epoch::default(), links_up: 0, links_wanted: 0, down_since: clock.now() };
+        let (epoch, down_since) = (Epoch::default(), clock.now());
+        let state = MergeState { epoch, links_up: 0, links_wanted: 0, is_complete: false, down_since };
         Self { state: Mutex::new(state), hub: Hub::new(events_max, None), lost: Notify::new(), clock }
     }
 
@@ -46,14 +49,14 @@ impl Merge {
     /// Whether the changes of all keys are told.
     pub(crate) fn is_whole(&self) -> bool {
         let state = self.lock();
-        state.links_wanted > 0 && state.links_up >= state.links_wanted
+        state.is_complete && state.links_up >= state.links_wanted
     }
 
-    /// There are `links` primaries.
-    pub(crate) fn want(&self, links: usize) {
+    /// There are `links` primaries, which serve all slots where `is_complete`.
+    pub(crate) fn want(&self, links: usize, is_complete: bool) {
         let mut state = self.lock();
-        if state.links_wanted != links {
-            state.links_wanted = links;
+        if (state.links_wanted, state.is_complete) != (links, is_complete) {
+            (state.links_wanted, state.is_complete) = (links, is_complete);
             self.begin_anew(&mut state);
         }
     }

@@ -35,8 +35,9 @@ pub(crate) use topology::Topology;
 
 /// A cluster, reached over one link to each primary. Cheap to clone; the links end with the last clone.
 ///
-/// A key's call fails at once while its node is not connected; those of other nodes go on. Which nodes there are is
-/// asked anew when one is lost or says that a slot has moved. Replicas are not used.
+/// A key's call fails at once while its node is not connected or its slot has none; those of other nodes go on. Which
+/// nodes there are is asked anew when one is lost, when one says that a slot has moved or that the cluster is down, and
+/// when a call finds nobody to serve its key. Replicas are not used.
 #[derive(Clone, Debug)]
 pub struct RedisCluster {
     inner: Arc<Inner>,
@@ -54,7 +55,7 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     map: ArcSwap<Map>,
-    /// Counts the topologies that were taken in.
+    /// Counts how often the nodes were asked, whether or not one said which of them serves what.
     version: watch::Sender<u64>,
     wanted: Notify,
     /// Whether nobody said which node serves what when last asked.
@@ -122,11 +123,10 @@ impl RedisCluster {
         pipeline: &Pipeline,
         deadline: Duration,
     ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
-        let replies = self.inner.state.link(slot_of(key))?.pipeline(pipeline, deadline).await?;
-        if replies.iter().any(|reply| matches!(reply, Err(RedisError::Moved(_)))) {
-            self.inner.state.wanted.notify_one();
-        }
-        Ok(replies)
+        let state = &self.inner.state;
+        let link = state.serving(slot_of(key)).await?;
+        let replies = state.heed(link.pipeline(pipeline, deadline).await)?;
+        Ok(replies.into_iter().map(|reply| state.heed(reply)).collect())
     }
 
     /// As [`RedisLink::invoke`], on the node that serves the first of `keys`; all must be in one slot.
@@ -154,7 +154,7 @@ impl RedisCluster {
         }
     }
 
-    /// Waits until the calls of all keys are served, or the cluster is closed.
+    /// Waits until the calls of all keys are served, or the cluster is closed: for ever where a slot stays without a node.
     ///
     /// # Errors
     /// That it is closed.
@@ -174,7 +174,7 @@ impl RedisCluster {
             };
             tokio::select! {
                 biased;
-                ready = all, if map.topology.is_some() => {
+                ready = all, if map.is_complete() => {
                     ready?;
                     // Where one was lost meanwhile, the next look waits for it.
                     if let Ok(epoch) = self.inner.merge.up() {
@@ -196,7 +196,8 @@ impl RedisCluster {
         self.inner.merge.hub.subscribe()
     }
 
-    /// Whether the changes of all keys are told: not while a primary is not connected, though others serve calls.
+    /// Whether the changes of all keys are told: not while a primary is not connected, or it is not known who serves a
+    /// slot, though others serve calls.
     #[must_use]
     pub fn hears_all(&self) -> bool {
         self.inner.merge.is_whole()
@@ -218,21 +219,18 @@ impl RedisCluster {
     }
 
     async fn carry_out(&self, key: &[u8], order: Order<'_>, deadline: Duration) -> Result<Value, RedisError> {
+        let state = &self.inner.state;
         let until = self.inner.clock.now() + deadline;
         let slot = slot_of(key);
-        let link = self.inner.state.link(slot)?;
-        let (redirect, asking) = match order.on(&link, deadline).await {
-            Err(RedisError::Moved(redirect)) => {
-                self.inner.state.wanted.notify_one();
-                (redirect, false)
-            }
-            Err(RedisError::Ask(redirect)) => (redirect, true),
+        let from = state.serving(slot).await?;
+        let told = match state.heed(order.on(&from, deadline).await) {
+            Err(told @ (RedisError::Moved(_) | RedisError::Ask(_))) => told,
             reply => return reply,
         };
         let left = || until.since(self.inner.clock.now());
-        let link = tokio::time::timeout(left(), self.inner.state.link_to(&redirect, slot)).await;
-        let link = link.unwrap_or(Err(RedisError::Moved(redirect)))?;
-        if asking { order.asking(&link, left()).await } else { order.on(&link, left()).await }
+        let asking = matches!(told, RedisError::Ask(_));
+        let link = tokio::time::timeout(left(), state.link_to(&told, slot, &from)).await.unwrap_or(Err(told))?;
+        state.heed(if asking { order.asking(&link, left()).await } else { order.on(&link, left()).await })
     }
 }
 
@@ -256,38 +254,81 @@ impl Order<'_> {
     }
 }
 
+impl Map {
+    /// Whether it is known who serves each slot.
+    fn is_complete(&self) -> bool {
+        self.topology.as_ref().is_some_and(Topology::is_complete)
+    }
+
+    /// The link to the node that serves `slot`.
+    fn owner(&self, slot: u16) -> Option<&RedisLink> {
+        let owner = self.topology.as_ref()?.owner(slot)?;
+        self.links.get(owner).map(|(_, link)| link)
+    }
+
+    /// The links to those who may serve `slot` after a redirection: the node that it names, then who is said to.
+    fn heirs(&self, redirect: Option<&Redirect>, slot: u16) -> impl Iterator<Item = &RedisLink> {
+        let named = redirect.and_then(|redirect| redirect.node.as_ref());
+        let named = self.links.iter().find(|(node, _)| named == Some(node)).map(|(_, link)| link);
+        named.into_iter().chain(self.owner(slot))
+    }
+}
+
 impl State {
     /// The link to the node that serves `slot`.
     fn link(&self, slot: u16) -> Result<RedisLink, RedisError> {
         let map = self.map.load();
-        match &map.topology {
-            Some(topology) => {
-                let link = topology.owner(slot).and_then(|owner| map.links.get(owner));
-                link.map(|(_, link)| link.clone()).ok_or(RedisError::Down { why: DownReason::Unassigned })
-            }
-            None => Err(RedisError::Down { why: self.why_down() }),
+        match (&map.topology, map.owner(slot)) {
+            (_, Some(link)) => Ok(link.clone()),
+            (Some(_), None) => Err(RedisError::Down { why: DownReason::Unassigned }),
+            (None, None) => Err(RedisError::Down { why: self.why_down() }),
         }
     }
 
-    /// The link to the node that a redirection names, connected; the topology is asked anew where it is not known.
-    async fn link_to(&self, redirect: &Redirect, slot: u16) -> Result<RedisLink, RedisError> {
+    /// As [`State::link`], of a call.
+    async fn serving(&self, slot: u16) -> Result<RedisLink, RedisError> {
+        let link = self.heed(self.link(slot));
+        if link.is_err() {
+            // Whoever asks again and again without a pause must not keep the map from being asked for.
+            tokio::task::consume_budget().await;
+        }
+        link
+    }
+
+    /// Passes `reply` on. Where it makes the topology doubtful, that is asked for anew.
+    fn heed<T>(&self, reply: Result<T, RedisError>) -> Result<T, RedisError> {
+        if reply.as_ref().is_err_and(RedisError::doubts_the_topology) {
+            self.wanted.notify_one();
+        }
+        reply
+    }
+
+    /// The link to the node that the redirection `told` by `from` names, or to whoever else is said to serve `slot`,
+    /// connected.
+    ///
+    /// It waits for a connection that was never made yet. Where one is lost, or nobody is known, the topology is asked for
+    /// anew: another may have taken over.
+    async fn link_to(&self, told: &RedisError, slot: u16, from: &RedisLink) -> Result<RedisLink, RedisError> {
         let mut versions = self.version.subscribe();
-        let named = |map: &Map| {
-            let links = redirect.node.as_ref().and_then(|named| map.links.iter().find(|(node, _)| node == named));
-            links.map(|(_, link)| link.clone())
-        };
-        let link = match named(&self.map.load()) {
-            Some(link) => link,
-            None => {
+        let mut missing = told.clone();
+        for look in 0..=ASKED_ANEW_MAX {
+            if look > 0 {
                 self.wanted.notify_one();
                 // Its sender is this state's own.
                 let _ = versions.changed().await;
-                let link = named(&self.map.load());
-                link.map_or_else(|| self.link(slot), Ok)?
             }
-        };
-        link.ready().await?;
-        Ok(link)
+            let map = self.map.load_full();
+            if map.topology.is_none() {
+                return Err(RedisError::Down { why: self.why_down() });
+            }
+            for link in map.heirs(told.redirect(), slot).filter(|link| !link.is(from)) {
+                match link.started().await {
+                    Ok(()) => return Ok(link.clone()),
+                    Err(error) => missing = error,
+                }
+            }
+        }
+        Err(missing)
     }
 
     fn set(&self, map: Map) {
@@ -301,6 +342,7 @@ impl State {
 
     fn nobody_answers(&self) {
         self.lost.store(true, Ordering::Relaxed);
+        self.version.send_modify(|version| *version += 1);
     }
 
     fn why_down(&self) -> DownReason {
@@ -337,3 +379,6 @@ impl Drop for Inner {
         self.end();
     }
 }
+
+/// How often a redirected call has the topology asked for anew: what comes first may have been asked for before.
+const ASKED_ANEW_MAX: u32 = 2;

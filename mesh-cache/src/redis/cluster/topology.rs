@@ -40,6 +40,11 @@ impl Topology {
         &self.nodes
     }
 
+    /// Whether each slot has a node.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.slots.iter().all(|owner| *owner != NOBODY)
+    }
+
     /// The index of the node that serves `slot`.
     pub(crate) fn owner(&self, slot: u16) -> Option<usize> {
         self.slots.get(usize::from(slot)).copied().filter(|owner| *owner != NOBODY).map(usize::from)
