@@ -31,8 +31,22 @@ fn only_one_that_was_not_made_gives_back_and_only_what_was_paid() {
         process.budget.ended(process.now, end, Some(paid));
     }
     process.budget.ended(process.now, End::NotMade, None);
-    process.not_made(Paid::new(1_000));
     assert_eq!(process.paid(5), 1);
+}
+
+#[test]
+fn a_price_that_this_budget_did_not_name_gives_nothing_to_lease_or_share() {
+    let mut config = config();
+    config.limits.per_second_milli = 0;
+    let mut process = Process::leased(&config, 5);
+    process.hold(2);
+    for mark in [0, 2, u32::MAX >> 1] {
+        process.not_made(Paid::new(1_000).marked(mark));
+    }
+    assert_eq!(process.paid(5), 2);
+    process.input(FleetInput::Shutdown);
+    let level = process.budget.level(process.now);
+    assert_eq!(level.has_milli, 10_000, "what its share began with, and it has room for twice as much");
 }
 
 #[test]

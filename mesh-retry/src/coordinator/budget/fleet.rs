@@ -89,7 +89,7 @@ impl FleetBudget {
     /// Gives back what `payer` paid one retry with.
     #[cold]
     fn give_back(&self, now: Instant, payer: Payer) {
-        if payer.is_share() {
+        if payer == Payer::Share {
             return self.share.give_back();
         }
         let mut word = self.word();
@@ -178,7 +178,11 @@ impl Budget for FleetBudget {
     #[inline]
     fn ended(&self, now: Instant, end: End, paid: Option<Paid>) {
         match (end, paid) {
-            (End::NotMade, Some(paid)) => self.give_back(now, Payer::from_mark(paid.mark())),
+            (End::NotMade, Some(paid)) => {
+                if let Some(payer) = Payer::from_mark(paid.mark()) {
+                    self.give_back(now, payer);
+                }
+            }
             (End::Succeeded | End::Failed | End::Permanent | End::Cancelled, _) | (End::NotMade, None) => {}
         }
     }
