@@ -4,11 +4,16 @@
 mod fleet_support;
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use fleet_support::{Process, config, granted};
-use mesh_retry::budget::{Answer, Budget as _, End, Paid};
-use mesh_retry::coordinator::budget::{FleetInput, FleetState};
+use mesh_retry::Machine as _;
+use mesh_retry::budget::{Answer, Budget, End, Paid};
+use mesh_retry::call::{CallEffect, CallInput, CallMachine, Terms};
+use mesh_retry::classify::Class;
+use mesh_retry::coordinator::budget::{FleetBudget, FleetInput, FleetState};
 use mesh_retry::coordinator::store::StoreFailure;
+use mesh_retry::policy::RetryPolicy;
 
 #[test]
 fn an_attempt_that_was_not_made_costs_nothing() {
@@ -73,6 +78,34 @@ fn a_token_of_a_lease_that_is_over_gives_nothing_to_the_next_one() {
     process.hold(1);
     process.not_made(paid);
     assert_eq!(process.paid(5), 1);
+}
+
+#[test]
+fn nor_where_it_comes_from_a_call_that_was_dropped_long_after_it_paid() {
+    // It paid with the first of three leases, which follow one another with a break or without.
+    for (waits, left) in [([900, 900], 1), ([900, 1_100], 0), ([1_500, 900], 0)] {
+        let mut process = Process::leased(&config(), 5);
+        process.hold(1);
+        let call = waiting(&process);
+        for wait in waits {
+            process.now += Duration::from_millis(wait);
+            process.hold(1);
+            process.pay();
+        }
+        drop(call);
+        assert_eq!(process.paid(5), left, "{waits:?}");
+    }
+}
+
+#[test]
+fn a_token_of_a_dropped_call_whose_lease_was_never_prolonged_goes_back_to_the_store() {
+    let mut process = Process::leased(&config(), 5);
+    process.hold(1);
+    let call = waiting(&process);
+    process.now += Duration::from_millis(1_500);
+    drop(call);
+    assert_eq!(process.ask(), Answer::Later, "it pays nothing");
+    assert_eq!(process.pass(1_600).iter().map(|settle| settle.returned).sum::<u32>(), 1);
 }
 
 #[test]
@@ -171,4 +204,30 @@ fn giving_back_allocates_nothing() {
         }
     });
     assert_eq!((counted.count_total, process.paid(100)), (0, 10));
+}
+
+/// A call that waits for a retry, which the budget of `process` has paid.
+fn waiting(process: &Process) -> CallMachine<Paying> {
+    let terms = Paying { policy: RetryPolicy::default(), budget: Arc::clone(&process.budget) };
+    let level = process.budget.level(process.now).has_milli;
+    let mut call = CallMachine::new(terms, 1, process.now);
+    let Some(CallEffect::Attempt { attempt, .. }) = call.poll_effect() else { panic!("it makes an attempt") };
+    call.handle_input(process.now, CallInput::Ended { attempt, class: Class::Transient });
+    assert_eq!(process.budget.level(process.now).has_milli, level - 1_000);
+    call
+}
+
+struct Paying {
+    policy: RetryPolicy,
+    budget: Arc<FleetBudget>,
+}
+
+impl Terms for Paying {
+    fn policy(&self) -> &RetryPolicy {
+        &self.policy
+    }
+
+    fn budget(&self) -> Option<&dyn Budget> {
+        Some(&*self.budget)
+    }
 }

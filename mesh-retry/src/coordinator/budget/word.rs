@@ -124,20 +124,21 @@ impl Payer {
         }
     }
 
-    /// Whether it is a lease that has not ended at `now`, which is less than 26 days after it paid.
+    /// The tick at which it ends, where it is a lease that has not ended at `now`, which is less than 26 days after it paid.
     #[inline]
-    pub(super) const fn runs_at(self, now: Instant) -> bool {
+    pub(super) const fn end_after(self, now: Instant) -> Option<u64> {
         match self {
-            Self::Share => false,
+            Self::Share => None,
             Self::Lease { end } => {
                 let left = end.wrapping_sub(tick(now) as u32) & !MARK_OF_LEASE;
-                left > 0 && left <= LEFT_MAX
+                if left > 0 && left <= LEFT_MAX { Some(tick(now) + left as u64) } else { None }
             }
         }
     }
 }
 
-const fn tick(at: Instant) -> u64 {
+/// The tick that `at` is in.
+pub(super) const fn tick(at: Instant) -> u64 {
     at.as_nanos() >> TICK_BITS
 }
 
@@ -191,14 +192,15 @@ mod tests {
             let payer = Payer::from_mark(lease.mark()).unwrap();
             let tick = Duration::from_nanos(1 << TICK_BITS);
             assert_eq!(payer, lease);
-            assert!(payer.runs_at(end.before(tick)) && payer.runs_at(end.before(MINUTE)));
+            let end_tick = Some(end.as_nanos() >> TICK_BITS);
+            assert_eq!([tick, MINUTE].map(|early| payer.end_after(end.before(early))), [end_tick; 2]);
             for later in [Duration::ZERO, tick, MINUTE, Duration::from_hours(1), Duration::from_hours(25 * 24)] {
-                assert!(!payer.runs_at(end.after(later)), "{later:?} after {end:?}");
+                assert_eq!(payer.end_after(end.after(later)), None, "{later:?} after {end:?}");
             }
         }
         for share in [Word::of_share(true), Word::of_share(false)].map(Word::payer) {
             assert_eq!((share, Payer::from_mark(share.mark())), (Payer::Share, Some(Payer::Share)));
-            assert!(!share.runs_at(Instant::ZERO));
+            assert_eq!(share.end_after(Instant::ZERO), None);
         }
         for nobody in [0, 2, u32::MAX >> 1] {
             assert_eq!(Payer::from_mark(nobody), None);
