@@ -159,13 +159,9 @@ fn a_share_takes_back_what_it_paid_whoever_answers_by_then_and_no_more_than_it_h
     process.not_made(first);
     assert!(!process.ask().is_granted(), "it answers no calls");
     process.now += Duration::from_secs(1);
-    let mut settle = process.want();
-    for _ in 0..2 {
-        process.fail(&settle, StoreFailure::NotDone);
-        settle = process.next_settlement();
-    }
-    process.fail(&settle, StoreFailure::NotDone);
-    assert_eq!((process.machine.state(), process.paid(100)), (FleetState::LocalFallback, 1));
+    let settle = process.want();
+    process.lose_store(settle);
+    assert_eq!(process.paid(100), 1);
 }
 
 #[test]
