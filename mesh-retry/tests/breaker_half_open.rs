@@ -8,7 +8,8 @@ use std::time::Duration;
 use breaker_support::model::told;
 use breaker_support::*;
 use mesh_retry::Instant;
-use mesh_retry::breaker::{Breaker, BreakerConfig, Guard, Permit, ProbeRule, State, Verdict};
+use mesh_retry::breaker::{Breaker, BreakerConfig, Forced, Guard, Permit, ProbeRule, State, Verdict};
+use mesh_retry::call::Gate as _;
 
 const NANO: Duration = Duration::from_nanos(1);
 
@@ -246,6 +247,27 @@ fn half_open_that_comes_to_no_decision_in_its_time_opens_again() {
     let (by_ending, until) = opened(config, 1);
     let probe = permit(&by_ending, until);
     assert_eq!(by_ending.record(over, probe, OK).map(told).unwrap().2, ("half-open-time-over", (0, 0, 0)));
+}
+
+#[test]
+fn as_a_gate_it_is_shut_while_it_is_open_and_not_where_a_probe_may_end_or_asking_may_help() {
+    let mut config = BreakerConfig::hystrix();
+    (config.half_open.probes, config.half_open.wait_max) = (number(1), Some(secs(3)));
+    let (breaker, until) = opened(config, 1);
+    let shut = breaker.shut(at(0)).unwrap();
+    assert_eq!((shut.gate, shut.state, shut.opens_at), ("breaker", "open", Some(until)));
+    assert_eq!((shut.value, shut.limit), (20, 20), "what it was opened for");
+    assert_eq!(breaker.shut(until), None, "nobody has asked yet");
+    let probe = breaker.permit(until).unwrap();
+    assert!(breaker.permit(until).is_err());
+    assert_eq!(breaker.shut(until), None, "its only probe may end at any moment");
+    assert_eq!(breaker.shut(until + secs(3)), None, "to ask opens it");
+    breaker.give_back(probe);
+    breaker.force(Forced::Open);
+    let shut = breaker.shut(until).unwrap();
+    assert_eq!((shut.state, shut.opens_at), ("forced-open", None));
+    breaker.reset();
+    assert_eq!(breaker.shut(until), None);
 }
 
 #[test]

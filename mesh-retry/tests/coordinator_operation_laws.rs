@@ -5,7 +5,7 @@
 
 mod coordinator_support;
 
-use coordinator_support::{Faults, Network, at, ms};
+use coordinator_support::{Faults, Network, any_faults, at, ms};
 use mesh_core::machine::laws::{World, assert_hold};
 use mesh_retry::coordinator::idempotency::{
     Operation, OperationConfig, OperationEnd, OperationEvent, OperationInput, OperationMachine, Right, StoreLost,
@@ -306,16 +306,6 @@ impl Fleet {
         }
         Ok(())
     }
-}
-
-fn any_faults() -> impl Strategy<Value = Faults> {
-    let delay = prop_oneof![0..20_u64, 0..400_u64, 0..3000_u64];
-    (0..400_u64, 0..300_u64, 0..200_u64, delay).prop_map(|(lost_milli, repeated_milli, refused_milli, delay)| Faults {
-        lost_milli,
-        repeated_milli,
-        refused_milli,
-        delay_max: ms(delay),
-    })
 }
 
 const fn operation(owner: u128) -> Operation {

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_support::voter::{BREAKER, FAILED, OK, PROCESS, Process, SUBJECT};
-use coordinator_support::{Bell, at, ms, refused};
+use coordinator_support::{Bell, at, ms, refused, store_time};
 use mesh_retry::Machine as _;
 use mesh_retry::breaker::{Breaker, Reason, State};
-use mesh_retry::coordinator::store::{Probed, StoreCommand, StoreFailure, StoreReply, Voted};
+use mesh_retry::coordinator::store::{
+    MemoryStore, Probed, ProcessId, StoreCommand, StoreFailure, StoreReply, Vote, Voted,
+};
 use mesh_retry::coordinator::votes::{Evidence, VotesConfig, VotesEvent, VotesInput, VotesMachine};
 
 #[test]
@@ -114,18 +116,85 @@ fn a_vote_that_failed_is_cast_again_soon() {
 }
 
 #[test]
-fn a_subject_that_is_no_concern_any_more_is_let_go_of() {
+fn a_subject_that_is_no_concern_any_more_is_let_go_of_and_voted_on_for_the_last_time() {
     let mut process = Process::voted(3, 2);
     let send = process.ask();
     process.event();
     process.answer(&send, Ok(StoreReply::Probed(Probed::Mine)));
+    process.event();
+    process.put(VotesInput::Changed(State::HalfOpen));
+    assert!(process.count(3, 3));
     process.put(VotesInput::Stop);
-    assert!(matches!(process.sent().command, StoreCommand::ReleaseProbe(_)));
+    let (last, release) = (process.sent(), process.sent());
+    assert_eq!(last.command, LAST);
+    assert!(matches!(release.command, StoreCommand::ReleaseProbe(_)));
     assert!(!process.lowered());
+    process.answer(&last, Ok(StoreReply::Voted(Voted { live: 3, open: 3 })));
+    assert_eq!((process.event(), process.lowered()), (None, false), "what others think is no concern any more");
     process.wait();
-    process.put(VotesInput::Changed(State::Open));
-    assert_eq!((process.machine.poll_effect(), process.machine.poll_timeout()), (None, None));
+    process.event();
+    for input in [VotesInput::Changed(State::Open), VotesInput::Stop] {
+        process.put(input);
+        assert_eq!((process.machine.poll_effect(), process.machine.poll_timeout()), (None, None));
+    }
 }
+
+#[test]
+fn a_last_vote_waits_for_the_one_under_way_and_is_cast_once() {
+    let mut process = Process::voted(1, 0);
+    process.put(VotesInput::Changed(State::Open));
+    let under_way = process.sent();
+    process.put(VotesInput::Stop);
+    assert_eq!(process.machine.poll_effect(), None, "one vote at a time, in their order");
+    process.answer(&under_way, Ok(StoreReply::Voted(Voted { live: 3, open: 3 })));
+    assert_eq!((process.event(), process.lowered()), (None, false));
+    let last = process.sent();
+    assert_eq!(last.command, LAST);
+    process.answer(&last, Err(StoreFailure::NotDone));
+    assert_eq!(process.event(), Some(VotesEvent::Failed { failure: StoreFailure::NotDone }));
+    assert_eq!((process.machine.poll_effect(), process.machine.poll_timeout()), (None, None));
+    let mut silent = Process::new();
+    silent.sent();
+    silent.put(VotesInput::Stop);
+    assert_eq!(silent.wait(), ms(500));
+    assert_eq!(silent.sent().command, LAST, "nor is one waited for without end that is not answered");
+    assert_eq!(silent.wait(), ms(500));
+    assert_eq!((silent.machine.poll_effect(), silent.machine.poll_timeout()), (None, None));
+}
+
+#[test]
+fn a_process_that_was_stopped_is_one_voter_when_it_is_there_again_and_one_that_crashed_is_two_until_its_vote_ends() {
+    for (stops, live) in [(true, 1), (false, 2)] {
+        let mut store = MemoryStore::new();
+        let mut process = Process::new();
+        process.put(VotesInput::Changed(State::Open));
+        carry_out(&mut process, &mut store);
+        carry_out(&mut process, &mut store);
+        process.now += ms(1000);
+        if stops {
+            process.put(VotesInput::Stop);
+            carry_out(&mut process, &mut store);
+        }
+        let mut vote = |at, open| {
+            let vote = Vote { subject: SUBJECT, voter: ProcessId::new(3 << 64), open, live_for: ms(15_000) };
+            store.apply(store_time(at), &StoreCommand::Vote(vote))
+        };
+        let again = process.now + ms(1);
+        assert_eq!(vote(again, true), StoreReply::Voted(Voted { live, open: live }), "{stops}");
+        let later = process.now + ms(14_000);
+        assert_eq!(vote(later, false), StoreReply::Voted(Voted { live: 1, open: 0 }), "{stops}");
+    }
+}
+
+/// Lets the store answer what the process sends.
+fn carry_out(process: &mut Process, store: &mut MemoryStore) {
+    let send = process.sent();
+    let reply = store.apply(store_time(process.now), &send.command);
+    process.answer(&send, Ok(reply));
+}
+
+/// The vote of a process that goes.
+const LAST: StoreCommand = StoreCommand::Vote(Vote { subject: SUBJECT, voter: PROCESS, open: false, live_for: ms(1) });
 
 #[test]
 fn a_breaker_opens_after_fewer_failures_of_its_own_while_there_is_a_quorum_and_never_without_one_of_its_own() {

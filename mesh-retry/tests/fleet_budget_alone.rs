@@ -56,14 +56,9 @@ fn a_store_that_refuses_is_given_up_after_three_refusals() {
 /// Goes by its share, as one of five.
 fn alone(config: &FleetBudgetConfig) -> Process {
     let mut process = Process::leased(config, 5);
-    let mut settle = process.want();
-    for _ in 0..2 {
-        process.fail(&settle, StoreFailure::NotDone);
-        settle = process.next_settlement();
-    }
-    process.fail(&settle, StoreFailure::NotDone);
+    let settle = process.want();
+    process.lose_store(settle);
     process.events();
-    assert_eq!(process.machine.state(), FleetState::LocalFallback);
     process
 }
 

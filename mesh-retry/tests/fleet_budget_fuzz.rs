@@ -28,6 +28,8 @@ fn the_corpus_replays_and_reaches_what_it_is_for() {
     assert!(of("tokens-go-back-at-the-end-of-a-lease").returned > 0);
     let not_made = of("attempts-not-made");
     assert!(not_made.given_back > 50 && not_made.given_back + 20 < not_made.not_made, "{not_made:?}");
+    let late = of("attempts-not-made-told-late");
+    assert!(late.given_back > 20 && late.given_back + 20 < late.not_made && late.failures == 0, "{late:?}");
     let alone = of("attempts-not-made-without-a-store");
     assert!(alone.given_back > 20 && alone.alone > 20 && alone.fallbacks >= 4, "{alone:?}");
 }

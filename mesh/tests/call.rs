@@ -224,7 +224,7 @@ async fn a_call_that_loses_its_last_instance_on_the_way_says_both_things() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_joins_between_attempts_is_used() {
+async fn an_instance_that_joins_during_an_attempt_is_used_by_the_next() {
     let lab = Lab::new();
     let (world, retrying) = (World::new(&lab, 1).await, policy(retries(3)));
     let registry = lab.registry.clone();

@@ -58,8 +58,9 @@ async fn evidence_crosses_a_real_redis_ends_with_it_and_comes_back_with_it() {
     assert_eq!(fourth.last(BREAKER), "closed to open by failures-in-row");
 
     server.start_again().await;
-    // The others' breakers close when a call finds the service well, and with these their votes change; nobody has to
-    // be told that the scripts and the votes of before are gone.
+    // Nobody has to be told that the scripts and the votes of before are gone.
+    eventually("evidence is back", async || third.last(EVIDENCE) == "quorum by store").await;
+    // Breakers close when a call finds the service well, and with these their votes change.
     for process in [&first, &second, &third, &fourth] {
         let closes = async || {
             process.try_one(true).await;

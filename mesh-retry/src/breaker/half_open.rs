@@ -49,7 +49,9 @@ impl Breaker {
     }
 
     /// Why [`Breaker::permit`] would not let a call through at `now`, for whoever chooses among several callees. Changes
-    /// nothing. None as well where asking would bring about a transition, whatever it would be.
+    /// nothing. None as well where asking would bring something about, whatever it would be: a transition, or, once the open
+    /// time is over, that a breaker which [shares evidence](Breaker::with_evidence) asks for its turn. The first who asks is
+    /// refused there, and what he had asked refuses the others.
     #[must_use]
     pub fn refusal(&self, now: Instant) -> Option<Refused> {
         let word = self.word();

@@ -93,7 +93,8 @@ pub trait Budget: fmt::Debug + Send + Sync {
     /// the budget gives something back in [`Budget::ended`], as for one that was not made.
     fn withdraw(&self, now: Instant, extra: Extra) -> Answer;
 
-    /// An attempt ended; `paid` is what it was granted with, `None` for a first attempt.
+    /// An attempt ended; `paid` is what it was granted with, `None` for a first attempt. Of a call that is dropped `now` is
+    /// the last time that it was told, which may be long ago.
     fn ended(&self, now: Instant, end: End, paid: Option<Paid>);
 
     /// What it has, for measurements and explanations. Changes nothing.

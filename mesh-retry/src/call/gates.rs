@@ -6,7 +6,7 @@ use mesh_core::balance::Outcome;
 use mesh_core::time::Instant;
 
 use super::gate::{AttemptEnd, Gate, Pass, Shut};
-use crate::breaker::{Breaker, Counts, Permit, Refused, State, Verdict};
+use crate::breaker::{Breaker, Permit, Refused, State, Verdict};
 use crate::classify::{Class, Failure};
 use crate::limit::throttle::{AdaptiveThrottle, Throttled};
 use crate::limit::{self, ConcurrencyLimit, Limited};
@@ -23,19 +23,9 @@ impl Gate for Breaker {
     }
 
     fn shut(&self, now: Instant) -> Option<Shut> {
-        let state = self.state(now);
-        match state {
-            State::Open | State::ForcedOpen => {
-                let opens_at = self.next_transition_at().filter(|at| now < *at);
-                Some(shut_breaker(state, &self.counts(now), opens_at))
-            }
-            // Its time is over, and it may be another process's turn.
-            State::HalfOpen => {
-                let refused = self.refusal(now).filter(|refused| refused.state == State::Open);
-                refused.map(|refused| Shut::from(&refused))
-            }
-            State::Closed | _ => None,
-        }
+        // While it is half-open a probe may end at any moment.
+        let refused = self.refusal(now).filter(|refused| refused.state != State::HalfOpen);
+        refused.map(|refused| Shut::from(&refused))
     }
 }
 
@@ -66,12 +56,9 @@ impl Verdict {
 
 impl From<&Refused> for Shut {
     fn from(refused: &Refused) -> Self {
-        shut_breaker(refused.state, &refused.counts, refused.retry_at)
+        let (failed, calls) = (u64::from(refused.counts.failed), u64::from(refused.counts.calls));
+        Self::new("breaker", refused.state.name(), failed, calls).opening_at(refused.retry_at)
     }
-}
-
-fn shut_breaker(state: State, counts: &Counts, opens_at: Option<Instant>) -> Shut {
-    Shut::new("breaker", state.name(), u64::from(counts.failed), u64::from(counts.calls)).opening_at(opens_at)
 }
 
 /// An answer is a sample of the round trip whatever it says, but for an overload: that is a drop, as a timeout is.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
+pub(crate) mod callers;
 pub(crate) mod voter;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use mesh_core::service::ConfigError;
 use mesh_retry::coordinator::store::{MemoryStore, StoreCommand, StoreFailure, StoreReply, StoreTime};
 use mesh_retry::coordinator::{SendId, Sending, StoreAnswer, Wake};
 use mesh_retry::{Instant, Rng};
+use proptest::prelude::*;
 
 pub(crate) fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
@@ -58,6 +60,17 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) const NONE: Self = Self { lost_milli: 0, repeated_milli: 0, refused_milli: 0, delay_max: ms(5) };
+}
+
+/// From a network that hardly does anything wrong to one that does all of it.
+pub(crate) fn any_faults() -> impl Strategy<Value = Faults> {
+    let delay = prop_oneof![0..20_u64, 0..400_u64, 0..3000_u64];
+    (0..400_u64, 0..300_u64, 0..200_u64, delay).prop_map(|(lost_milli, repeated_milli, refused_milli, delay)| Faults {
+        lost_milli,
+        repeated_milli,
+        refused_milli,
+        delay_max: ms(delay),
+    })
 }
 
 enum Packet {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mesh_retry::budget::{After, Answer, Budget as _, End, Extra, Paid, TokenBucketConfig};
 use mesh_retry::coordinator::budget::{
-    FleetBudget, FleetBudgetConfig, FleetEffect, FleetEvent, FleetInput, FleetMachine, Wake,
+    FleetBudget, FleetBudgetConfig, FleetEffect, FleetEvent, FleetInput, FleetMachine, FleetState, Wake,
 };
 use mesh_retry::coordinator::store::{ProcessId, Settle, Settled, Settlement, StateKey, StoreFailure, StoreTime};
 use mesh_retry::{Instant, Machine as _};
@@ -93,6 +93,16 @@ impl Process {
 
     pub(crate) fn events(&mut self) -> Vec<FleetEvent> {
         core::iter::from_fn(|| self.machine.poll_event()).collect()
+    }
+
+    /// The store refuses `settle` and those that follow, until the process goes by its share.
+    pub(crate) fn lose_store(&mut self, mut settle: Settle) {
+        for _ in 0..2 {
+            self.fail(&settle, StoreFailure::NotDone);
+            settle = self.next_settlement();
+        }
+        self.fail(&settle, StoreFailure::NotDone);
+        assert_eq!(self.machine.state(), FleetState::LocalFallback);
     }
 
     /// Lets time pass until `millis` later, and returns what was sent.

@@ -29,8 +29,9 @@ pub struct FleetBudgetConfig {
     /// When a reply is no longer awaited, and what it grants is taken as spent: 1 ms to `lease_ttl`. Default 500 ms.
     #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
     pub reply_within: Duration,
-    /// For how long a process whose lease is over and whose store does not answer goes without retries, before it goes by
-    /// its fallback: at most 60 s. Three failures in a row end it earlier. Default 1 s.
+    /// For how long a process that has nothing left of its lease and whose store does not answer goes without retries, but
+    /// for those that tokens pay which come back, before it goes by its fallback: at most 60 s. Three failures in a row end
+    /// it earlier. Default 1 s.
     #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
     pub expired_for: Duration,
 }

@@ -7,7 +7,7 @@ use mesh_core::time::Instant;
 use super::super::wake::Wake;
 use super::config::FleetBudgetConfig;
 use super::share::Share;
-use super::word::{Answers, Payer, Word};
+use super::word::{Answers, Payer, Word, tick};
 use crate::budget::{Answer, Budget, BudgetKind, Denial, End, Extra, Level, Paid};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -18,7 +18,13 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 ///
 /// A retry counts, and is paid, when it is granted, before its wait. Where the store may have more it is told to ask again
 /// at the end of its wait ([`Answer::Later`]); the reply has come by then, as a rule. An attempt that is not made after all
-/// ([`End::NotMade`]) gives back what it was paid with, unless that was a token of a lease that has ended.
+/// ([`End::NotMade`]) gives back what it was paid with, unless that was a token of a lease that has ended: also where that is
+/// told late, as of a call that was dropped in its wait and knows no later time than that at which it paid.
+///
+/// **Orderings**: the word of the lease is all that calls need, and they swap it relaxed. Who gives a token back also has to
+/// know since when leases have followed one another without a break. That is written before the word of the lease that
+/// begins after one (release), and read after the word that the token is to go to (acquire): each of its changes is a swap,
+/// so that whoever sees any later word sees it too.
 #[derive(Debug)]
 pub struct FleetBudget {
     hot: Hot,
@@ -50,6 +56,8 @@ struct Cold {
     is_woken: AtomicU32,
     /// Until when the store is not asked for more, in nanoseconds of the owner's epoch.
     denied_until: AtomicU64,
+    /// Since which tick each lease began before the one before it ended. What a lease that ended by then paid is gone.
+    unbroken_since: AtomicU64,
     /// What the store had left for all.
     left_milli: AtomicU32,
 }
@@ -66,6 +74,7 @@ impl FleetBudget {
             share_denied: AtomicU64::new(0),
             is_woken: AtomicU32::new(0),
             denied_until: AtomicU64::new(0),
+            unbroken_since: AtomicU64::new(0),
             left_milli: AtomicU32::new(0),
         };
         Self { hot, share: Share::new(config), cold, config: *config, wake }
@@ -101,13 +110,15 @@ impl FleetBudget {
     /// Gives back what `payer` paid one retry with.
     #[cold]
     fn give_back(&self, now: Instant, payer: Payer) {
-        if payer.is_share() {
+        if payer == Payer::Share {
             return self.share.give_back();
         }
-        let mut word = self.word();
-        while payer.runs_at(now) && word.runs_at(now) {
+        let Some(end) = payer.end_after(now) else { return };
+        let mut word = Word::from_bits(self.hot.lease.load(Ordering::Acquire));
+        // `now` may be long ago, and both leases run then: what tells is whether one led to the other.
+        while word.runs_at(now) && self.cold.unbroken_since.load(Ordering::Relaxed) < end {
             let Some(more) = word.one_more() else { return };
-            match self.hot.lease.compare_exchange_weak(word.bits(), more.bits(), Ordering::Relaxed, Ordering::Relaxed) {
+            match self.hot.lease.compare_exchange_weak(word.bits(), more.bits(), Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return,
                 Err(changed) => word = Word::from_bits(changed),
             }
@@ -188,11 +199,16 @@ impl Budget for FleetBudget {
     }
 
     /// Gives back what was paid for an attempt that was not made, and nothing else: to the share where that paid; to the
-    /// lease as long as the one that paid has not ended, and a lease answers.
+    /// lease as long as the one that paid has not ended, and a lease answers. Where `now` is before the end of that one and
+    /// the time is not, to a lease that it was prolonged to without a break, and to no other.
     #[inline]
     fn ended(&self, now: Instant, end: End, paid: Option<Paid>) {
         match (end, paid) {
-            (End::NotMade, Some(paid)) => self.give_back(now, Payer::from_mark(paid.mark())),
+            (End::NotMade, Some(paid)) => {
+                if let Some(payer) = Payer::from_mark(paid.mark()) {
+                    self.give_back(now, payer);
+                }
+            }
             (End::Succeeded | End::Failed | End::Permanent | End::Cancelled, _) | (End::NotMade, None) => {}
         }
     }
@@ -216,10 +232,14 @@ impl FleetBudget {
     /// are taken away and returned.
     pub(super) fn grant(&self, now: Instant, granted: u32, end: Instant) -> u32 {
         let mut word = self.word();
+        // Nobody else changes when it ends.
+        if !word.runs_at(now) {
+            self.cold.unbroken_since.store(tick(now), Ordering::Relaxed);
+        }
         loop {
             let (kept, over) = if word.pays_at(now) { (word.tokens(), 0) } else { (0, word.tokens()) };
             let next = Word::of_lease(kept.saturating_add(granted), end).bits();
-            match self.hot.lease.compare_exchange_weak(word.bits(), next, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.hot.lease.compare_exchange_weak(word.bits(), next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return over,
                 Err(changed) => word = Word::from_bits(changed),
             }

@@ -155,6 +155,31 @@ fn a_token_that_is_given_back_while_the_lease_is_prolonged_is_kept_and_one_of_a_
 }
 
 #[test]
+fn a_token_of_a_lease_that_is_over_never_comes_to_the_next_one_though_its_caller_is_late() {
+    loom::model(|| {
+        let (budget, _) = leased(1);
+        let paid = pays(&budget);
+        let ((), over) = both(&budget, move |b| gives_back(b, paid), |b| b.grant(at(1_500), 3, at(2_500)));
+        assert!(over <= 1, "it goes back to the store, or nowhere");
+        assert_eq!(budget.tokens(), 3);
+    });
+}
+
+#[test]
+fn nor_where_another_pays_with_the_next_one_meanwhile() {
+    loom::model(|| {
+        let (budget, _) = leased(1);
+        let paid = pays(&budget);
+        let shared = Arc::clone(&budget);
+        let granting = thread::spawn(move || shared.grant(at(1_500), 3, at(2_500)));
+        let spends = |b: &FleetBudget| u32::from(b.withdraw(at(1_500), Extra::retry(After::Transient)).is_granted());
+        let (spent, ()) = both(&budget, spends, move |b| gives_back(b, paid));
+        assert!(granting.join().unwrap() <= 1);
+        assert_eq!(spent + budget.tokens(), 3);
+    });
+}
+
+#[test]
 fn what_the_share_is_given_back_is_not_lost_beside_a_deposit_and_does_not_overflow_it() {
     loom::model(|| {
         let (budget, _) = leased(0);

@@ -109,7 +109,8 @@ pub enum FleetState {
     NoAssignment,
     /// The lease.
     Leased,
-    /// The lease is over and the store does not answer: nobody is granted anything, and all are told to ask again.
+    /// The lease, of which nothing was left when the store did not answer. All are told to ask again, but for those whom a
+    /// token pays that has come back from an attempt that was not made, until the lease ends.
     Expired,
     /// The local share, while the store is tried now and then.
     LocalFallback,
@@ -134,7 +135,7 @@ impl FleetState {
 pub enum FleetChange {
     /// The store answered.
     Answered,
-    /// The store did not answer, and there is nothing left of the lease.
+    /// The store did not answer, and there was nothing left of the lease.
     LeaseOver,
     /// The store has failed several times in a row.
     Failures,

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | [`NoAssignment`](FleetState::NoAssignment) | the local share; where it has nothing the call is to ask again at the end of its wait |
 //! | [`Leased`](FleetState::Leased) | the lease; where it has nothing, so; within the time of a denial it is denied |
-//! | [`Expired`](FleetState::Expired) | nobody: the store failed and nothing is left of the lease. All are to ask again |
+//! | [`Expired`](FleetState::Expired) | the lease, of which nothing was left when the store failed: what comes back before its end pays, and all others are to ask again |
 //! | [`LocalFallback`](FleetState::LocalFallback) | the local share: what [`Fallback`] says |
 //!
 //! From `Leased` to `LocalFallback` it takes three failures in a row, or a second after the first: with a store that refuses
@@ -52,11 +52,14 @@
 //!   are sent once, whether the settlement is carried out or not, and the store takes no more than the process may hold.
 //!
 //! An attempt that was paid for and not made (a breaker refused it, there was no instance) gives back what it was paid with:
-//! to the share where that paid, up to what it may hold, and to the lease while the one that paid has not ended. Neither
+//! to the share where that paid, up to what it may hold, and to the lease while the one that paid has not ended. A call that
+//! is dropped in its wait knows no later time than that at which it paid: what it paid with comes back to that lease, or to
+//! one that it was prolonged to without a break, and to none that began after its end. Neither
 //! makes a retry more than there was: it takes one from those that were granted and adds the same one, or less, to what
 //! processes hold, and so what is left of the bound in any window that began before is the same as without the pair. A token
 //! that comes back is one that the store granted and that nobody spent, it ends with its lease like those beside it, and once
-//! its lease has ended it is spent for nothing. Its store may have been told that it was spent, and does not take it back then.
+//! its lease has ended it is spent for nothing, or goes back to the store where nothing has come in its lease's place yet. Its
+//! store may have been told that it was spent, and does not take it back then.
 //!
 //! A settlement is carried out once by any one state: its number is greater than those before, or it changes nothing. A
 //! command must not be carried out by one state and again by another that takes its place after a loss, so whoever carries

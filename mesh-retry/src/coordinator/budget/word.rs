@@ -7,10 +7,17 @@ use mesh_core::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(u64);
 
-/// Who paid a retry, small enough to be kept with it: the local share, or a lease by the last 31 bits of the tick at which it
-/// ends.
+/// Who paid a retry, small enough to be kept with it as a [mark](Payer::mark).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Payer(u32);
+pub(super) enum Payer {
+    /// The local share.
+    Share,
+    /// A lease.
+    Lease {
+        /// The last 31 bits of the tick at which it ended when it paid.
+        end: u32,
+    },
+}
 
 /// Who answers those who ask for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,38 +93,52 @@ impl Word {
     pub(super) const fn is_share(self) -> bool {
         self.0 & SHARE != 0
     }
-}
 
-impl Word {
     /// Who pays while this is the word.
     #[inline]
     pub(super) const fn payer(self) -> Payer {
-        Payer(if self.is_share() { 0 } else { PAYER_IS_LEASE | (self.0 >> TOKENS_BITS) as u32 })
+        if self.is_share() {
+            Payer::Share
+        } else {
+            Payer::Lease { end: (self.0 >> TOKENS_BITS) as u32 & !MARK_OF_LEASE }
+        }
     }
 }
 
 impl Payer {
-    pub(super) const fn from_mark(mark: u32) -> Self {
-        Self(mark)
+    /// Whose mark it is; none where it is nobody's, as zero is, which is the mark of what was never marked.
+    pub(super) const fn from_mark(mark: u32) -> Option<Self> {
+        match mark {
+            MARK_OF_SHARE => Some(Self::Share),
+            MARK_OF_LEASE.. => Some(Self::Lease { end: mark & !MARK_OF_LEASE }),
+            _ => None,
+        }
     }
 
-    pub(super) const fn mark(self) -> u32 {
-        self.0
-    }
-
-    pub(super) const fn is_share(self) -> bool {
-        self.0 & PAYER_IS_LEASE == 0
-    }
-
-    /// Whether it is a lease that has not ended at `now`, which is less than 26 days after it paid.
+    /// The number that tells it.
     #[inline]
-    pub(super) const fn runs_at(self, now: Instant) -> bool {
-        let left = self.0.wrapping_sub(tick(now) as u32) & !PAYER_IS_LEASE;
-        !self.is_share() && left > 0 && left <= LEFT_MAX
+    pub(super) const fn mark(self) -> u32 {
+        match self {
+            Self::Share => MARK_OF_SHARE,
+            Self::Lease { end } => MARK_OF_LEASE | end,
+        }
+    }
+
+    /// The tick at which it ends, where it is a lease that has not ended at `now`, which is less than 26 days after it paid.
+    #[inline]
+    pub(super) const fn end_after(self, now: Instant) -> Option<u64> {
+        match self {
+            Self::Share => None,
+            Self::Lease { end } => {
+                let left = end.wrapping_sub(tick(now) as u32) & !MARK_OF_LEASE;
+                if left > 0 && left <= LEFT_MAX { Some(tick(now) + left as u64) } else { None }
+            }
+        }
     }
 }
 
-const fn tick(at: Instant) -> u64 {
+/// The tick that `at` is in.
+pub(super) const fn tick(at: Instant) -> u64 {
     at.as_nanos() >> TICK_BITS
 }
 
@@ -126,7 +147,9 @@ const TOKENS_BITS: u32 = 16;
 const TOKENS_MAX: u32 = (1 << TOKENS_BITS) - 1;
 const SHARE: u64 = 1 << 63;
 const FIRST: u64 = 1 << 62;
-const PAYER_IS_LEASE: u32 = 1 << 31;
+const MARK_OF_SHARE: u32 = 1;
+/// From here on a mark is a lease's.
+const MARK_OF_LEASE: u32 = 1 << 31;
 
 /// No lease has more ticks left: more than two minutes, where a minute is the longest that there is.
 const LEFT_MAX: u32 = 1 << 17;
@@ -165,15 +188,22 @@ mod tests {
     #[test]
     fn who_paid_is_known_by_its_mark_until_long_after_the_end() {
         for end in [1_000, 5_000_000_000, 17_000_000_000_000].map(Instant::from_millis) {
-            let payer = Payer::from_mark(Word::of_lease(2, end).payer().mark());
+            let lease = Word::of_lease(2, end).payer();
+            let payer = Payer::from_mark(lease.mark()).unwrap();
             let tick = Duration::from_nanos(1 << TICK_BITS);
-            assert!(!payer.is_share() && payer.runs_at(end.before(tick)) && payer.runs_at(end.before(MINUTE)));
+            assert_eq!(payer, lease);
+            let end_tick = Some(end.as_nanos() >> TICK_BITS);
+            assert_eq!([tick, MINUTE].map(|early| payer.end_after(end.before(early))), [end_tick; 2]);
             for later in [Duration::ZERO, tick, MINUTE, Duration::from_hours(1), Duration::from_hours(25 * 24)] {
-                assert!(!payer.runs_at(end.after(later)), "{later:?} after {end:?}");
+                assert_eq!(payer.end_after(end.after(later)), None, "{later:?} after {end:?}");
             }
         }
         for share in [Word::of_share(true), Word::of_share(false)].map(Word::payer) {
-            assert!(share.is_share() && !share.runs_at(Instant::ZERO), "{share:?}");
+            assert_eq!((share, Payer::from_mark(share.mark())), (Payer::Share, Some(Payer::Share)));
+            assert_eq!(share.end_after(Instant::ZERO), None);
+        }
+        for nobody in [0, 2, u32::MAX >> 1] {
+            assert_eq!(Payer::from_mark(nobody), None);
         }
     }
 

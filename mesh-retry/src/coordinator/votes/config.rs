@@ -26,9 +26,9 @@ pub struct VotesConfig {
     /// For how long a vote counts, and an answer: twice `heartbeat` to 10 min. Default 15 s.
     #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
     pub live_for: Duration,
-    /// For how long the shared probe is one process's; it is renewed each third of it while its breaker is half-open, for ten
-    /// times as long at most. Longer than the time between two of its calls, or it probes by itself. 100 ms to 1 min.
-    /// Default 2 s.
+    /// For how long the shared probe is one process's; it is renewed each third of it while its breaker is half-open, so that
+    /// a turn lasts ten times as long at most. The others ask again after a sixteenth of it to an eighth. Longer than the time
+    /// between two of its calls, or it probes by itself. 100 ms to 1 min. Default 2 s.
     #[cfg_attr(feature = "serde", serde(with = "mesh_core::text::duration"))]
     pub probe_lease: Duration,
     /// How long the answer to a command is waited for: 1 ms to half of `probe_lease`. Default 500 ms.

@@ -40,7 +40,7 @@ pub enum ProbeRight {
     Local,
     /// Another process tries.
     Others {
-        /// Until then, unless it renews.
+        /// When to ask again: long before its lease ends, for its turn may be over sooner.
         until: Instant,
     },
 }

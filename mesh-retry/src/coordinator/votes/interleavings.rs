@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
+use mesh_core::machine::Machine as _;
 use mesh_core::time::Instant;
 
+use super::super::store::{Probed, ProcessId, StateKey, StoreCommand, StoreReply};
 use super::super::wake::Wake;
-use super::{Evidence, ProbeRight, VotesConfig};
+use super::{Evidence, ProbeRight, VotesConfig, VotesInput, VotesMachine};
 
 #[derive(Debug, Default)]
 struct Bell(AtomicU32);
@@ -54,4 +56,33 @@ fn a_turn_that_is_given_while_a_call_asks_is_used_or_asked_for_but_never_both() 
         }
         assert!(evidence.right(at(1)).is_some(), "what was given is not lost");
     });
+}
+
+#[test]
+fn a_call_beside_the_end_of_a_turn_that_was_not_used_goes_by_the_turn_or_alone_and_never_asks() {
+    loom::model(|| {
+        let (evidence, bell) = evidence();
+        let mut machine = with_turn_until_2_s(&evidence);
+        bell.0.store(0, Ordering::SeqCst);
+        let shared = Arc::clone(&evidence);
+        let other = thread::spawn(move || shared.may_probe(at(1_999)));
+        machine.handle_timeout(at(2_000));
+        assert_eq!((other.join().unwrap(), bell.0.load(Ordering::SeqCst)), (Ok(()), 0));
+        assert_eq!(evidence.right(at(2_000)), Some(ProbeRight::Local));
+    });
+}
+
+/// The machine of a breaker that is open, and may try until 2 s.
+fn with_turn_until_2_s(evidence: &Arc<Evidence>) -> VotesMachine {
+    assert!(evidence.may_probe(at(0)).is_err());
+    let (subject, process) = (StateKey::new(1), ProcessId::new(2 << 64));
+    let mut machine = VotesMachine::new(VotesConfig::default(), subject, process, Arc::clone(evidence), 3, at(0));
+    while let Some(send) = machine.poll_effect() {
+        if matches!(send.command, StoreCommand::Probe(_)) {
+            let answer = Ok(StoreReply::Probed(Probed::Mine));
+            machine.handle_input(at(0), VotesInput::Answered { id: send.id, answer });
+        }
+    }
+    assert_eq!(evidence.right(at(1)), Some(ProbeRight::Shared { until: at(2_000) }));
+    machine
 }

@@ -1,5 +1,6 @@
 //! The machine of votes.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct VotesMachine {
     state: State,
     /// When to vote, while no vote is under way; none after the end.
     vote_at: Option<Instant>,
+    /// Whether the last vote is to be cast, once none is under way.
+    owes_last: bool,
     quorum_until: Option<Instant>,
     probing: Probing,
     /// Rises with each question for the probe. Begins anywhere, for a process may have had another machine for the subject.
@@ -78,6 +81,7 @@ impl VotesMachine {
             asking: Exchange::one_of(1, 2),
             state: State::Closed,
             vote_at: Some(now),
+            owes_last: false,
             quorum_until: None,
             probing: Probing::No,
             turns,
@@ -124,6 +128,12 @@ impl VotesMachine {
 
     /// Ends the breaker's turn, and lets others have theirs.
     fn let_go(&mut self) {
+        self.leave_probe();
+        self.evidence.end_turn();
+    }
+
+    /// Lets others have their turn. What the breaker knows of its own is for the caller to change.
+    fn leave_probe(&mut self) {
         match self.probing {
             Probing::No => {}
             Probing::Asking { holder } => {
@@ -133,12 +143,10 @@ impl VotesMachine {
             Probing::Has { holder, .. } => self.release = Some(holder),
         }
         self.probing = Probing::No;
-        self.evidence.end_turn();
     }
 
     fn stop(&mut self) {
-        self.vote_at = None;
-        self.voting.forget();
+        self.owes_last |= self.vote_at.take().is_some();
         self.let_go();
         self.quorum_until = None;
         self.evidence.set_quorum(Instant::ZERO);
@@ -151,6 +159,10 @@ impl VotesMachine {
             self.vote_at = self.vote_at.map(|at| at.min(again_at));
             return self.fail(answer);
         };
+        if self.vote_at.is_none() {
+            // What others think is no concern of this process any more.
+            return;
+        }
         // Numbers of a store are anybody's.
         let (live, open) = (live.max(1), open.min(live));
         self.events.push_back(VotesEvent::Counted { live, open, latency: now.since(sent_at) });
@@ -183,14 +195,15 @@ impl VotesMachine {
                 let (until, renew_at) = (sent_at.after(lease), sent_at.after(lease / 3));
                 let (is_new, renews_until) = match self.probing {
                     Probing::Has { renews_until, .. } => (false, renews_until),
-                    Probing::No | Probing::Asking { .. } => (true, sent_at.after(lease * TURN_LEASES)),
+                    Probing::No | Probing::Asking { .. } => (true, sent_at.after(lease * (TURN_LEASES - 1))),
                 };
                 self.probing = Probing::Has { holder, until, renew_at, renews_until };
                 self.give(ProbeRight::Shared { until }, is_new);
             }
             (_, Ok(StoreReply::Probed(Probed::Others { lease_left }))) => {
                 self.probing = Probing::No;
-                self.give(ProbeRight::Others { until: now.after(lease_left.min(lease)) }, true);
+                let wait = lease / OTHERS_MAX - self.rng.up_to(lease / OTHERS_MAX / 2);
+                self.give(ProbeRight::Others { until: now.after(lease_left.min(wait)) }, true);
             }
             (Probing::Asking { .. }, failed) => {
                 self.probing = Probing::No;
@@ -223,10 +236,12 @@ impl VotesMachine {
             let beat = self.config.heartbeat;
             // Processes that began together do not go on together.
             self.vote_at = Some(now.after(beat.saturating_sub(self.rng.up_to(beat / 4))));
-            let (subject, voter, live_for) = (self.subject, self.process, self.config.live_for);
-            let open = Self::finds_open(self.state);
-            let vote = StoreCommand::Vote(Vote { subject, voter, open, live_for });
-            self.effects.push_back(self.voting.send(now, self.config.reply_within, vote));
+            self.vote(now, Self::finds_open(self.state), self.config.live_for);
+        }
+        // After the one under way, which would count for its time if it came later.
+        if self.owes_last && !self.voting.is_open() {
+            self.owes_last = false;
+            self.vote(now, false, LAST_VOTE);
         }
         if self.asking.is_open() {
             return;
@@ -244,6 +259,11 @@ impl VotesMachine {
         };
         let probe = StoreCommand::Probe(Probe { subject, holder, lease: self.config.probe_lease });
         self.effects.push_back(self.asking.send(now, self.config.reply_within, probe));
+    }
+
+    fn vote(&mut self, now: Instant, open: bool, live_for: Duration) {
+        let vote = Vote { subject: self.subject, voter: self.process, open, live_for };
+        self.effects.push_back(self.voting.send(now, self.config.reply_within, StoreCommand::Vote(vote)));
     }
 
     /// Another name for each turn, so that letting go of the last one that comes late does not end this one.
@@ -273,10 +293,13 @@ impl VotesMachine {
         }
     }
 
-    /// The lease of the probe has ended. Whoever calls too seldom to use a turn would wait for ever for one that he does.
+    /// The lease of the probe has ended. Whoever calls too seldom to use a turn would wait for ever for one that he does. His
+    /// right is exchanged for the other at once, so that no call in between has to ask.
     fn outlast_probe(&mut self) {
-        self.let_go();
-        if self.state != State::HalfOpen {
+        self.leave_probe();
+        if self.state == State::HalfOpen {
+            self.evidence.end_turn();
+        } else {
             self.give(ProbeRight::Local, true);
         }
     }
@@ -348,5 +371,10 @@ impl Machine for VotesMachine {
 const VOTE_AGAIN: u32 = 4;
 /// A renewal that failed is tried again after so small a part of the lease.
 const RENEW_AGAIN: u32 = 6;
-/// For so many leases a turn is renewed at most.
+/// For so many leases a turn lasts at most: the last one begins before the others are over.
 const TURN_LEASES: u32 = 10;
+/// Whose turn it is not asks again after so small a part of the lease at most, and half of that at least: most turns end
+/// long before their leases, and processes that each waited for a lease would close one in each.
+const OTHERS_MAX: u32 = 8;
+/// For how long the last vote counts: the shortest time that every store knows.
+const LAST_VOTE: Duration = Duration::from_millis(1);

@@ -22,8 +22,9 @@ pub enum VotesInput {
         /// What became of it.
         answer: StoreAnswer,
     },
-    /// The subject is no concern of the process any more. It lets go of the probe and casts no more votes; the last one
-    /// counts for its time.
+    /// The subject is no concern of the process any more. It lets go of the probe and takes its vote back: it casts a last
+    /// one, after the one under way, that is not for open and counts for no longer than a store can count. That one is not
+    /// cast again where it fails; the vote before it counts for its time then.
     Stop,
 }
 

@@ -8,11 +8,13 @@
 //! does not make good ones bad (Polly's discussion of a shared breaker, App-vNext/Polly#287).
 //!
 //! A breaker that is to try whether its subject is well again asks for the one **probe** that all processes share: who has it
-//! tries, the others are refused for as long as that may take. So the processes that have opened become half-open one after
-//! another, and a subject that is down meets one of them at a time.
+//! tries, the others are refused and ask again after a sixteenth of a lease to an eighth. So the processes that have opened
+//! become half-open one after another, a subject that is down meets one of them at a time, and one that is well again meets
+//! the next soon after the one before: while all of N make calls, all have closed within N turns of the time that the probes
+//! take, an eighth of a lease, a few answers of the store and the time between two calls.
 //!
-//! A turn is never waited for without end: who has it and makes no calls loses it after a lease, or after ten leases where
-//! its breaker is half-open; and a process that calls so seldom that its turn is over before its next call makes that call as
+//! A turn is never waited for without end: who has it and makes no calls loses it after a lease, or after ten leases at most
+//! where its breaker is half-open; and a process that calls so seldom that its turn is over before its next call makes that call as
 //! it would without a store ([`ProbeRight::Local`]).
 //!
 //! # When the store is lost
@@ -20,14 +22,22 @@
 //! each process to itself: local breakers, as without a store. One that has asked for the probe by then waits for the answer
 //! for twice [`reply_within`](VotesConfig::reply_within) at most.
 //!
+//! # When a process goes
+//! One that is told to [`Stop`](VotesInput::Stop) takes its vote back, so that its next life, which has another id, is not a
+//! second voter. One that crashes, or whose last vote is lost or is overtaken on its way, leaves the vote behind: for
+//! [`live_for`](VotesConfig::live_for) after it was cast the process counts as one more voter of what it last thought, and as
+//! two where it is there again. So a process that was open and crashes in a loop can be a quorum with itself: for as long, and
+//! only of breakers that have failures of their own.
+//!
 //! # What is promised
-//! * A quorum takes two processes at least, whatever is configured; each has one vote, by its authenticated id.
+//! * A quorum takes two votes at least, whatever is configured; each life of a process has one, by its authenticated id.
 //! * While the store keeps its state, no two processes have the shared probe at once ([`ProbeRight::Shared`]).
 //! * Votes can be late, not more: one that arrives after a later one counts until the next, which comes each
 //!   [`heartbeat`](VotesConfig::heartbeat).
 //!
 //! # What it costs
-//! A command each heartbeat for each subject and process, and one more for each change and each probe.
+//! A command each heartbeat for each subject and process, and one more for each change and each probe; and while another
+//! process tries, one each sixteenth to eighth of a lease from each that makes calls and would try as well.
 
 mod config;
 mod evidence;

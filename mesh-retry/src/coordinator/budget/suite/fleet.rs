@@ -121,11 +121,12 @@ impl Fleet {
         }
     }
 
-    /// A retry that `process` was granted is not made: the latest, or the earliest of the latest ones.
-    pub fn not_make(&mut self, process: usize, is_latest: bool) {
+    /// A retry that `process` was granted is not made: the latest, or the earliest of the latest ones. Its call is told the
+    /// time, unless it `is_late`: then it knows the one at which it paid.
+    pub fn not_make(&mut self, process: usize, is_latest: bool, is_late: bool) {
         let process = &mut self.processes[process];
         let Some(grant) = process.take_grant(is_latest) else { return };
-        let back = process.not_made(self.now, &grant);
+        let back = process.not_made(self.now, &grant, is_late);
         self.counts.not_made += 1;
         self.counts.given_back += u64::from(back > 0);
         self.ledger.given_back(back);

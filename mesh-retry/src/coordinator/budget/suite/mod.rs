@@ -72,7 +72,8 @@ fn step(fleet: &mut Fleet, operation: u8, argument: u8) {
         14..=18 => fleet.advance(Duration::from_millis(u64::from(argument))),
         19..=21 => (0..count).for_each(|_| fleet.succeed(process)),
         22..=28 => (0..count).for_each(|_| fleet.fail(process)),
-        31 => (0..count).for_each(|at| fleet.not_make(process, at % 2 == 0)),
+        30 => (0..count).for_each(|at| fleet.not_make(process, at % 2 == 0, true)),
+        31 => (0..count).for_each(|at| fleet.not_make(process, at % 2 == 0, false)),
         _ => fleet.press(u64::from(count) / 8 + 1, Duration::from_millis(1_000)),
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Process {
     latest: Option<(Instant, Settle)>,
     /// After this nothing may be paid with tokens.
     lease_end: Instant,
+    /// When tokens last came that no lease was left for to be prolonged.
+    unbroken_since: Instant,
     paid: u64,
     paid_alone: u64,
     given_back: u64,
@@ -44,6 +46,7 @@ pub(super) struct Process {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grant {
     paid: Paid,
+    paid_at: Instant,
     is_alone: bool,
     /// When the lease ended that paid for it, as it was then.
     lease_end: Instant,
@@ -65,6 +68,7 @@ impl Process {
             lease_ttl: config.lease_ttl,
             latest: None,
             lease_end: Instant::ZERO,
+            unbroken_since: Instant::ZERO,
             paid: 0,
             paid_alone: 0,
             given_back: 0,
@@ -91,7 +95,7 @@ impl Process {
             return;
         }
         match input {
-            Some(FleetInput::Reply { settled, .. }) => self.replied(&settled),
+            Some(FleetInput::Reply { settled, .. }) => self.replied(now, &settled),
             Some(FleetInput::Failed { failure: StoreFailure::NotDone, epoch }) => {
                 // What was to go back did not, if nothing else has been sent since.
                 if let Some((_, settle)) = self.latest.filter(|(_, settle)| settle.epoch == epoch) {
@@ -105,11 +109,12 @@ impl Process {
         }
     }
 
-    fn replied(&mut self, settled: &Settled) {
+    fn replied(&mut self, now: Instant, settled: &Settled) {
         if let Some((sent_at, settle)) = self.latest.filter(|_| settled.settlement != Settlement::Stale) {
             let granted = settled.granted.min(settle.want);
             self.granted += u64::from(granted);
             if granted > 0 {
+                self.unbroken_since = if self.lease_end <= now { now } else { self.unbroken_since };
                 self.lease_end = self.lease_end.max(sent_at.after(self.lease_ttl));
             }
         }
@@ -124,7 +129,7 @@ impl Process {
         if self.grants.len() == GRANTS_MAX {
             self.grants.pop_front();
         }
-        self.grants.push_back(Grant { paid, is_alone, lease_end: self.lease_end });
+        self.grants.push_back(Grant { paid, paid_at: now, is_alone, lease_end: self.lease_end });
         if is_alone {
             self.paid_alone += 1;
         } else {
@@ -137,18 +142,20 @@ impl Process {
         if is_latest { self.grants.pop_back() } else { self.grants.pop_front() }
     }
 
-    /// The retry of `grant` was not made. Returns what came back, in millionths of a retry.
-    pub(super) fn not_made(&mut self, now: Instant, grant: &Grant) -> i128 {
+    /// The retry of `grant` was not made, and whoever `is_late` knows no later time than that at which he paid. Returns what
+    /// came back, in millionths of a retry.
+    pub(super) fn not_made(&mut self, now: Instant, grant: &Grant, is_late: bool) -> i128 {
         let there = || (i128::from(self.budget.tokens()), i128::from(self.budget.share().level_micros()));
         let (tokens, level) = there();
-        self.budget.ended(now, End::NotMade, Some(grant.paid));
+        self.budget.ended(if is_late { grant.paid_at } else { now }, End::NotMade, Some(grant.paid));
         let (more_tokens, more_level) = (there().0 - tokens, there().1 - level);
         if grant.is_alone {
             assert!(more_tokens == 0 && (0..=RETRY).contains(&more_level), "{more_tokens} and {more_level} came back");
             return more_level;
         }
         let is_certain = self.machine.state() == FleetState::Leased && now.after(TICK) < grant.lease_end;
-        let expected = i128::from(is_certain)..=i128::from(now < grant.lease_end);
+        let may_come = if is_late { self.unbroken_since < grant.lease_end } else { now < grant.lease_end };
+        let expected = i128::from(is_certain)..=i128::from(may_come);
         assert!(more_level == 0 && expected.contains(&more_tokens), "{more_tokens} came back at {now:?} of {grant:?}");
         self.given_back += u64::from(more_tokens > 0);
         more_tokens * RETRY
