@@ -32,7 +32,9 @@ pub struct CallsConfig {
     pub fleet: Option<FleetBudgetConfig>,
     /// Spreads the retries of all processes of the fleet over numbered slots of time, on top of each wait, in the same store:
     /// processes that were failed together do not come back together. Best with a backoff without jitter of its own. While
-    /// the store is away each waits for a random part of all slots' time. Default off.
+    /// the store is away each waits for a random part of all slots' time, and one whose slot is not before its deadline for a
+    /// random part of what is left until then. Each service that is followed takes numbers, whether the registry knows it or
+    /// not. Default off.
     #[serde(with = "mesh_core::text::or_off")]
     pub retry_slots: Option<SlotsConfig>,
     /// A circuit breaker for the service as a whole. Default off: an instance that fails is left out by outlier detection
@@ -46,7 +48,7 @@ pub struct CallsConfig {
     /// Shares what the breakers of the fleet find out of a service, in the store of `fleet`: while most processes find it
     /// open, the `breaker` opens after fewer failures of its own, and never without; and of those that have opened, one at a
     /// time finds out whether it is well again. Each process votes for every service that it follows, one that makes no calls
-    /// for closed. All processes should have the same. Wants `breaker`. Default off.
+    /// for closed, whether the registry knows it or not. All processes should have the same. Wants `breaker`. Default off.
     ///
     /// For a service that all processes reach by one path. Not where one's failures say little to another, as with shards,
     /// or where each makes fewer calls than one in [`probe_lease`](VotesConfig::probe_lease): they would not come to share
