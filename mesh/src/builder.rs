@@ -124,11 +124,12 @@ impl ServiceMeshBuilder {
     }
 
     /// Shares with the fleet what is known of services, in the Redis at `url`: `redis://`, `rediss://`, `unix://`,
-    /// `redis-sentinel://` or `redis-cluster://`. Left out, each process remembers on its own. A budget of the fleet
-    /// ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) and [operations](ServiceMesh::operations) that are carried out
-    /// once are there as well.
+    /// `redis-sentinel://` or `redis-cluster://`. Left out, each process remembers on its own. What else a fleet
+    /// shares is there as well: budgets, slots for retries and votes ([`CallsConfig`](crate::CallsConfig)), and
+    /// [operations](ServiceMesh::operations) that are carried out once.
     ///
-    /// While it is away nothing waits for it and nothing fails for it.
+    /// While it is away no call waits for it and none fails for it. Operations do: they are not begun, unless
+    /// `StoreLost::RunAnyway` is chosen.
     #[cfg(feature = "redis")]
     pub fn redis(mut self, url: &str) -> Self {
         self.shared = Shared::Redis(mesh_cache::redis::RedisConfig::at(url).map(Box::new));

@@ -3,10 +3,11 @@
 //! All of them share [`PRELUDE`]. They believe nothing that they read. A number that is none, not finite, negative or
 //! larger than a double counts exactly is as if it were not there; a key of another type is taken away; a time from
 //! further in the future than clocks of one store differ is put right. Whatever is written gets a lifetime, and what was
-//! written without one by somebody else gets one when it is read. Everything is read before anything is written, so that a
-//! script that fails has changed nothing.
+//! written without one by somebody else gets one when it is read. What is decided by is read before anything is written, so that
+//! a script that fails has changed nothing, but for keys of another type, which go at once.
 //!
-//! The first write of each is one that a full server refuses (OOM): after another the server would let the rest pass.
+//! What brings new state begins with a write that a full server refuses (OOM): after another the server would let the rest
+//! pass. To forget something, or to give a key a lifetime, is never refused.
 
 use crate::redis::Script;
 

@@ -28,9 +28,11 @@
 //!
 //! # The rights of a user
 //!
-//! On Redis 7.0 this suffices (a test holds it to that), for keys that begin with `mesh:v1:`; where somebody else loads the
-//! scripts, `+script|load` may be left out. Behind sentinels `+role` is needed besides, in a cluster `+cluster|slots` and
-//! `+asking`.
+//! A link itself needs `+hello +auth +ping`, for scripts `+evalsha` and, where nobody else loads them, `+script|load`, for
+//! tracking `+client|tracking`, for a database other than 0 `+select`, behind sentinels `+role`, in a cluster `+cluster|slots`
+//! and `+asking`; and the commands that it is asked. [`RedisTier`] and
+//! [`RedisCoordinator`](crate::coordinator_store::RedisCoordinator) say which theirs are. For one that is asked what stands
+//! here this suffices on Redis 7.0 (a test holds it to that), for keys that begin with `mesh:v1:`:
 //!
 //! ```text
 //! ACL SETUSER mesh on >password resetkeys ~mesh:v1:* resetchannels -@all +hello +auth +ping +get +getrange +set +del

@@ -213,7 +213,8 @@ impl Breaker {
     }
 
     /// The state that a call meets at `now`: an open breaker whose time is over counts as half-open, and a half-open one
-    /// that has waited too long as open.
+    /// that has waited too long as open. One that shares evidence may refuse it all the same, as open, until it is its turn
+    /// to find out.
     #[must_use]
     pub fn state(&self, now: Instant) -> State {
         let word = self.word();

@@ -67,7 +67,7 @@ pub struct Transition {
     pub to: State,
     /// What brought it about.
     pub reason: Reason,
-    /// When it will let calls through again, where it opened.
+    /// When it will let calls through again at the earliest, where it opened.
     pub until: Option<Instant>,
 }
 
@@ -157,7 +157,7 @@ pub struct Refused {
     /// What it was opened for: the window, or the probes of the last half-open time. While half-open, the probes that
     /// have ended.
     pub counts: Counts,
-    /// When asking again may help: at the end of the open time; while half-open, when the probes under way are taken for
+    /// When asking again may help: at the end of the open time, or of another process' turn to find out; while half-open, when the probes under way are taken for
     /// lost or the time to decide is over, though it may help sooner, when a probe ends. None where it takes an order.
     pub retry_at: Option<Instant>,
     /// The transition that asking brought about, if it did: half-open that comes to no decision ends so.

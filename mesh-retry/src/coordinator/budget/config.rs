@@ -13,8 +13,8 @@ use crate::coordinator::check::{number, time};
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct FleetBudgetConfig {
-    /// What all processes together may do. Default: a fifth of the first attempts, one retry a second and a hundred at the
-    /// start, which is what AWS' and Finagle's budgets give to each process.
+    /// What all processes together may do. Default: a fifth of the first attempts, as Finagle's budget, one retry a second, and a
+    /// hundred at the start, which AWS' and Finagle's budgets give to each process.
     pub limits: TokenBucketConfig,
     /// What a process may do alone, while the store does not answer. Default its share.
     pub fallback: Fallback,
@@ -43,7 +43,9 @@ pub struct FleetBudgetConfig {
 #[non_exhaustive]
 pub enum Fallback {
     /// Its share: of what comes with time and of what the bucket holds the part of one process among those last heard of,
-    /// and what its own first attempts bring. All shares together are about the fleet's budget.
+    /// and what its own first attempts bring. All shares together are about the fleet's budget, if
+    /// [`processes_assumed`](FleetBudgetConfig::processes_assumed) is right until the store has told, and the bucket holds a
+    /// retry for each at least.
     #[default]
     Safe,
     /// Nothing. The fleet makes no retries while the store is away.

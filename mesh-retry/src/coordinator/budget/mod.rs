@@ -6,8 +6,8 @@
 //! [`FleetBudget`] is what calls meet: a [`Budget`](crate::budget::Budget), shared by all threads, that never waits. A first
 //! attempt is one addition, and a retry for which there is a token one swap of a word. [`FleetMachine`] speaks with the store,
 //! in *settlements*: it tells the first attempts, gives back what was not spent and asks for what is wanted, as much as lasts
-//! for half a second. What the store denies is not asked for again for as long as time takes to bring it, or longer where many
-//! compete. A driver carries its commands to the store and the replies back, and hands it [`FleetInput::Woken`] when the
+//! for half a second. What the store denies is not asked for again for about as long as time takes to bring it, or longer where
+//! many compete: 50 ms at least, a second at most. A driver carries its commands to the store and the replies back, and hands it [`FleetInput::Woken`] when the
 //! budget calls its [`Wake`].
 //!
 //! | state | who answers a retry |
@@ -17,8 +17,10 @@
 //! | [`Expired`](FleetState::Expired) | the lease, of which nothing was left when the store failed: what comes back before its end pays, and all others are to ask again |
 //! | [`LocalFallback`](FleetState::LocalFallback) | the local share: what [`Fallback`] says |
 //!
-//! From `Leased` to `LocalFallback` it takes three failures in a row, or a second after the first: with a store that refuses
-//! a fifth of a second, with one that is silent a second and a half. As soon as the store answers, the lease does.
+//! A lease pays as long as it has tokens and time, whatever the store does. When nothing is left of it, three failures in a row
+//! lead to `LocalFallback`, or a second ([`expired_for`](FleetBudgetConfig::expired_for)) without an answer: for a process that
+//! has no token when the store goes that is a fifth of a second where it refuses, and a second and a half where it is silent.
+//! From `NoAssignment` it takes three failures. As soon as the store answers, the lease does.
 //!
 //! # The bound
 //!
@@ -33,8 +35,8 @@
 //!   [`lease_max`](FleetBudgetConfig::lease_max) each, those that did not reach the store yet, and those that were given back
 //!   to a lease besides,
 //! - for each process that goes by its share in the window, and each that is started, what the share may hold, and
-//!   `per_second` times as long as the window lasts for it, each divided by the number of processes that it last heard of; a
-//!   share holds one retry at least, since it could never pay any otherwise. (With [`Fallback::Pessimistic`] it is nothing,
+//!   `per_second` times as long as the window lasts for it, each divided by the number of processes that it last heard of,
+//!   or [is taken to be one of](FleetBudgetConfig::processes_assumed) before it has heard; a share holds one retry at least, since it could never pay any otherwise. (With [`Fallback::Pessimistic`] it is nothing,
 //!   with [`Fallback::Optimistic`] it is not divided.) Time is credited to a share every half second, every five where no
 //!   call was made for a minute, and so the window is longer by that for it.
 //!

@@ -15,8 +15,9 @@ use super::hot::{EMPTY, RetrySlots, TOUCHED};
 
 /// Keeps a block of numbers at hand for [`RetrySlots`]. One for each of them.
 ///
-/// It asks for the first block when it is made, for the next one soon after the first number of a block was used, and at
-/// once when none is left: blocks are as large as what was used lately. While the store does not answer it asks less and less
+/// It asks for the first block when it is made, for the next one soon after the first number of a block was used, and
+/// when none is left, but no sooner than a quarter of [`refill_after`](SlotsConfig::refill_after) after it last asked: retries
+/// have jitter meanwhile. Blocks are as large as what was used lately. While the store does not answer it asks less and less
 /// often, down to every 30 s, and retries have jitter.
 #[derive(Debug)]
 pub struct SlotsMachine {

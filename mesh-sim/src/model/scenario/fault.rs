@@ -28,7 +28,7 @@ pub struct Fault {
     )]
     #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Span>"))]
     pub lasts: Option<Duration>,
-    /// To whom; nobody for an outage of the registry.
+    /// To whom; nobody for an outage of the registry or of the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
     /// What.

@@ -2,7 +2,8 @@
 //! hand, for tests of what a fleet gets done.
 //!
 //! Any bytes are a script: the first chooses the budget, the others are operations with their arguments, cut off where they
-//! end. After every call, every message and every timer the bound is checked for every window that began before.
+//! end. After every call, every message and every timer the bound is checked for every window that began before: with
+//! one difference, that what shares hold and gain counts for all processes, and not only for those that go by them.
 
 mod fleet;
 mod ledger;
