@@ -47,15 +47,18 @@ fn one_process_gets_the_probe_renews_it_while_half_open_and_lets_go_when_that_is
 }
 
 #[test]
-fn a_process_whose_probes_failed_lets_others_try() {
+fn a_process_whose_probes_failed_keeps_the_others_off_until_its_lease_ends() {
     let mut process = Process::voted(1, 0);
     let send = process.ask();
     process.answer(&send, Ok(StoreReply::Probed(Probed::Mine)));
     process.put(VotesInput::Changed(State::HalfOpen));
     assert!(matches!(process.sent().command, StoreCommand::Vote(_)));
     process.put(VotesInput::Changed(State::Open));
-    assert!(matches!(process.sent().command, StoreCommand::ReleaseProbe(_)));
+    assert_eq!(process.machine.poll_effect(), None, "it does not let go");
     assert_eq!(process.evidence.right(process.now), None);
+    assert!(process.evidence.may_probe(process.now).is_err(), "its own turn is over");
+    let again = process.ask();
+    assert_ne!(again.command, send.command, "the next is another turn");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn what_was_paid_before_the_end_is_told_at_the_end() {
 
 fn told(process: &mut Process) -> Vec<FleetAnswers> {
     let answers = |event| if let FleetEvent::Answered(answers) = event { Some(answers) } else { None };
-    process.events().into_iter().filter_map(answers).collect()
+    process.all_events().into_iter().filter_map(answers).collect()
 }
 
 fn of(by_lease: u64, by_share: u64, deferred: u64, denied: u64) -> FleetAnswers {

@@ -113,10 +113,10 @@ async fn of_many_processes_one_at_a_time_tries_whether_the_service_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_found_out_lets_the_next_one_try_at_once() {
-    let fleet = Fleet::of_service().await;
+async fn who_finds_it_well_lets_the_next_one_try_at_once_and_who_finds_it_down_after_his_lease() {
     for is_well in [true, false] {
-        let process = fleet.process(1 + u64::from(is_well)).await;
+        let fleet = Fleet::of_service().await;
+        let process = fleet.process(1).await;
         process.open().await;
         fleet.store.commands();
         eventually("it has tried", async || {
@@ -125,7 +125,11 @@ async fn who_has_found_out_lets_the_next_one_try_at_once() {
         })
         .await;
         settle().await;
-        assert_eq!(releases(&fleet), 1, "well: {is_well}");
+        assert_eq!(releases(&fleet), usize::from(is_well));
+        if !is_well {
+            assert!(matches!(probed(&fleet).await, Probed::Others { .. }));
+            pass(secs(2)).await;
+        }
         assert_eq!(probed(&fleet).await, Probed::Mine);
     }
 }

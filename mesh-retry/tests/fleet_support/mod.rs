@@ -91,7 +91,14 @@ impl Process {
         })
     }
 
+    /// What it reports, but for how calls were answered.
     pub(crate) fn events(&mut self) -> Vec<FleetEvent> {
+        let mut events = self.all_events();
+        events.retain(|event| !matches!(event, FleetEvent::Answered(_)));
+        events
+    }
+
+    pub(crate) fn all_events(&mut self) -> Vec<FleetEvent> {
         core::iter::from_fn(|| self.machine.poll_event()).collect()
     }
 

@@ -121,9 +121,21 @@ impl VotesMachine {
         if changes && self.vote_at.is_some() {
             self.vote_at = Some(now);
         }
-        if state != State::HalfOpen {
-            self.let_go();
+        match state {
+            State::HalfOpen => {}
+            State::Open => self.keep_others_off(),
+            State::Closed | State::ForcedOpen | State::Disabled | State::MetricsOnly => self.let_go(),
         }
+    }
+
+    /// Ends the breaker's turn, and leaves its lease to end by itself: who has found out that the subject is down spares it the
+    /// others' probes for so long.
+    fn keep_others_off(&mut self) {
+        match self.probing {
+            Probing::No | Probing::Asking { .. } => self.leave_probe(),
+            Probing::Has { .. } => self.probing = Probing::No,
+        }
+        self.evidence.end_turn();
     }
 
     /// Ends the breaker's turn, and lets others have theirs.

@@ -9,8 +9,9 @@
 //!
 //! A breaker that is to try whether its subject is well again asks for the one **probe** that all processes share: who has it
 //! tries, the others are refused and ask again after a sixteenth of a lease to an eighth. So the processes that have opened
-//! become half-open one after another, a subject that is down meets one of them at a time, and one that is well again meets
-//! the next soon after the one before: while all of N make calls, all have closed within N turns of the time that the probes
+//! become half-open one after another. Whoever finds that the subject is still down leaves his lease to end by itself, so that
+//! such a subject meets one of them each [`probe_lease`](VotesConfig::probe_lease); who finds it well lets go at once, and the
+//! next tries soon after: while all of N make calls, all have closed within a lease and N turns of the time that the probes
 //! take, an eighth of a lease, a few answers of the store and the time between two calls.
 //!
 //! A turn is never waited for without end: who has it and makes no calls loses it after a lease, or after ten leases at most
@@ -30,14 +31,16 @@
 //! only of breakers that have failures of their own.
 //!
 //! # What is promised
-//! * A quorum takes two votes at least, whatever is configured; each life of a process has one, by its authenticated id.
+//! * A quorum takes two votes at least, whatever is configured; each life of a process has one, by an id that is drawn at
+//!   random. Who may write to the store may vote: that the store lets nobody else is what makes votes those of the fleet.
 //! * While the store keeps its state, no two processes have the shared probe at once ([`ProbeRight::Shared`]).
 //! * Votes can be late, not more: one that arrives after a later one counts until the next, which comes each
 //!   [`heartbeat`](VotesConfig::heartbeat).
 //!
 //! # What it costs
-//! A command each heartbeat for each subject and process, and one more for each change and each probe; and while another
-//! process tries, one each sixteenth to eighth of a lease from each that makes calls and would try as well.
+//! A command each heartbeat, or up to a quarter sooner, for each subject and process; one for each change; for a turn to probe
+//! two, and one more each third of a lease while the breaker is half-open; and while another process tries, one each sixteenth
+//! to eighth of a lease from each that makes calls and would try as well.
 
 mod config;
 mod evidence;
