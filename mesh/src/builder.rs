@@ -153,7 +153,8 @@ impl ServiceMeshBuilder {
     /// [slots](crate::CallsConfig::retry_slots), its [votes](crate::CallsConfig::votes) and its
     /// [operations](ServiceMesh::operations) in `store`, in place of the Redis that else is shared: a
     /// [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
-    /// process can share, a Redis of their own, or one's own.
+    /// process can share, a Redis of their own, or one's own. One in memory keeps 4,096 operations: while it is full, another
+    /// one waits until one of those is no longer kept.
     pub fn coordinator(mut self, store: impl CoordinatorStore + 'static) -> Self {
         self.coordinator = Some(Arc::new(store));
         self

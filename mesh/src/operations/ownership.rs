@@ -51,8 +51,9 @@ impl Ownership {
     /// Whether it still holds.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        let hold = *self.hold.borrow();
+        // In this order: whoever attends says how it ended before he leaves.
         let is_attended = self.hold.has_changed().is_ok();
+        let hold = *self.hold.borrow();
         match hold {
             Hold::Held | Hold::Lapsed if !is_attended => Hold::Unattended,
             Hold::Held | Hold::Lapsed | Hold::TakenAway | Hold::Ended | Hold::Unattended => hold,
