@@ -280,3 +280,17 @@ async fn whoever_follows_a_redirection_hears_that_the_cluster_is_closed() {
     let error = tokio::time::timeout(LONG / 2, call).await.expect("long before").unwrap().unwrap_err();
     assert_eq!(error.to_string(), "there is no connection to Redis: closed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_cluster_that_is_connected_and_busy_leaves_the_others_their_turn() {
+    let cluster = Cluster::new(&ONE);
+    let client = cluster.client();
+    at_rest(&client).await;
+    cluster.replies(&["BUSY Redis is busy running a script."]);
+    assert_eq!(get(&client, "a").await, Err(RedisError::Busy));
+    assert_ne!(why_down(client.state()), "up");
+    let early = tokio::time::timeout(AT_REST, client.ready()).await;
+    assert!(early.is_err(), "{early:?}");
+    // The next ping tells that it is not busy any more.
+    tokio::time::timeout(LONG * 2, client.ready()).await.unwrap().unwrap();
+}

@@ -180,6 +180,7 @@ impl<'a, C> Call<'a, C> {
             *last = None;
             let now = self.end(running.lease, Outcome::TimedOut);
             self.machine.handle_input(now, CallInput::TimedOut { attempt: running.id });
+            self.explain(now);
         }
         let now = self.read_clock();
         self.machine.handle_timeout(now);

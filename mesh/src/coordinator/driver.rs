@@ -17,7 +17,7 @@ use super::telling::Telling;
 use crate::driver::sleep_until;
 
 /// Drives the machine of one budget until its owner lets it end, and it has given back what the process held. Where it ends
-/// otherwise, calls go by the process' own share.
+/// otherwise, calls go by the process' own share, which is filled by first attempts alone then.
 #[derive(Debug)]
 pub(crate) struct FleetDriver {
     machine: FleetMachine,

@@ -176,10 +176,11 @@ impl RedisCluster {
                 biased;
                 ready = all, if map.is_complete() => {
                     ready?;
-                    // Where one was lost meanwhile, the next look waits for it.
                     if let Ok(epoch) = self.inner.merge.up() {
                         return Ok(epoch);
                     }
+                    // One was lost meanwhile, or is connected and busy, of which nobody is woken.
+                    tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 // Its sender is this cluster's own.
                 _ = versions.changed() => {}
@@ -382,3 +383,6 @@ impl Drop for Inner {
 
 /// How often a redirected call has the topology asked for anew: what comes first may have been asked for before.
 const ASKED_ANEW_MAX: u32 = 2;
+
+/// How often to look whether a node that is connected and busy serves calls again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -9,9 +9,9 @@
 //!
 //! A breaker that is to try whether its subject is well again asks for the one **probe** that all processes share: who has it
 //! tries, the others are refused and ask again after a sixteenth of a lease to an eighth. So the processes that have opened
-//! become half-open one after another. Whoever finds that the subject is still down leaves his lease to end by itself, so that
-//! such a subject meets one of them each [`probe_lease`](VotesConfig::probe_lease); who finds it well lets go at once, and the
-//! next tries soon after: while all of N make calls, all have closed within a lease and N turns of the time that the probes
+//! become half-open one after another. Whoever's half-open time ends without finding the subject well leaves his lease to end
+//! by itself, so that such a subject meets one of them each [`probe_lease`](VotesConfig::probe_lease); who finds it well lets go
+//! at once, and the next tries soon after: while all of N make calls, all have closed within a lease and N turns of the time that the probes
 //! take, an eighth of a lease, a few answers of the store and the time between two calls.
 //!
 //! A turn is never waited for without end: who has it and makes no calls loses it after a lease, or after ten leases at most
@@ -28,7 +28,8 @@
 //! second voter. One that crashes, or whose last vote is lost or is overtaken on its way, leaves the vote behind: for
 //! [`live_for`](VotesConfig::live_for) after it was cast the process counts as one more voter of what it last thought, and as
 //! two where it is there again. So a process that was open and crashes in a loop can be a quorum with itself: for as long, and
-//! only of breakers that have failures of their own.
+//! only of breakers that have failures of their own. And a process that stops and begins anew on the same subject at once may
+//! take back what it has voted since: until its next [`heartbeat`](VotesConfig::heartbeat) it has no vote.
 //!
 //! # What is promised
 //! * A quorum takes two votes at least, whatever is configured; each life of a process has one, by an id that is drawn at
