@@ -61,10 +61,6 @@ impl<T: Send + Sync + 'static> OperationsBuilder<T> {
         let store = store.ok_or_else(|| ConfigError::new("operations", &name, NEEDS_A_STORE))?;
         let nonces = sealer.nonces(&environment.entropy);
         let results = Results::new(codec, sealer, nonces);
-        let store = match mesh.upgrade() {
-            Some(mesh) => mesh.keep_store(config.reply_within, store),
-            None => Arc::downgrade(&store),
-        };
         let name = name.into();
         Ok(Operations::new(Shared { name, fleet, config, results, store, environment, recorder, mesh }))
     }

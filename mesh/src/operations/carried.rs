@@ -49,8 +49,7 @@ pub struct Carried<T> {
     /// [`Fenced`](OperationEnd::Fenced): somebody took over meanwhile or the store has forgotten, and it may be carried out a
     /// second time. [`HandedOver`](OperationEnd::HandedOver), where [`not_kept`](Self::not_kept) says why, or
     /// [`Unknown`](OperationEnd::Unknown), where the store gave no answer: the next may be told that the outcome is unknown.
-    /// [`Unprotected`](OperationEnd::Unprotected): it was carried out without the store, which may have heard that it was
-    /// begun: the next is told that the outcome is unknown then, after the lease.
+    /// [`Unprotected`](OperationEnd::Unprotected): the store never heard of it.
     pub end: OperationEnd,
     /// Why the result could not be kept, where it is the result itself that stands in the way.
     pub not_kept: Option<KeepError>,

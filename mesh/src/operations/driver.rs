@@ -133,9 +133,8 @@ impl OperationDriver {
     /// Whoever began it has left, and no claim was made: it was not carried out by him.
     const fn deserted(&self) -> OperationInput {
         match self.right {
-            None | Some(Right::First { .. } | Right::Unprotected) => OperationInput::Abandon,
-            // It was taken over; and a right that this version does not know is no reason to say that nobody was at it.
-            Some(_) => OperationInput::HandOver,
+            Some(Right::TakenOver { .. }) => OperationInput::HandOver,
+            _ => OperationInput::Abandon,
         }
     }
 
@@ -158,24 +157,23 @@ impl OperationDriver {
         }
     }
 
-    /// Whoever waits for it is told before the recorder, which is somebody's own code and may panic.
     fn heard(&mut self, event: OperationEvent) {
         match event {
             OperationEvent::Waiting { .. } => self.telling.note("somebody else is at an operation"),
             OperationEvent::Run { right } => {
+                self.telling.began(self.clock.now(), right.name());
                 self.right = Some(right);
                 self.answer(Answer::Run(Ownership::new(right, self.hold.subscribe())));
-                self.telling.began(self.clock.now(), right.name());
             }
             OperationEvent::Done { result } => {
+                self.telling.began(self.clock.now(), "done");
                 self.answer(Answer::Done(result));
                 self.is_over = true;
-                self.telling.began(self.clock.now(), "done");
             }
             OperationEvent::Refused { why } => {
+                self.telling.began(self.clock.now(), why.name());
                 self.answer(Answer::Refused(why));
                 self.is_over = true;
-                self.telling.began(self.clock.now(), why.name());
             }
             OperationEvent::Lapsed => self.lapsed(),
             OperationEvent::Recovered => {
@@ -183,9 +181,9 @@ impl OperationDriver {
                 self.hold.send_replace(Hold::Held);
             }
             OperationEvent::TakenAway => {
-                self.over(Hold::TakenAway, OperationEnd::Fenced);
                 self.telling.warn("an operation was taken over from its owner, or the store forgot: no result is kept");
                 self.telling.ended(self.clock.now(), "taken-away");
+                self.over(Hold::TakenAway, OperationEnd::Fenced);
             }
             OperationEvent::ResultTooLong { bytes } => self.reply(Err(bytes)),
             OperationEvent::Ended { how } => self.ended(how),
@@ -195,17 +193,17 @@ impl OperationDriver {
     }
 
     fn lapsed(&mut self) {
-        self.hold.send_replace(Hold::Lapsed);
         self.telling.warn("the lease of an operation ended before it was renewed: somebody may take over");
+        self.hold.send_replace(Hold::Lapsed);
     }
 
     fn ended(&mut self, how: OperationEnd) {
-        self.over(Hold::Ended, how);
         let now = self.clock.now();
         match self.right {
             Some(_) => self.telling.ended(now, how.name()),
             None => self.telling.began(now, OperationEnd::CalledOff.name()),
         }
+        self.over(Hold::Ended, how);
     }
 
     fn over(&mut self, hold: Hold, how: OperationEnd) {

@@ -43,8 +43,7 @@ pub(super) struct Shared<T> {
     pub(super) fleet: String,
     pub(super) config: OperationConfig,
     pub(super) results: Results<T>,
-    /// Which the mesh holds: a connection must not outlive it.
-    pub(super) store: Weak<dyn CoordinatorStore>,
+    pub(super) store: Arc<dyn CoordinatorStore>,
     pub(super) environment: Environment,
     pub(super) recorder: Arc<dyn Recorder>,
     pub(super) mesh: Weak<Inner>,
@@ -65,8 +64,7 @@ impl<T: Send + Sync + 'static> Operations<T> {
     /// [`wait_max`](OperationConfig::wait_max) at most. `request` is all that makes it what it is, such as the body of the
     /// request: another one under the same key is refused. Both may be any bytes; only their hashes leave the process.
     ///
-    /// Dropping the future calls it off: this one has not carried it out, and the next one need not wait, unless the store's
-    /// answer was lost. Where it had taken over by then, the next one does.
+    /// Dropping the future calls it off: it was not carried out, and the next one need not wait.
     ///
     /// # Errors
     /// Says why it is not to be carried out now.
@@ -86,7 +84,7 @@ impl<T: Send + Sync + 'static> Operations<T> {
     /// Begins an operation as [`begin`](Self::begin) does, carries it out by `work` if it was not before, and ends it.
     ///
     /// A result is finished with, and returned even where the store did not keep it: [`Carried`] says so. A failure that was
-    /// [certainly not carried out](Failed::NotCarriedOut) is abandoned, unless this one had taken over; any other is handed over, as it is where the future is
+    /// [certainly not carried out](Failed::NotCarriedOut) is abandoned, any other handed over, as it is where the future is
     /// dropped or `work` panics. `work` is to look at the [right](Ownership::right) that it is given: somebody may have
     /// carried the operation out already. It is not stopped where that right is [lost](Ownership::lost).
     ///
@@ -110,9 +108,7 @@ impl<T: Send + Sync + 'static> Operations<T> {
         };
         let (error, is_undone) = match work(claim.ownership().clone()).await {
             Ok(value) => return Ok(finished(claim, value).await),
-            Err(Failed::NotCarriedOut(error)) => {
-                (error, matches!(claim.right(), Right::First { .. } | Right::Unprotected))
-            }
+            Err(Failed::NotCarriedOut(error)) => (error, !matches!(claim.right(), Right::TakenOver { .. })),
             Err(Failed::Unknown(error)) => (error, false),
         };
         let end = if is_undone { claim.abandon().await } else { claim.hand_over().await };
@@ -150,9 +146,8 @@ impl<T> Shared<T> {
         let now = clock.now();
         let machine = OperationMachine::new(self.config, operation, entropy.next_u64(), now);
         let telling = Telling::new(Arc::clone(&self.name), operation.key, Arc::clone(&self.recorder), now);
-        let store = self.store.upgrade().ok_or(OperationError::ShutDown)?;
-        let reply_within = self.config.reply_within;
-        let (driver, seat) = OperationDriver::new(machine, store, Arc::clone(clock), reply_within, telling);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(clock));
+        let (driver, seat) = OperationDriver::new(machine, store, clock, self.config.reply_within, telling);
         let is_driven = self.mesh.upgrade().is_some_and(|mesh| mesh.operate(driver.run()));
         if is_driven { Ok(seat) } else { Err(OperationError::ShutDown) }
     }

@@ -55,7 +55,7 @@
 //! | what happens | what the next one to begin is told |
 //! |---|---|
 //! | the claim was finished | the result |
-//! | it was abandoned; the future of `begin` was dropped | that he is the first, at once; where this one had taken over and `begin` was dropped, that he does; where the store's answer was lost, after the lease |
+//! | it was abandoned; the future of `begin` was dropped | that he is the first, at once |
 //! | it was handed over or dropped; `work` panicked, failed with an unknown outcome, or its future was dropped | that he takes over, at once |
 //! | the process died; its mesh was dropped, or shut down with the claim still open | that he takes over, after the lease |
 //! | the store lost its state | that he is the first; the fence is greater all the same while the store's clock goes on |

@@ -51,9 +51,8 @@ impl Ownership {
     /// Whether it still holds.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        // In this order: whoever attends says how it ended before he leaves.
-        let is_attended = self.hold.has_changed().is_ok();
         let hold = *self.hold.borrow();
+        let is_attended = self.hold.has_changed().is_ok();
         match hold {
             Hold::Held | Hold::Lapsed if !is_attended => Hold::Unattended,
             Hold::Held | Hold::Lapsed | Hold::TakenAway | Hold::Ended | Hold::Unattended => hold,

@@ -348,7 +348,6 @@ impl Inner {
         let mut owned = self.owned();
         self.stopped.store(true, Ordering::Relaxed);
         owned.kept.clear();
-        owned.stores.clear();
         let mut tasks = std::mem::take(&mut owned.tasks);
         // First, so that nothing is said of an end that is none of an instance that may stay in the registry.
         tasks.abort_all();

@@ -3,10 +3,8 @@
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use mesh_cache::codec::Codec;
-use mesh_cache::coordinator_store::CoordinatorStore;
 
 use super::ServiceMesh;
 use super::inner::Inner;
@@ -40,16 +38,6 @@ impl Inner {
             environment: self.environment.clone(),
             recorder: Arc::clone(&self.recorder),
         }
-    }
-
-    /// Keeps the `store` of operations that wait for its answers for so long, or the one that there is for those, until the mesh
-    /// ends.
-    pub(crate) fn keep_store(&self, within: Duration, store: Arc<dyn CoordinatorStore>) -> Weak<dyn CoordinatorStore> {
-        let mut owned = self.owned();
-        if self.stopped.load(Ordering::Relaxed) {
-            return Arc::downgrade(&store);
-        }
-        Arc::downgrade(owned.stores.entry(within).or_insert(store))
     }
 
     /// Runs the task of one operation; says whether it does.

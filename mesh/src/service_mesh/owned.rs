@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
 
-use mesh_cache::coordinator_store::CoordinatorStore;
 use mesh_core::service::InstanceId;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -21,8 +18,6 @@ pub(super) struct Owned {
     pub(super) tasks: JoinSet<()>,
     /// Those of the tasks that see to an operation.
     pub(super) operations: OpenOperations,
-    /// What these speak to, by how long its answers are waited for.
-    pub(super) stores: BTreeMap<Duration, Arc<dyn CoordinatorStore>>,
 }
 
 impl Owned {

@@ -10,9 +10,8 @@ use mesh::mesh_cache::codec::{Codec, CodecError, JsonCodec};
 use mesh::mesh_cache::coordinator_store::{CoordinatorStore, MemoryCoordinator};
 use mesh::mesh_cache::seal::{KeyRing, SealKey, Sealer};
 use mesh::mesh_core::port::{BoxFuture, Entropy};
-use mesh::mesh_core::recorder::Recorder;
 use mesh::mesh_core::rng::mix;
-use mesh::mesh_retry::coordinator::store::{Begun as Told, OwnerToken, StoreCommand, StoreFailure, StoreReply};
+use mesh::mesh_retry::coordinator::store::{Begun as Told, StoreCommand, StoreFailure, StoreReply};
 use mesh::operations::{Hold, OperationConfig, OperationEnd, Right};
 use mesh::{Begun, Claim, Environment, OperationError, Operations, ServiceMesh, SystemWallClock};
 
@@ -49,17 +48,6 @@ impl Fleet {
         sealer: Sealer,
         codec: impl Codec<String> + 'static,
     ) -> Process {
-        self.process_told(config, sealer, codec, None).await
-    }
-
-    /// As [`Fleet::process_of`], with a `recorder` of its own in the place of the notes.
-    pub(crate) async fn process_told(
-        &self,
-        config: OperationConfig,
-        sealer: Sealer,
-        codec: impl Codec<String> + 'static,
-        recorder: Option<Arc<dyn Recorder>>,
-    ) -> Process {
         let link = Link::to(Arc::clone(&self.store));
         let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
         let environment = Environment {
@@ -69,11 +57,7 @@ impl Fleet {
             wall: Arc::new(SystemWallClock),
         };
         let notes = Notes::default();
-        let builder = self.lab.builder().environment(environment).seal(sealer);
-        let builder = match recorder {
-            Some(recorder) => builder.recorder(recorder),
-            None => builder.recorder(notes.clone()),
-        };
+        let builder = self.lab.builder().environment(environment).recorder(notes.clone()).seal(sealer);
         let mesh = builder.coordinator(link.clone()).build().await.unwrap();
         let charges = mesh.operations("charges", codec).config(config).open().unwrap();
         Process { mesh, charges, notes, link }
@@ -168,41 +152,22 @@ pub(crate) struct Link {
     replayed: Arc<Mutex<Option<Vec<u8>>>>,
     /// The result that was told last.
     told: Arc<Mutex<Option<Vec<u8>>>>,
-    /// Who was to be the owner, by each command to begin.
-    owners: Arc<Mutex<Vec<OwnerToken>>>,
     /// How many commands are neither answered nor given up.
     pending: Arc<AtomicU64>,
 }
 
 impl Link {
     fn to(store: Arc<Mutex<MemoryCoordinator>>) -> Self {
-        Self {
-            store,
-            mode: Arc::default(),
-            replayed: Arc::default(),
-            told: Arc::default(),
-            owners: Arc::default(),
-            pending: Arc::default(),
-        }
+        Self { store, mode: Arc::default(), replayed: Arc::default(), told: Arc::default(), pending: Arc::default() }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
     }
 
-    /// How many hold it, the test included: a connection lives as long as anybody does.
-    pub(crate) fn holders(&self) -> usize {
-        Arc::strong_count(&self.pending)
-    }
-
     /// How many commands are neither answered nor given up.
     pub(crate) fn pending(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
-    }
-
-    /// Who was to be the owner, by each command to begin.
-    pub(crate) fn owners(&self) -> Vec<OwnerToken> {
-        self.owners.lock().unwrap().clone()
     }
 
     /// The result, as it is kept, that was told last.
@@ -216,9 +181,6 @@ impl Link {
     }
 
     async fn carry_out(&self, command: StoreCommand) -> Result<StoreReply, StoreFailure> {
-        if let StoreCommand::Begin(begin) = &command {
-            self.owners.lock().unwrap().push(begin.owner);
-        }
         let store = self.store.lock().unwrap().clone();
         let mut reply = store.apply(command).await?;
         if let StoreReply::Begun(Told::Done { result }) = &mut reply {

@@ -159,7 +159,7 @@ pub enum OperationEnd {
     Fenced,
     /// The store gave no answer: what it knows is unknown.
     Unknown,
-    /// It was carried out without the store, which may know that it was begun all the same: it gave no answer then.
+    /// The store was never told that it began.
     Unprotected,
     /// It was called off before it could be carried out.
     CalledOff,
