@@ -4,12 +4,20 @@
 mod operations_world;
 mod support;
 
-use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, Right, StoreLost};
-use mesh::{Begun, OperationError};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::task::Poll;
+
+use mesh::mesh_cache::codec::JsonCodec;
+use mesh::mesh_core::recorder::{Measurement, Recorder};
+use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, Operations, Right, StoreLost};
+use mesh::{Begun, OperationError, ServiceMesh};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use operations_world::{Fleet, Mode, RECEIPT, REQUEST, finish, holds, is_first, is_taken_over};
 use support::logs::Logs;
-use support::{ms, pass, secs, settle};
+use support::{PATIENCE, ms, pass, secs, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_dies_is_taken_over_from_after_its_lease_and_not_before() {
@@ -228,6 +236,100 @@ async fn what_outlasts_a_shutdown_is_unattended_and_taken_over_after_its_lease()
     let (took, taken) = fleet.time(other.claim("17")).await;
     assert!(is_taken_over(&taken) && took > secs(6), "its owner may be at it yet: {took:?}");
     assert_eq!(finish(theirs).await, OperationEnd::Kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_panics_changes_nothing_for_whoever_begins() {
+    let (logs, _guard) = Logs::listen();
+    let fleet = Fleet::new();
+    let (_mesh, charges) = recorded_by(&fleet, Broken).await;
+    let Ok(Begun::Run(claim)) = charges.begin("17", REQUEST).await else { panic!("nobody is at it") };
+    // Longer than a lease.
+    pass(secs(25)).await;
+    assert!(holds(&claim), "it is renewed: {claim:?}");
+    assert_eq!(finish(claim).await, OperationEnd::Kept);
+    assert!(matches!(charges.begin("17", REQUEST).await, Ok(Begun::Done(result)) if result == RECEIPT));
+    assert!(matches!(charges.begin("17", "999 EUR").await, Err(OperationError::Mismatch { .. })));
+    let text = logs.text();
+    assert_eq!(text.matches("the recorder panicked").count(), 4, "three begins and an end: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorder_that_takes_its_time_keeps_nobody_waiting() {
+    let fleet = Fleet::new();
+    let (go_on, told) = channel();
+    let (_mesh, charges) = recorded_by(&fleet, Slow(Mutex::new(told))).await;
+    let begun = timeout(PATIENCE, charges.begin("17", REQUEST)).await.unwrap();
+    let Ok(Begun::Run(claim)) = begun else { panic!("nobody is at it: {begun:?}") };
+    go_on.send(()).unwrap();
+    assert_eq!(timeout(PATIENCE, finish(claim)).await.unwrap(), OperationEnd::Kept);
+    go_on.send(()).unwrap();
+    let again = timeout(PATIENCE, charges.begin("17", REQUEST)).await.unwrap();
+    assert!(matches!(again, Ok(Begun::Done(_))), "{again:?}");
+    go_on.send(()).unwrap();
+    let refused = timeout(PATIENCE, charges.begin("17", "999 EUR")).await.unwrap();
+    assert!(matches!(refused, Err(OperationError::Mismatch { .. })), "{refused:?}");
+    go_on.send(()).unwrap();
+}
+
+#[test]
+fn a_begin_whose_runtime_ended_does_not_say_that_the_mesh_was_shut_down() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (lasting, brief) = (runtime(), runtime());
+    let process = lasting.block_on(async { Fleet::new().process().await });
+    process.link.set(Mode::Silent);
+    let begin_there = || {
+        let mut begin = Box::pin(process.begin("17"));
+        let begins = std::future::poll_fn(|context| Poll::Ready(begin.as_mut().poll(context).is_pending()));
+        assert!(brief.block_on(begins), "the store is silent");
+        begin
+    };
+    let (left, late) = (begin_there(), begin_there());
+    drop(brief);
+    let refused = lasting.block_on(left);
+    let Err(error @ OperationError::Unattended { .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.is_transient(), "{error}");
+    process.link.set(Mode::Up);
+    let begun = lasting.block_on(process.begin("17"));
+    assert!(matches!(begun, Ok(Begun::Run(_))), "the mesh goes on: {begun:?}");
+    lasting.block_on(process.mesh.shutdown(secs(0)));
+    let refused = lasting.block_on(late);
+    assert!(matches!(refused, Err(OperationError::ShutDown)), "{refused:?}");
+}
+
+/// Operations of a mesh of their own that `recorder` is told of.
+async fn recorded_by(fleet: &Fleet, recorder: impl Recorder + 'static) -> (ServiceMesh, Operations<String>) {
+    let link = fleet.process().await.link;
+    let mesh = fleet.lab.builder().recorder(recorder).coordinator(link).build().await.unwrap();
+    let charges = mesh.operations("charges", JsonCodec::new(1)).open().unwrap();
+    (mesh, charges)
+}
+
+/// A recorder whose code is broken where it is told of operations.
+#[derive(Debug)]
+struct Broken;
+
+impl Recorder for Broken {
+    fn record(&self, measurement: &Measurement<'_>) {
+        assert!(!is_of_operations(measurement), "a recorder of somebody's own");
+    }
+}
+
+/// A recorder that returns from what it is told of operations when it is sent word.
+#[derive(Debug)]
+struct Slow(Mutex<Receiver<()>>);
+
+impl Recorder for Slow {
+    fn record(&self, measurement: &Measurement<'_>) {
+        if is_of_operations(measurement) {
+            // Longer than anybody waits; a sender that is gone is word enough.
+            let _ = self.0.lock().unwrap().recv_timeout(PATIENCE * 2);
+        }
+    }
+}
+
+const fn is_of_operations(measurement: &Measurement<'_>) -> bool {
+    matches!(measurement, Measurement::OperationBegan { .. } | Measurement::OperationEnded { .. })
 }
 
 /// Carries out what the store says nothing of.

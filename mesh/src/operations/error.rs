@@ -43,6 +43,14 @@ pub enum OperationError {
         /// Which kind of operation.
         operation: Arc<str>,
     },
+    /// The task that saw to it ended without an answer, though the mesh goes on: the runtime that it was begun on was shut
+    /// down, or code that it runs panicked, such as a clock. Nothing was carried out; a begin that reached the store all the
+    /// same leaves the next one with a lease to wait for.
+    #[error("{operation}: the task that saw to it has ended")]
+    Unattended {
+        /// Which kind of operation.
+        operation: Arc<str>,
+    },
     /// The mesh was shut down, or dropped.
     #[error("the mesh was shut down")]
     ShutDown,
@@ -64,7 +72,7 @@ impl OperationError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::InFlight { .. } | Self::StoreLost { .. } => true,
+            Self::InFlight { .. } | Self::StoreLost { .. } | Self::Unattended { .. } => true,
             Self::Mismatch { .. } | Self::Unreadable { .. } | Self::ShutDown => false,
         }
     }

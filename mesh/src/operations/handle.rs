@@ -77,7 +77,7 @@ impl<T: Send + Sync + 'static> Operations<T> {
             }
             Ok(Answer::Done(bytes)) => self.shared.opened(&operation, &bytes).map(Begun::Done),
             Ok(Answer::Refused(why)) => Err(OperationError::refused(Arc::clone(&self.shared.name), why)),
-            Err(_) => Err(OperationError::ShutDown),
+            Err(_) => Err(self.shared.unanswered()),
         }
     }
 
@@ -150,6 +150,14 @@ impl<T> Shared<T> {
         let (driver, seat) = OperationDriver::new(machine, store, clock, self.config.reply_within, telling);
         let is_driven = self.mesh.upgrade().is_some_and(|mesh| mesh.operate(driver.run()));
         if is_driven { Ok(seat) } else { Err(OperationError::ShutDown) }
+    }
+
+    /// Why a task has ended before it had an answer.
+    fn unanswered(&self) -> OperationError {
+        match self.mesh.upgrade() {
+            Some(mesh) if !mesh.is_stopped() => OperationError::Unattended { operation: Arc::clone(&self.name) },
+            Some(_) | None => OperationError::ShutDown,
+        }
     }
 
     /// The result of `operation` that the store had.

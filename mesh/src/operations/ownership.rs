@@ -25,7 +25,8 @@ pub enum Hold {
     TakenAway,
     /// The owner has come to an end.
     Ended,
-    /// The mesh was shut down or dropped: nobody renews the lease, nor tells the store the end.
+    /// The mesh was shut down or dropped, or the runtime that it was begun on: nobody renews the lease, nor tells the store
+    /// the end.
     Unattended,
 }
 

@@ -54,6 +54,11 @@ impl Inner {
         true
     }
 
+    /// Whether no operation can be begun any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// Operations that have not ended.
     pub(super) fn operations(&self) -> u64 {
         self.owned().operations.count()
