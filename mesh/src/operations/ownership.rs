@@ -52,8 +52,9 @@ impl Ownership {
     /// Whether it still holds.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        let hold = *self.hold.borrow();
+        // First, so that what was told before the task ended is read: nothing is told afterwards.
         let is_attended = self.hold.has_changed().is_ok();
+        let hold = *self.hold.borrow();
         match hold {
             Hold::Held | Hold::Lapsed if !is_attended => Hold::Unattended,
             Hold::Held | Hold::Lapsed | Hold::TakenAway | Hold::Ended | Hold::Unattended => hold,
@@ -75,6 +76,33 @@ impl Ownership {
         match self.hold() {
             Hold::TakenAway => OperationEnd::Fenced,
             Hold::Held | Hold::Lapsed | Hold::Ended | Hold::Unattended => OperationEnd::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_was_told_is_never_taken_for_a_task_that_nobody_heard_of() {
+        for round in 0..300 {
+            let sender = watch::Sender::new(Hold::Held);
+            let ownership = Ownership::new(Right::Unprotected, sender.subscribe());
+            let both = Barrier::new(2);
+            std::thread::scope(|scope| {
+                let both = &both;
+                scope.spawn(move || {
+                    both.wait();
+                    sender.send_replace(Hold::TakenAway);
+                    drop(sender);
+                });
+                both.wait();
+                let told = std::iter::repeat_with(|| ownership.hold()).find(|hold| *hold != Hold::Held);
+                assert_eq!(told, Some(Hold::TakenAway), "round {round}");
+            });
         }
     }
 }
