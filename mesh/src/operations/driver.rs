@@ -13,7 +13,7 @@ use mesh_retry::coordinator::idempotency::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 
-use super::ownership::{Hold, Ownership};
+use super::ownership::{Hold, Ownership, is_without_forerunner};
 use super::telling::Telling;
 use crate::coordinator::ask;
 use crate::driver::sleep_until;
@@ -133,8 +133,8 @@ impl OperationDriver {
     /// Whoever began it has left, and no claim was made: it was not carried out by him.
     const fn deserted(&self) -> OperationInput {
         match self.right {
-            Some(Right::TakenOver { .. }) => OperationInput::HandOver,
-            _ => OperationInput::Abandon,
+            Some(right) if !is_without_forerunner(right) => OperationInput::HandOver,
+            Some(_) | None => OperationInput::Abandon,
         }
     }
 

@@ -7,14 +7,14 @@ use std::sync::{Arc, Weak};
 use mesh_cache::Environment;
 use mesh_cache::coordinator_store::{CoordinatorStore, fingerprint, state_key_of_bytes};
 use mesh_core::recorder::Recorder;
-use mesh_retry::coordinator::idempotency::{Operation, OperationConfig, OperationMachine, Right};
+use mesh_retry::coordinator::idempotency::{Operation, OperationConfig, OperationMachine};
 use mesh_retry::coordinator::store::OwnerToken;
 
 use super::carried::{Carried, Failed};
 use super::claim::{Claim, Unfinished};
 use super::driver::{Answer, OperationDriver, Seat};
 use super::error::{OperationError, RunError};
-use super::ownership::Ownership;
+use super::ownership::{Ownership, is_without_forerunner};
 use super::results::Results;
 use super::telling::Telling;
 use crate::service_mesh::Inner;
@@ -108,7 +108,7 @@ impl<T: Send + Sync + 'static> Operations<T> {
         };
         let (error, is_undone) = match work(claim.ownership().clone()).await {
             Ok(value) => return Ok(finished(claim, value).await),
-            Err(Failed::NotCarriedOut(error)) => (error, !matches!(claim.right(), Right::TakenOver { .. })),
+            Err(Failed::NotCarriedOut(error)) => (error, is_without_forerunner(claim.right())),
             Err(Failed::Unknown(error)) => (error, false),
         };
         let end = if is_undone { claim.abandon().await } else { claim.hand_over().await };

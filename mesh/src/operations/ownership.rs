@@ -80,6 +80,12 @@ impl Ownership {
     }
 }
 
+/// Whether an owner by this right who did nothing may say that nothing was done. A right that this version does not know
+/// says nothing of who was at it before.
+pub(super) const fn is_without_forerunner(right: Right) -> bool {
+    matches!(right, Right::First { .. } | Right::Unprotected)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
