@@ -11,9 +11,10 @@ use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, ReadError, R
 use mesh::{Begun, Claim, OperationError, Operations, ServiceMesh};
 use mesh_testkit::RedisServer;
 use mesh_testkit::redis::Reply;
+use tokio::time::timeout;
 
 use support::recorder::Notes;
-use support::{eventually, ms, secs};
+use support::{PATIENCE, eventually, ms, secs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_meshes_carry_an_operation_out_once_and_redis_knows_neither_key_nor_result() {
@@ -54,7 +55,10 @@ async fn two_meshes_carry_an_operation_out_once_and_redis_knows_neither_key_nor_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_is_handed_over_at_once_and_a_process_that_dies_is_taken_over_from() {
     let server = RedisServer::start().await;
-    let (one, other) = (Process::start(&server, config(), 7).await, Process::start(&server, config(), 7).await);
+    // Nobody waits for the end of this lease: who is let in before was handed it.
+    let mut long = config();
+    long.lease = long.wait_max * 10;
+    let (one, other) = (Process::start(&server, long, 7).await, Process::start(&server, config(), 7).await);
     let claim = one.claim("17").await;
     let first = claim.fence();
     assert!(matches!(claim.right(), Right::First { .. }));
@@ -63,7 +67,7 @@ async fn a_claim_is_handed_over_at_once_and_a_process_that_dies_is_taken_over_fr
     assert!(matches!(taken.right(), Right::TakenOver { .. }) && taken.fence() > first, "{taken:?}");
     let second = taken.fence();
     drop(other.mesh);
-    assert_eq!(taken.lost().await, Hold::Unattended);
+    assert_eq!(lost(&taken).await, Hold::Unattended);
     let last = one.claim("17").await;
     assert!(matches!(last.right(), Right::TakenOver { .. }) && last.fence() > second, "{last:?}");
     assert_eq!(last.abandon().await, OperationEnd::Forgotten);
@@ -78,7 +82,7 @@ async fn a_redis_that_dies_and_comes_back_empty_fences_the_owner_and_says_so() {
     let fence = claim.fence();
     server.kill();
     assert_eq!(brief.finish(&receipt()).await.unwrap(), OperationEnd::Unknown, "nobody knows what a dead store knew");
-    assert_eq!(claim.lost().await, Hold::Lapsed);
+    assert_eq!(lost(&claim).await, Hold::Lapsed);
     let refused = process.charges.begin("20", REQUEST).await;
     assert!(matches!(refused, Err(OperationError::StoreLost { .. })), "{refused:?}");
     server.start_again().await;
@@ -105,7 +109,7 @@ async fn a_redis_that_remembers_gives_the_owner_his_lease_back() {
     let process = Process::start(&server, config(), 7).await;
     let claim = process.claim("17").await;
     server.kill();
-    assert_eq!(claim.lost().await, Hold::Lapsed);
+    assert_eq!(lost(&claim).await, Hold::Lapsed);
     server.start_again().await;
     eventually("it is held again", async || claim.ownership().hold() == Hold::Held).await;
     assert_eq!(claim.finish(&receipt()).await.unwrap(), OperationEnd::Kept);
@@ -119,7 +123,7 @@ async fn while_redis_is_frozen_leases_lapse_and_nothing_is_begun_but_what_runs_a
     let reckless = Process::start(&server, anyway(), 7).await;
     let claim = process.claim("17").await;
     server.freeze();
-    assert_eq!(claim.lost().await, Hold::Lapsed);
+    assert_eq!(lost(&claim).await, Hold::Lapsed);
     let refused = process.charges.begin("18", REQUEST).await;
     assert!(matches!(refused, Err(OperationError::StoreLost { .. })), "{refused:?}");
     let unprotected = reckless.claim("19").await;
@@ -203,6 +207,11 @@ impl Process {
             Begun::Run(claim) => panic!("it is to be carried out: {claim:?}"),
         }
     }
+}
+
+/// How `claim` is lost.
+async fn lost(claim: &Claim<String>) -> Hold {
+    timeout(PATIENCE, claim.lost()).await.unwrap()
 }
 
 /// Soon enough for a test, slow enough for a busy machine.
