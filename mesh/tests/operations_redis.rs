@@ -75,6 +75,36 @@ async fn a_claim_is_handed_over_at_once_and_a_process_that_dies_is_taken_over_fr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kinds_share_a_connection_and_a_handle_that_is_kept_does_not_keep_it() {
+    let server = RedisServer::start().await;
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let clients = async || {
+        let reply = server.command(&["CLIENT", "LIST"]).await.unwrap();
+        // But for those who ask.
+        reply.text().unwrap().lines().filter(|client| !client.contains("cmd=client")).count()
+    };
+    let tasks = alive();
+    assert_eq!(clients().await, 0);
+    let process = Process::start(&server, config(), 7).await;
+    let connected = clients().await;
+    assert!(connected > 0);
+    let kinds = ["refunds", "refunds", "payouts"];
+    let kinds = kinds.map(|kind| process.mesh.operations::<String>(kind, JsonCodec::new(1)).open().unwrap());
+    for (nth, kind) in kinds.iter().chain([&process.charges]).enumerate() {
+        let begun = kind.begin(format!("{nth}"), REQUEST).await;
+        let Ok(Begun::Run(claim)) = begun else { panic!("{nth}: {begun:?}") };
+        assert_eq!(claim.finish(&receipt()).await.unwrap(), OperationEnd::Kept);
+    }
+    assert_eq!(clients().await, connected);
+    let claim = process.claim("17").await;
+    process.mesh.shutdown(ms(0)).await;
+    drop(process.mesh);
+    eventually("no connection is left, nor a task", async || (clients().await, alive()) == (0, tasks)).await;
+    assert!(matches!(process.charges.begin("18", REQUEST).await, Err(OperationError::ShutDown)));
+    assert_eq!(claim.ownership().hold(), Hold::Unattended);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_dies_and_comes_back_empty_fences_the_owner_and_says_so() {
     let mut server = RedisServer::start().await;
     let process = Process::start(&server, config(), 7).await;

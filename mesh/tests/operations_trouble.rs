@@ -239,6 +239,26 @@ async fn what_outlasts_a_shutdown_is_unattended_and_taken_over_after_its_lease()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handle_or_a_claim_that_is_kept_keeps_no_connection_of_a_mesh_that_is_gone() {
+    let fleet = Fleet::new();
+    for is_shut_down in [true, false] {
+        let process = fleet.process().await;
+        let (claim, left) = (process.claim("17").await, process.begin_behind("17").await);
+        let operations_world::Process { mesh, charges, link, .. } = process;
+        if is_shut_down {
+            mesh.shutdown(secs(0)).await;
+        }
+        drop(mesh);
+        settle().await;
+        assert!(left.is_finished());
+        assert_eq!(link.holders(), 1, "shut down: {is_shut_down}");
+        assert!(matches!(charges.begin("18", REQUEST).await, Err(OperationError::ShutDown)));
+        assert_eq!(finish(claim).await, OperationEnd::Unknown);
+        pass(OperationConfig::default().lease).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recorder_that_panics_changes_nothing_for_whoever_begins() {
     let (logs, _guard) = Logs::listen();
     let fleet = Fleet::new();

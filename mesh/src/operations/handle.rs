@@ -22,7 +22,8 @@ use crate::service_mesh::Inner;
 /// Operations of one kind, each of which is carried out once as far as that can be had, whoever of the fleet begins it: see
 /// [the module](crate::operations) for what that means. Cloning it shares it.
 ///
-/// It does not keep its mesh alive: once that was shut down or dropped, nothing can be begun.
+/// It keeps neither its mesh alive nor the connection to the store: once the mesh was shut down or dropped, nothing can be
+/// begun.
 pub struct Operations<T> {
     shared: Arc<Shared<T>>,
 }
@@ -43,7 +44,8 @@ pub(super) struct Shared<T> {
     pub(super) fleet: String,
     pub(super) config: OperationConfig,
     pub(super) results: Results<T>,
-    pub(super) store: Arc<dyn CoordinatorStore>,
+    /// Held by the mesh, and by the tasks of operations.
+    pub(super) store: Weak<dyn CoordinatorStore>,
     pub(super) environment: Environment,
     pub(super) recorder: Arc<dyn Recorder>,
     pub(super) mesh: Weak<Inner>,
@@ -142,14 +144,16 @@ impl<T> Shared<T> {
 
     /// Begins `operation`, in a task of the mesh.
     fn begin(&self, operation: Operation) -> Result<Seat, OperationError> {
+        let (Some(mesh), Some(store)) = (self.mesh.upgrade(), self.store.upgrade()) else {
+            return Err(OperationError::ShutDown);
+        };
         let Environment { clock, entropy, .. } = &self.environment;
         let now = clock.now();
         let machine = OperationMachine::new(self.config, operation, entropy.next_u64(), now);
         let telling = Telling::new(Arc::clone(&self.name), operation.key, Arc::clone(&self.recorder), now);
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(clock));
-        let (driver, seat) = OperationDriver::new(machine, store, clock, self.config.reply_within, telling);
-        let is_driven = self.mesh.upgrade().is_some_and(|mesh| mesh.operate(driver.run()));
-        if is_driven { Ok(seat) } else { Err(OperationError::ShutDown) }
+        let reply_within = self.config.reply_within;
+        let (driver, seat) = OperationDriver::new(machine, store, Arc::clone(clock), reply_within, telling);
+        if mesh.operate(driver.run()) { Ok(seat) } else { Err(OperationError::ShutDown) }
     }
 
     /// Why a task has ended before it had an answer.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use mesh_cache::codec::Codec;
+use mesh_cache::coordinator_store::CoordinatorStore;
 
 use super::ServiceMesh;
 use super::inner::Inner;
@@ -38,6 +39,11 @@ impl Inner {
             environment: self.environment.clone(),
             recorder: Arc::clone(&self.recorder),
         }
+    }
+
+    /// Holds the store of a kind of operation for as long as the mesh lives and anybody has a weak reference to it.
+    pub(crate) fn hold(&self, store: Arc<dyn CoordinatorStore>) {
+        self.owned().hold(store);
     }
 
     /// Runs the task of one operation; says whether it does.

@@ -165,6 +165,11 @@ impl Link {
         *self.mode.lock().unwrap() = mode;
     }
 
+    /// How many hold it, the test included: a connection lives as long as anybody does.
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.mode)
+    }
+
     /// How many commands are neither answered nor given up.
     pub(crate) fn pending(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
