@@ -11,7 +11,7 @@ use mesh::mesh_cache::coordinator_store::{CoordinatorStore, MemoryCoordinator};
 use mesh::mesh_cache::seal::{KeyRing, SealKey, Sealer};
 use mesh::mesh_core::port::{BoxFuture, Entropy};
 use mesh::mesh_core::rng::mix;
-use mesh::mesh_retry::coordinator::store::{Begun as Told, StoreCommand, StoreFailure, StoreReply};
+use mesh::mesh_retry::coordinator::store::{Begun as Told, OwnerToken, StoreCommand, StoreFailure, StoreReply};
 use mesh::operations::{Hold, OperationConfig, OperationEnd, Right};
 use mesh::{Begun, Claim, Environment, OperationError, Operations, ServiceMesh, SystemWallClock};
 
@@ -152,17 +152,25 @@ pub(crate) struct Link {
     replayed: Arc<Mutex<Option<Vec<u8>>>>,
     /// The result that was told last.
     told: Arc<Mutex<Option<Vec<u8>>>>,
+    /// Who has begun anything.
+    owners: Arc<Mutex<Vec<OwnerToken>>>,
     /// How many commands are neither answered nor given up.
     pending: Arc<AtomicU64>,
 }
 
 impl Link {
     fn to(store: Arc<Mutex<MemoryCoordinator>>) -> Self {
-        Self { store, mode: Arc::default(), replayed: Arc::default(), told: Arc::default(), pending: Arc::default() }
+        let (mode, replayed, told) = (Arc::default(), Arc::default(), Arc::default());
+        Self { store, mode, replayed, told, owners: Arc::default(), pending: Arc::default() }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
+    }
+
+    /// The owners of all that was begun.
+    pub(crate) fn owners(&self) -> Vec<OwnerToken> {
+        self.owners.lock().unwrap().clone()
     }
 
     /// How many hold it, the test included: a connection lives as long as anybody does.
@@ -201,6 +209,9 @@ impl Link {
 impl CoordinatorStore for Link {
     fn apply(&self, command: StoreCommand) -> BoxFuture<'_, Result<StoreReply, StoreFailure>> {
         let (mode, pending) = (*self.mode.lock().unwrap(), Pending::one_of(&self.pending));
+        if let StoreCommand::Begin(begin) = &command {
+            self.owners.lock().unwrap().push(begin.owner);
+        }
         Box::pin(async move {
             let _pending = pending;
             match mode {
