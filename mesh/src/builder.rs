@@ -152,7 +152,9 @@ impl ServiceMeshBuilder {
     /// [slots](crate::CallsConfig::retry_slots), its [votes](crate::CallsConfig::votes) and its
     /// [operations](ServiceMesh::operations) in `store`, in place of the Redis that else is shared: a
     /// [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
-    /// process can share, a Redis of their own, or one's own.
+    /// process can share, a Redis of their own, or one's own. The first is for few operations: it has room for 4,096, and each
+    /// takes it for as long as its result is kept, which is a day unless
+    /// [`keep`](crate::operations::OperationConfig::keep) is less.
     pub fn coordinator(mut self, store: impl CoordinatorStore + 'static) -> Self {
         self.coordinator = Some(Arc::new(store));
         self

@@ -9,7 +9,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::task::Poll;
 
 use mesh::mesh_cache::codec::JsonCodec;
+use mesh::mesh_cache::coordinator_store::CoordinatorStore as _;
 use mesh::mesh_core::recorder::{Measurement, Recorder};
+use mesh::mesh_retry::coordinator::store::{
+    Begin, Begun as Told, Fingerprint, OwnerToken, StateKey, StoreCommand, StoreReply,
+};
 use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, Operations, Right, StoreLost};
 use mesh::{Begun, OperationError, ServiceMesh};
 use tokio::runtime::Builder;
@@ -149,6 +153,33 @@ async fn what_somebody_is_known_to_be_at_is_not_run_without_a_store_either() {
     other.link.set(Mode::Silent);
     assert!(matches!(waiting.await.unwrap(), Err(OperationError::StoreLost { .. })));
     assert_eq!(finish(claim).await, OperationEnd::Kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_without_room_says_so_and_not_that_somebody_else_is_at_it() {
+    let fleet = Fleet::new();
+    let process = fleet.process_with(anyway()).await;
+    let claim = process.claim("17").await;
+    let others = Begin {
+        key: StateKey::new(0),
+        fingerprint: Fingerprint::new(0),
+        owner: OwnerToken::new(0),
+        lease: secs(1),
+        keep: secs(60),
+    };
+    for key in 0..4_095 {
+        let other = StoreCommand::Begin(Begin { key: StateKey::new(key), ..others });
+        let begun = process.link.apply(other).await.unwrap();
+        assert!(matches!(begun, StoreReply::Begun(Told::Fresh { .. })), "{key}: {begun:?}");
+    }
+    let (took, refused) = fleet.time(process.begin("18")).await;
+    let Err(error @ OperationError::StoreFull { .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.is_transient() && took < ms(1), "{error} after {took:?}");
+    assert_eq!(process.begun().last().unwrap(), "charges: store-full");
+    assert_eq!(finish(claim).await, OperationEnd::Kept);
+    assert_eq!(process.told("17").await, RECEIPT, "what is there is told");
+    pass(secs(61)).await;
+    assert!(is_first(&process.claim("18").await), "the others are forgotten");
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,6 +128,9 @@ pub enum OperationRefusal {
     /// It was carried out before, and with what result cannot be read. It is not carried out again, whatever
     /// [`StoreLost`](super::StoreLost) is chosen: the store is not lost.
     Unreadable,
+    /// The store has no room for one more. It is not carried out, whatever [`StoreLost`](super::StoreLost) is chosen: the
+    /// store is not lost.
+    StoreFull,
     /// The store does not answer.
     StoreLost,
 }
@@ -140,6 +143,7 @@ impl OperationRefusal {
             Self::InFlight { .. } => "in-flight",
             Self::Mismatch => "mismatch",
             Self::Unreadable => "unreadable",
+            Self::StoreFull => "store-full",
             Self::StoreLost => "store-lost",
         }
     }
