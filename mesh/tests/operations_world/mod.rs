@@ -9,11 +9,10 @@ use std::time::Duration;
 use mesh::mesh_cache::codec::{Codec, CodecError, JsonCodec};
 use mesh::mesh_cache::coordinator_store::{CoordinatorStore, MemoryCoordinator};
 use mesh::mesh_cache::seal::{KeyRing, SealKey, Sealer};
-use mesh::mesh_core::port::{BoxFuture, Entropy};
-use mesh::mesh_core::rng::mix;
+use mesh::mesh_core::port::BoxFuture;
 use mesh::mesh_retry::coordinator::store::{Begun as Told, OwnerToken, StoreCommand, StoreFailure, StoreReply};
 use mesh::operations::{Hold, OperationConfig, OperationEnd, Right};
-use mesh::{Begun, Claim, Environment, OperationError, Operations, ServiceMesh, SystemWallClock};
+use mesh::{Begun, Claim, OperationError, Operations, ServiceMesh};
 
 use crate::support::recorder::Notes;
 use crate::support::{Lab, settle};
@@ -50,14 +49,8 @@ impl Fleet {
     ) -> Process {
         let link = Link::to(Arc::clone(&self.store));
         let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
-        let environment = Environment {
-            clock: Arc::new(self.lab.clock),
-            entropy: Arc::new(Words(AtomicU64::new(number << 32))),
-            dial: Arc::new(self.lab.dial.clone()),
-            wall: Arc::new(SystemWallClock),
-        };
         let notes = Notes::default();
-        let builder = self.lab.builder().environment(environment).recorder(notes.clone()).seal(sealer);
+        let builder = self.lab.builder().environment(self.lab.environment(number)).recorder(notes.clone()).seal(sealer);
         let mesh = builder.coordinator(link.clone()).build().await.unwrap();
         let charges = mesh.operations("charges", codec).config(config).open().unwrap();
         Process { mesh, charges, notes, link }
@@ -271,16 +264,6 @@ impl Codec<String> for Raw {
 
     fn schema(&self) -> u32 {
         1
-    }
-}
-
-/// Words that differ from process to process, and are the same in every run.
-#[derive(Debug)]
-pub(crate) struct Words(pub(crate) AtomicU64);
-
-impl Entropy for Words {
-    fn next_u64(&self) -> u64 {
-        mix(self.0.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 
