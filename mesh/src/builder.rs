@@ -126,7 +126,8 @@ impl ServiceMeshBuilder {
     /// Shares with the fleet what is known of services, in the Redis at `url`: `redis://`, `rediss://`, `unix://`,
     /// `redis-sentinel://` or `redis-cluster://`. Left out, each process remembers on its own. A budget of the fleet
     /// ([`CallsConfig::fleet`](crate::CallsConfig::fleet)) and [operations](ServiceMesh::operations) that are carried out
-    /// once are there as well.
+    /// once are there as well: it must evict nothing (`maxmemory-policy noeviction`), for an operation that is evicted is
+    /// carried out again.
     ///
     /// While it is away nothing waits for it and nothing fails for it.
     #[cfg(feature = "redis")]

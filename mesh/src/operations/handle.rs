@@ -66,7 +66,9 @@ impl<T: Send + Sync + 'static> Operations<T> {
     /// [`wait_max`](OperationConfig::wait_max) at most. `request` is all that makes it what it is, such as the body of the
     /// request: another one under the same key is refused. Both may be any bytes; only their hashes leave the process.
     ///
-    /// Dropping the future calls it off: it was not carried out, and the next one need not wait.
+    /// Dropping the future calls it off: it was not carried out, and the next one need not wait; where this one was to take
+    /// over, the next is. Where the store's answer to it does not come, the next waits for the lease, and is told that the
+    /// outcome is unknown.
     ///
     /// # Errors
     /// Says why it is not to be carried out now.

@@ -17,8 +17,8 @@ impl ServiceMesh {
     /// digits, `-`, `_` and `.`. `codec` is for their results.
     ///
     /// They are kept in the store of [`ServiceMeshBuilder::redis`](crate::ServiceMeshBuilder::redis), whose user needs the
-    /// rights of `RedisCoordinator` as well, or of
-    /// [`ServiceMeshBuilder::coordinator`](crate::ServiceMeshBuilder::coordinator). The
+    /// rights of `RedisCoordinator` as well and which must evict nothing (`maxmemory-policy noeviction`), for an operation that
+    /// is evicted is carried out again; or of [`ServiceMeshBuilder::coordinator`](crate::ServiceMeshBuilder::coordinator). The
     /// [namespace](crate::MemoryConfig::namespace) of the memory keeps fleets apart.
     pub fn operations<T: Send + Sync + 'static>(
         &self,

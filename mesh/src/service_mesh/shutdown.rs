@@ -20,7 +20,7 @@ pub struct ShutdownReport {
     /// Requests that were still in flight when the grace ended.
     pub in_flight_left: u64,
     /// [Operations](crate::operations) that had not ended when the grace did: whoever begins them next takes over after their
-    /// leases.
+    /// leases. Those are counted as well that only waited for somebody else's end; nobody takes over from them.
     pub operations_left: u64,
 }
 

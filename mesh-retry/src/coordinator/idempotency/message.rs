@@ -163,7 +163,8 @@ pub enum OperationEnd {
     Fenced,
     /// The store gave no answer: what it knows is unknown.
     Unknown,
-    /// The store was never told that it began.
+    /// The store was lost, and is not told. Where a begin was carried out whose answer did not come, it knows of an owner who
+    /// is not heard of: the next to begin it waits for the lease, and takes over.
     Unprotected,
     /// It was called off before it could be carried out.
     CalledOff,
