@@ -107,6 +107,16 @@ fn what_is_done_and_cannot_be_read_is_not_done_again_though_it_would_be_without_
 }
 
 #[test]
+fn a_store_without_room_is_neither_waited_for_nor_done_without() {
+    let mut config = OperationConfig::default();
+    config.store_lost = StoreLost::RunAnyway;
+    let mut driven = Driven::new(config);
+    driven.reply(begun(Begun::Full));
+    assert_eq!(driven.event(), Some(OperationEvent::Refused { why: OperationRefusal::StoreFull }));
+    assert_eq!((driven.machine.poll_timeout(), driven.sent()), (None, None));
+}
+
+#[test]
 fn somebody_elses_end_is_waited_for_with_questions_that_become_rarer() {
     let mut driven = Driven::new(OperationConfig::default());
     let lease_left = Duration::from_secs(9);
@@ -283,7 +293,7 @@ fn a_call_that_goes_away_before_it_begins_takes_back_what_it_began() {
         assert_eq!(driven.event(), None, "it does not run");
         assert!(is_taken_back(&driven.sent().unwrap().command));
     }
-    for answer in [Ok(begun(Begun::Done { result: vec![] })), Err(StoreFailure::Unknown)] {
+    for answer in [Ok(begun(Begun::Done { result: vec![] })), Ok(begun(Begun::Full)), Err(StoreFailure::Unknown)] {
         let mut driven = Driven::new(OperationConfig::default());
         let begin_id = driven.sent().unwrap().id;
         driven.put(OperationInput::Abandon);

@@ -60,7 +60,7 @@ proptest! {
 fn any_answer(send: &Sending, rng: &mut Rng) -> Option<(std::time::Duration, OperationInput)> {
     use mesh_retry::coordinator::store::{Abandoned, Renewed, StoreFailure};
     let fence = Fence::new(rng.below(4));
-    let answer = match rng.below(15) {
+    let answer = match rng.below(16) {
         0 => Ok(StoreReply::Begun(Begun::Fresh { fence })),
         1 => Ok(StoreReply::Begun(Begun::TakenOver { fence })),
         2..5 => Ok(StoreReply::Begun(Begun::InFlight { lease_left: rng.up_to(ms(5000)) })),
@@ -72,6 +72,7 @@ fn any_answer(send: &Sending, rng: &mut Rng) -> Option<(std::time::Duration, Ope
         11 => Err(StoreFailure::NotDone),
         12 => Err(StoreFailure::Unknown),
         13 => Ok(StoreReply::Begun(Begun::Unreadable)),
+        14 => Ok(StoreReply::Begun(Begun::Full)),
         _ => return None,
     };
     Some((rng.up_to(ms(700)), OperationInput::Answered { id: send.id, answer }))

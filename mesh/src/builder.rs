@@ -126,7 +126,8 @@ impl ServiceMeshBuilder {
     /// Shares with the fleet what is known of services, in the Redis at `url`: `redis://`, `rediss://`, `unix://`,
     /// `redis-sentinel://` or `redis-cluster://`. Left out, each process remembers on its own. What else a fleet
     /// shares is there as well: budgets, slots for retries and votes ([`CallsConfig`](crate::CallsConfig)), and
-    /// [operations](ServiceMesh::operations) that are carried out once.
+    /// [operations](ServiceMesh::operations) that are carried out once. It must evict nothing then (`maxmemory-policy
+    /// noeviction`), for an operation that is evicted is carried out again.
     ///
     /// While it is away no call waits for it and none fails for it. Operations do: they are not begun, unless
     /// `StoreLost::RunAnyway` is chosen.
@@ -153,8 +154,9 @@ impl ServiceMeshBuilder {
     /// [slots](crate::CallsConfig::retry_slots), its [votes](crate::CallsConfig::votes) and its
     /// [operations](ServiceMesh::operations) in `store`, in place of the Redis that else is shared: a
     /// [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator), which meshes of one
-    /// process can share, a Redis of their own, or one's own. One in memory keeps 4,096 operations: while it is full, another
-    /// one waits until one of those is no longer kept.
+    /// process can share, a Redis of their own, or one's own. The first is for few operations: it has room for 4,096, and each
+    /// takes it for as long as its result is kept, which is a day unless
+    /// [`keep`](crate::operations::OperationConfig::keep) is less.
     pub fn coordinator(mut self, store: impl CoordinatorStore + 'static) -> Self {
         self.coordinator = Some(Arc::new(store));
         self

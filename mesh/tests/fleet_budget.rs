@@ -8,12 +8,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mesh::mesh_cache::coordinator_store::{CoordinatorStore, MemoryCoordinator};
-use mesh::mesh_core::port::{BoxFuture, Entropy};
-use mesh::mesh_core::rng::mix;
+use mesh::mesh_core::port::BoxFuture;
 use mesh::mesh_core::time::Instant;
 use mesh::mesh_retry::coordinator::budget::{Fallback, FleetBudgetConfig};
 use mesh::mesh_retry::coordinator::store::{StoreCommand, StoreFailure, StoreReply};
-use mesh::{Attempt, BuildError, CallPolicy, Environment, MeshConfig, ServiceMesh, SystemWallClock};
+use mesh::{Attempt, BuildError, CallPolicy, MeshConfig, ServiceMesh};
 
 use support::logs::Logs;
 use support::{Lab, api, ms, pass, retries, secs, settle};
@@ -241,13 +240,7 @@ impl World {
         let mut config = self.lab.config.clone();
         config.calls.fleet = Some(self.budget);
         config.services_max = NonZeroU32::new(self.services_max).unwrap();
-        let environment = Environment {
-            clock: Arc::new(self.lab.clock),
-            entropy: Arc::new(Words(AtomicU64::new(number << 32))),
-            dial: Arc::new(self.lab.dial.clone()),
-            wall: Arc::new(SystemWallClock),
-        };
-        let builder = self.lab.builder().environment(environment).config(config);
+        let builder = self.lab.builder().environment(self.lab.environment(number)).config(config);
         builder.coordinator(self.store.clone()).build().await.unwrap()
     }
 
@@ -326,15 +319,5 @@ impl CoordinatorStore for Store {
                 Mode::Panics => panic!("a store of somebody's own"),
             }
         })
-    }
-}
-
-/// Words that differ from process to process, and are the same in every run.
-#[derive(Debug)]
-struct Words(AtomicU64);
-
-impl Entropy for Words {
-    fn next_u64(&self) -> u64 {
-        mix(self.0.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }

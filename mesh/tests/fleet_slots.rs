@@ -4,16 +4,14 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mesh::mesh_cache::coordinator_store::{CoordinatorStore, MemoryCoordinator};
-use mesh::mesh_core::port::{BoxFuture, Entropy};
-use mesh::mesh_core::rng::mix;
+use mesh::mesh_core::port::BoxFuture;
 use mesh::mesh_core::time::Instant;
 use mesh::mesh_retry::coordinator::slots::SlotsConfig;
 use mesh::mesh_retry::coordinator::store::{StoreCommand, StoreFailure, StoreReply};
-use mesh::{Attempt, CallPolicy, Environment, MeshConfig, ServiceMesh, SystemWallClock};
+use mesh::{Attempt, CallPolicy, MeshConfig, ServiceMesh};
 
 use support::{Lab, api, healthy, ms, pass, retries, secs, settle};
 
@@ -75,13 +73,8 @@ async fn process(lab: &Lab, store: impl CoordinatorStore + 'static, number: u64)
     lab.registry.put(&api(1)).await;
     let mut config = lab.config.clone();
     config.calls.retry_slots = Some(SlotsConfig::default());
-    let environment = Environment {
-        clock: Arc::new(lab.clock),
-        entropy: Arc::new(Words(AtomicU64::new(number << 32))),
-        dial: Arc::new(lab.dial.clone()),
-        wall: Arc::new(SystemWallClock),
-    };
-    let mesh = lab.builder().environment(environment).config(config).coordinator(store).build().await.unwrap();
+    let mesh =
+        lab.builder().environment(lab.environment(number)).config(config).coordinator(store).build().await.unwrap();
     healthy(&mesh, "api").await;
     mesh
 }
@@ -119,15 +112,5 @@ impl CoordinatorStore for Away {
     fn apply(&self, _: StoreCommand) -> BoxFuture<'_, Result<StoreReply, StoreFailure>> {
         let silent = self.silent;
         Box::pin(async move { if silent { std::future::pending().await } else { Err(StoreFailure::NotDone) } })
-    }
-}
-
-/// Words that differ from process to process, and are the same in every run.
-#[derive(Debug)]
-struct Words(AtomicU64);
-
-impl Entropy for Words {
-    fn next_u64(&self) -> u64 {
-        mix(self.0.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }

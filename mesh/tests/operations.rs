@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mesh::mesh_cache::codec::JsonCodec;
-use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, Ownership, Right};
+use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, Ownership, Right, StoreLost};
 use mesh::{Begun, OperationError, ServiceMesh};
 
 use operations_world::{Fleet, Mode, Process, RECEIPT, REQUEST, finish, holds, is_first, is_taken_over};
@@ -255,6 +255,30 @@ async fn a_right_that_nobody_fetched_is_given_back_as_what_it_was() {
         drop(claim);
         settle().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_begin_whose_answer_is_lost_costs_the_next_one_a_lease_dropped_or_carried_out_without_the_store() {
+    let fleet = Fleet::new();
+    let mut anyway = OperationConfig::default();
+    anyway.store_lost = StoreLost::RunAnyway;
+    let (one, other) = (fleet.process_with(anyway).await, fleet.process().await);
+    for key in ["dropped", "carried out"] {
+        one.link.set(Mode::Deaf);
+        let began = fleet.lab.now();
+        if key == "dropped" {
+            one.begin_behind(key).await.abort();
+        } else {
+            assert_eq!(finish(one.claim(key).await).await, OperationEnd::Unprotected);
+        }
+        // What is asked last is given up.
+        pass(ms(600)).await;
+        one.link.set(Mode::Up);
+        let claim = other.claim(key).await;
+        let took = fleet.lab.now().since(began);
+        assert!(is_taken_over(&claim) && took >= OperationConfig::default().lease, "{key}: {claim:?} after {took:?}");
+    }
+    assert_eq!(one.begun(), ["charges: called-off", "charges: unprotected"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,9 +11,10 @@ use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, ReadError, R
 use mesh::{Begun, Claim, OperationError, Operations, ServiceMesh};
 use mesh_testkit::RedisServer;
 use mesh_testkit::redis::Reply;
+use tokio::time::timeout;
 
 use support::recorder::Notes;
-use support::{eventually, ms, secs};
+use support::{PATIENCE, eventually, ms, secs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_meshes_carry_an_operation_out_once_and_redis_knows_neither_key_nor_result() {
@@ -54,7 +55,10 @@ async fn two_meshes_carry_an_operation_out_once_and_redis_knows_neither_key_nor_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_is_handed_over_at_once_and_a_process_that_dies_is_taken_over_from() {
     let server = RedisServer::start().await;
-    let (one, other) = (Process::start(&server, config(), 7).await, Process::start(&server, config(), 7).await);
+    // Nobody waits for the end of this lease: who is let in before was handed it.
+    let mut long = config();
+    long.lease = long.wait_max * 10;
+    let (one, other) = (Process::start(&server, long, 7).await, Process::start(&server, config(), 7).await);
     let claim = one.claim("17").await;
     let first = claim.fence();
     assert!(matches!(claim.right(), Right::First { .. }));
@@ -63,11 +67,41 @@ async fn a_claim_is_handed_over_at_once_and_a_process_that_dies_is_taken_over_fr
     assert!(matches!(taken.right(), Right::TakenOver { .. }) && taken.fence() > first, "{taken:?}");
     let second = taken.fence();
     drop(other.mesh);
-    assert_eq!(taken.lost().await, Hold::Unattended);
+    assert_eq!(lost(&taken).await, Hold::Unattended);
     let last = one.claim("17").await;
     assert!(matches!(last.right(), Right::TakenOver { .. }) && last.fence() > second, "{last:?}");
     assert_eq!(last.abandon().await, OperationEnd::Forgotten);
     assert!(matches!(one.claim("17").await.right(), Right::First { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kinds_share_a_connection_and_a_handle_that_is_kept_does_not_keep_it() {
+    let server = RedisServer::start().await;
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let clients = async || {
+        let reply = server.command(&["CLIENT", "LIST"]).await.unwrap();
+        // But for those who ask.
+        reply.text().unwrap().lines().filter(|client| !client.contains("cmd=client")).count()
+    };
+    let tasks = alive();
+    assert_eq!(clients().await, 0);
+    let process = Process::start(&server, config(), 7).await;
+    let connected = clients().await;
+    assert!(connected > 0);
+    let kinds = ["refunds", "refunds", "payouts"];
+    let kinds = kinds.map(|kind| process.mesh.operations::<String>(kind, JsonCodec::new(1)).open().unwrap());
+    for (nth, kind) in kinds.iter().chain([&process.charges]).enumerate() {
+        let begun = kind.begin(format!("{nth}"), REQUEST).await;
+        let Ok(Begun::Run(claim)) = begun else { panic!("{nth}: {begun:?}") };
+        assert_eq!(claim.finish(&receipt()).await.unwrap(), OperationEnd::Kept);
+    }
+    assert_eq!(clients().await, connected);
+    let claim = process.claim("17").await;
+    process.mesh.shutdown(ms(0)).await;
+    drop(process.mesh);
+    eventually("no connection is left, nor a task", async || (clients().await, alive()) == (0, tasks)).await;
+    assert!(matches!(process.charges.begin("18", REQUEST).await, Err(OperationError::ShutDown)));
+    assert_eq!(claim.ownership().hold(), Hold::Unattended);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +112,7 @@ async fn a_redis_that_dies_and_comes_back_empty_fences_the_owner_and_says_so() {
     let fence = claim.fence();
     server.kill();
     assert_eq!(brief.finish(&receipt()).await.unwrap(), OperationEnd::Unknown, "nobody knows what a dead store knew");
-    assert_eq!(claim.lost().await, Hold::Lapsed);
+    assert_eq!(lost(&claim).await, Hold::Lapsed);
     let refused = process.charges.begin("20", REQUEST).await;
     assert!(matches!(refused, Err(OperationError::StoreLost { .. })), "{refused:?}");
     server.start_again().await;
@@ -92,8 +126,11 @@ async fn a_redis_that_dies_and_comes_back_empty_fences_the_owner_and_says_so() {
     );
     assert_eq!(again.finish(&receipt()).await.unwrap(), OperationEnd::Kept);
     assert_eq!(late.abandon().await, OperationEnd::Fenced);
-    let ends = process.notes.of("mesh.operation.duration");
-    assert_eq!(ends.iter().filter(|end| *end == "charges: taken-away").count(), 2, "{ends:?}");
+    // Recorders are told behind the owner's back.
+    let ends = || process.notes.of("mesh.operation.duration");
+    let taken_away = || ends().iter().filter(|end| *end == "charges: taken-away").count();
+    eventually("it is told of both", async || taken_away() >= 2).await;
+    assert_eq!(taken_away(), 2, "{:?}", ends());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,7 +139,7 @@ async fn a_redis_that_remembers_gives_the_owner_his_lease_back() {
     let process = Process::start(&server, config(), 7).await;
     let claim = process.claim("17").await;
     server.kill();
-    assert_eq!(claim.lost().await, Hold::Lapsed);
+    assert_eq!(lost(&claim).await, Hold::Lapsed);
     server.start_again().await;
     eventually("it is held again", async || claim.ownership().hold() == Hold::Held).await;
     assert_eq!(claim.finish(&receipt()).await.unwrap(), OperationEnd::Kept);
@@ -116,7 +153,7 @@ async fn while_redis_is_frozen_leases_lapse_and_nothing_is_begun_but_what_runs_a
     let reckless = Process::start(&server, anyway(), 7).await;
     let claim = process.claim("17").await;
     server.freeze();
-    assert_eq!(claim.lost().await, Hold::Lapsed);
+    assert_eq!(lost(&claim).await, Hold::Lapsed);
     let refused = process.charges.begin("18", REQUEST).await;
     assert!(matches!(refused, Err(OperationError::StoreLost { .. })), "{refused:?}");
     let unprotected = reckless.claim("19").await;
@@ -141,8 +178,9 @@ async fn a_result_that_somebody_poisoned_is_an_error_and_not_carried_out_again()
         let Err(OperationError::Unreadable { reason, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!(reason, ReadError::Store, "{poison:?}");
     }
-    let begun = process.notes.of("mesh.operation.begin.duration");
-    assert!(begun.ends_with(&["charges: unreadable".to_owned(), "charges: unreadable".to_owned()]), "{begun:?}");
+    let unreadable = ["charges: unreadable".to_owned(), "charges: unreadable".to_owned()];
+    let begun = || process.notes.of("mesh.operation.begin.duration");
+    eventually("it is told of both", async || begun().ends_with(&unreadable)).await;
 }
 
 /// The only key of an operation that is there, and all that is in it.
@@ -199,6 +237,11 @@ impl Process {
             Begun::Run(claim) => panic!("it is to be carried out: {claim:?}"),
         }
     }
+}
+
+/// How `claim` is lost.
+async fn lost(claim: &Claim<String>) -> Hold {
+    timeout(PATIENCE, claim.lost()).await.unwrap()
 }
 
 /// Soon enough for a test, slow enough for a busy machine.

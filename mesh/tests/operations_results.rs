@@ -142,10 +142,22 @@ async fn neither_keys_nor_requests_nor_results_nor_tokens_are_shown_or_logged() 
     shown += &format!("{mismatch} {mismatch:?} {:?}", process.notes.all());
     let text = logs.text();
     assert!(text.contains("an operation was begun") && text.contains("cannot be read"), "{text}");
-    for secret in ["secret-key", REQUEST, "4111", "long-result", RECEIPT, "other request"] {
-        assert!(!shown.contains(secret), "{secret} is in {shown}");
-        assert!(!text.contains(secret), "{secret} is in {text}");
+    let mut secrets =
+        ["secret-key", REQUEST, "4111", "long-result", RECEIPT, "other request"].map(str::to_owned).to_vec();
+    let owners = [process.link.owners(), stranger.link.owners()].concat();
+    assert!(owners.len() >= 5, "{}", owners.len());
+    secrets.extend(owners.iter().flat_map(|owner| spellings(owner.bits())));
+    let (shown, text) = (shown.to_lowercase(), text.to_lowercase());
+    for secret in secrets.iter().map(|secret| secret.to_lowercase()) {
+        assert!(!shown.contains(&secret), "{secret} is in {shown}");
+        assert!(!text.contains(&secret), "{secret} is in {text}");
     }
+}
+
+/// How a token might be written: as a number or the two words that were drawn for it, in decimal or hexadecimal digits.
+fn spellings(bits: u128) -> Vec<String> {
+    let words = [bits, bits >> 64, bits & u128::from(u64::MAX)];
+    words.iter().flat_map(|word| [format!("{word}"), format!("{word:x}")]).collect()
 }
 
 /// A process that would carry out whatever the store says nothing of.

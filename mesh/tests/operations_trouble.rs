@@ -4,12 +4,24 @@
 mod operations_world;
 mod support;
 
-use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, Right, StoreLost};
-use mesh::{Begun, OperationError};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::task::Poll;
+
+use mesh::mesh_cache::codec::JsonCodec;
+use mesh::mesh_cache::coordinator_store::CoordinatorStore as _;
+use mesh::mesh_core::recorder::{Measurement, Recorder};
+use mesh::mesh_retry::coordinator::store::{
+    Begin, Begun as Told, Fingerprint, OwnerToken, StateKey, StoreCommand, StoreReply,
+};
+use mesh::operations::{Failed, Hold, OperationConfig, OperationEnd, Operations, Right, StoreLost};
+use mesh::{Begun, OperationError, ServiceMesh};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use operations_world::{Fleet, Mode, RECEIPT, REQUEST, finish, holds, is_first, is_taken_over};
 use support::logs::Logs;
-use support::{ms, pass, secs, settle};
+use support::{PATIENCE, ms, pass, secs, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_dies_is_taken_over_from_after_its_lease_and_not_before() {
@@ -144,6 +156,33 @@ async fn what_somebody_is_known_to_be_at_is_not_run_without_a_store_either() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_without_room_says_so_and_not_that_somebody_else_is_at_it() {
+    let fleet = Fleet::new();
+    let process = fleet.process_with(anyway()).await;
+    let claim = process.claim("17").await;
+    let others = Begin {
+        key: StateKey::new(0),
+        fingerprint: Fingerprint::new(0),
+        owner: OwnerToken::new(0),
+        lease: secs(1),
+        keep: secs(60),
+    };
+    for key in 0..4_095 {
+        let other = StoreCommand::Begin(Begin { key: StateKey::new(key), ..others });
+        let begun = process.link.apply(other).await.unwrap();
+        assert!(matches!(begun, StoreReply::Begun(Told::Fresh { .. })), "{key}: {begun:?}");
+    }
+    let (took, refused) = fleet.time(process.begin("18")).await;
+    let Err(error @ OperationError::StoreFull { .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.is_transient() && took < ms(1), "{error} after {took:?}");
+    assert_eq!(process.begun().last().unwrap(), "charges: store-full");
+    assert_eq!(finish(claim).await, OperationEnd::Kept);
+    assert_eq!(process.told("17").await, RECEIPT, "what is there is told");
+    pass(secs(61)).await;
+    assert!(is_first(&process.claim("18").await), "the others are forgotten");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_that_the_store_does_not_answer_is_unknown_and_the_result_is_returned_all_the_same() {
     let fleet = Fleet::new();
     let mut config = OperationConfig::default();
@@ -228,6 +267,120 @@ async fn what_outlasts_a_shutdown_is_unattended_and_taken_over_after_its_lease()
     let (took, taken) = fleet.time(other.claim("17")).await;
     assert!(is_taken_over(&taken) && took > secs(6), "its owner may be at it yet: {took:?}");
     assert_eq!(finish(theirs).await, OperationEnd::Kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_or_a_claim_that_is_kept_keeps_no_connection_of_a_mesh_that_is_gone() {
+    let fleet = Fleet::new();
+    for is_shut_down in [true, false] {
+        let process = fleet.process().await;
+        let (claim, left) = (process.claim("17").await, process.begin_behind("17").await);
+        let operations_world::Process { mesh, charges, link, .. } = process;
+        if is_shut_down {
+            mesh.shutdown(secs(0)).await;
+        }
+        drop(mesh);
+        settle().await;
+        assert!(left.is_finished());
+        assert_eq!(link.holders(), 1, "shut down: {is_shut_down}");
+        assert!(matches!(charges.begin("18", REQUEST).await, Err(OperationError::ShutDown)));
+        assert_eq!(finish(claim).await, OperationEnd::Unknown);
+        pass(OperationConfig::default().lease).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_panics_changes_nothing_for_whoever_begins() {
+    let (logs, _guard) = Logs::listen();
+    let fleet = Fleet::new();
+    let (_mesh, charges) = recorded_by(&fleet, Broken).await;
+    let Ok(Begun::Run(claim)) = charges.begin("17", REQUEST).await else { panic!("nobody is at it") };
+    // Longer than a lease.
+    pass(secs(25)).await;
+    assert!(holds(&claim), "it is renewed: {claim:?}");
+    assert_eq!(finish(claim).await, OperationEnd::Kept);
+    assert!(matches!(charges.begin("17", REQUEST).await, Ok(Begun::Done(result)) if result == RECEIPT));
+    assert!(matches!(charges.begin("17", "999 EUR").await, Err(OperationError::Mismatch { .. })));
+    let text = logs.text();
+    assert_eq!(text.matches("the recorder panicked").count(), 4, "three begins and an end: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorder_that_takes_its_time_keeps_nobody_waiting() {
+    let fleet = Fleet::new();
+    let (go_on, told) = channel();
+    let (_mesh, charges) = recorded_by(&fleet, Slow(Mutex::new(told))).await;
+    let begun = timeout(PATIENCE, charges.begin("17", REQUEST)).await.unwrap();
+    let Ok(Begun::Run(claim)) = begun else { panic!("nobody is at it: {begun:?}") };
+    go_on.send(()).unwrap();
+    assert_eq!(timeout(PATIENCE, finish(claim)).await.unwrap(), OperationEnd::Kept);
+    go_on.send(()).unwrap();
+    let again = timeout(PATIENCE, charges.begin("17", REQUEST)).await.unwrap();
+    assert!(matches!(again, Ok(Begun::Done(_))), "{again:?}");
+    go_on.send(()).unwrap();
+    let refused = timeout(PATIENCE, charges.begin("17", "999 EUR")).await.unwrap();
+    assert!(matches!(refused, Err(OperationError::Mismatch { .. })), "{refused:?}");
+    go_on.send(()).unwrap();
+}
+
+#[test]
+fn a_begin_whose_runtime_ended_does_not_say_that_the_mesh_was_shut_down() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (lasting, brief) = (runtime(), runtime());
+    let process = lasting.block_on(async { Fleet::new().process().await });
+    process.link.set(Mode::Silent);
+    let begin_there = || {
+        let mut begin = Box::pin(process.begin("17"));
+        let begins = std::future::poll_fn(|context| Poll::Ready(begin.as_mut().poll(context).is_pending()));
+        assert!(brief.block_on(begins), "the store is silent");
+        begin
+    };
+    let (left, late) = (begin_there(), begin_there());
+    drop(brief);
+    let refused = lasting.block_on(left);
+    let Err(error @ OperationError::Unattended { .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.is_transient(), "{error}");
+    process.link.set(Mode::Up);
+    let begun = lasting.block_on(process.begin("17"));
+    assert!(matches!(begun, Ok(Begun::Run(_))), "the mesh goes on: {begun:?}");
+    lasting.block_on(process.mesh.shutdown(secs(0)));
+    let refused = lasting.block_on(late);
+    assert!(matches!(refused, Err(OperationError::ShutDown)), "{refused:?}");
+}
+
+/// Operations of a mesh of their own that `recorder` is told of.
+async fn recorded_by(fleet: &Fleet, recorder: impl Recorder + 'static) -> (ServiceMesh, Operations<String>) {
+    let link = fleet.process().await.link;
+    let mesh = fleet.lab.builder().recorder(recorder).coordinator(link).build().await.unwrap();
+    let charges = mesh.operations("charges", JsonCodec::new(1)).open().unwrap();
+    (mesh, charges)
+}
+
+/// A recorder whose code is broken where it is told of operations.
+#[derive(Debug)]
+struct Broken;
+
+impl Recorder for Broken {
+    fn record(&self, measurement: &Measurement<'_>) {
+        assert!(!is_of_operations(measurement), "a recorder of somebody's own");
+    }
+}
+
+/// A recorder that returns from what it is told of operations when it is sent word.
+#[derive(Debug)]
+struct Slow(Mutex<Receiver<()>>);
+
+impl Recorder for Slow {
+    fn record(&self, measurement: &Measurement<'_>) {
+        if is_of_operations(measurement) {
+            // Longer than anybody waits; a sender that is gone is word enough.
+            let _ = self.0.lock().unwrap().recv_timeout(PATIENCE * 2);
+        }
+    }
+}
+
+const fn is_of_operations(measurement: &Measurement<'_>) -> bool {
+    matches!(measurement, Measurement::OperationBegan { .. } | Measurement::OperationEnded { .. })
 }
 
 /// Carries out what the store says nothing of.

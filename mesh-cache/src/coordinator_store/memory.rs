@@ -9,6 +9,11 @@ use super::CoordinatorStore;
 
 /// A [`MemoryStore`] that tells the time by a clock: for one process, for tests, and as the rule that others are held to.
 /// It never fails. Cloning it shares it.
+///
+/// It has room for 4,096 operations that are carried out once, and forgets none before its time
+/// ([`OperationConfig::keep`](mesh_retry::coordinator::idempotency::OperationConfig::keep), a day unless it is set): who
+/// begins one more is told that it is [full](mesh_retry::coordinator::store::Begun::Full). Where there are more, share a Redis
+/// or keep them for less long.
 #[derive(Clone, Debug)]
 pub struct MemoryCoordinator {
     store: Arc<Mutex<MemoryStore>>,

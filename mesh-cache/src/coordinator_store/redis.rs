@@ -22,7 +22,7 @@ use crate::second::check_prefix;
 ///
 /// Keys are `{prefix}:v1:{{hash}}:…`, of one slot for all that belongs to one budget, counter, operation or subject; each
 /// has a lifetime. The server may be shared with a [`RedisTier`](crate::redis::RedisTier) of the same prefix. It must evict
-/// nothing (`maxmemory-policy noeviction`): a budget that is evicted starts full again.
+/// nothing (`maxmemory-policy noeviction`): a budget that is evicted starts full again, and an operation is carried out again.
 ///
 /// It needs Redis 6.2 and these rights, for the prefix `mesh` (in a cluster `+cluster|slots +asking` besides, behind
 /// sentinels `+role`); a server that must not learn scripts from its users can be taught them beforehand, in place of

@@ -59,10 +59,15 @@ impl<T: Send + Sync + 'static> OperationsBuilder<T> {
         config.validate()?;
         let store = home.store(config.reply_within)?;
         let store = store.ok_or_else(|| ConfigError::new("operations", &name, NEEDS_A_STORE))?;
+        // Not the handles hold it but the mesh: a handle that is kept for longer must keep no connection.
+        let weak = Arc::downgrade(&store);
+        if let Some(mesh) = mesh.upgrade() {
+            mesh.hold(store);
+        }
         let nonces = sealer.nonces(&environment.entropy);
         let results = Results::new(codec, sealer, nonces);
         let name = name.into();
-        Ok(Operations::new(Shared { name, fleet, config, results, store, environment, recorder, mesh }))
+        Ok(Operations::new(Shared { name, fleet, config, results, store: weak, environment, recorder, mesh }))
     }
 }
 

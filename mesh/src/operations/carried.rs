@@ -49,7 +49,8 @@ pub struct Carried<T> {
     /// [`Fenced`](OperationEnd::Fenced): somebody took over meanwhile or the store has forgotten, and it may be carried out a
     /// second time. [`HandedOver`](OperationEnd::HandedOver), where [`not_kept`](Self::not_kept) says why, or
     /// [`Unknown`](OperationEnd::Unknown), where the store gave no answer: the next may be told that the outcome is unknown.
-    /// [`Unprotected`](OperationEnd::Unprotected): the store never heard of it.
+    /// [`Unprotected`](OperationEnd::Unprotected): the store was lost, and was not told the result. It may have heard that
+    /// this was begun; then the next waits for the lease, and is told that the outcome is unknown. Else the next is the first.
     pub end: OperationEnd,
     /// Why the result could not be kept, where it is the result itself that stands in the way.
     pub not_kept: Option<KeepError>,

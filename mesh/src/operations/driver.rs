@@ -13,7 +13,7 @@ use mesh_retry::coordinator::idempotency::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 
-use super::ownership::{Hold, Ownership};
+use super::ownership::{Hold, Ownership, is_without_forerunner};
 use super::telling::Telling;
 use crate::coordinator::ask;
 use crate::driver::sleep_until;
@@ -133,8 +133,8 @@ impl OperationDriver {
     /// Whoever began it has left, and no claim was made: it was not carried out by him.
     const fn deserted(&self) -> OperationInput {
         match self.right {
-            Some(Right::TakenOver { .. }) => OperationInput::HandOver,
-            _ => OperationInput::Abandon,
+            Some(right) if !is_without_forerunner(right) => OperationInput::HandOver,
+            Some(_) | None => OperationInput::Abandon,
         }
     }
 
@@ -157,33 +157,25 @@ impl OperationDriver {
         }
     }
 
+    /// Whoever began it is told first, and logs and measurements afterwards: what they cost or break is not his.
     fn heard(&mut self, event: OperationEvent) {
         match event {
             OperationEvent::Waiting { .. } => self.telling.note("somebody else is at an operation"),
             OperationEvent::Run { right } => {
-                self.telling.began(self.clock.now(), right.name());
                 self.right = Some(right);
-                self.answer(Answer::Run(Ownership::new(right, self.hold.subscribe())));
+                self.answer(Answer::Run(Ownership::new(right, self.hold.subscribe())), right.name());
             }
-            OperationEvent::Done { result } => {
-                self.telling.began(self.clock.now(), "done");
-                self.answer(Answer::Done(result));
-                self.is_over = true;
-            }
-            OperationEvent::Refused { why } => {
-                self.telling.began(self.clock.now(), why.name());
-                self.answer(Answer::Refused(why));
-                self.is_over = true;
-            }
+            OperationEvent::Done { result } => self.settled(Answer::Done(result), "done"),
+            OperationEvent::Refused { why } => self.settled(Answer::Refused(why), why.name()),
             OperationEvent::Lapsed => self.lapsed(),
             OperationEvent::Recovered => {
-                self.telling.note("the lease of an operation is held again, and nobody had taken over");
                 self.hold.send_replace(Hold::Held);
+                self.telling.note("the lease of an operation is held again, and nobody had taken over");
             }
             OperationEvent::TakenAway => {
+                self.over(Hold::TakenAway, OperationEnd::Fenced);
                 self.telling.warn("an operation was taken over from its owner, or the store forgot: no result is kept");
                 self.telling.ended(self.clock.now(), "taken-away");
-                self.over(Hold::TakenAway, OperationEnd::Fenced);
             }
             OperationEvent::ResultTooLong { bytes } => self.reply(Err(bytes)),
             OperationEvent::Ended { how } => self.ended(how),
@@ -193,17 +185,17 @@ impl OperationDriver {
     }
 
     fn lapsed(&mut self) {
-        self.telling.warn("the lease of an operation ended before it was renewed: somebody may take over");
         self.hold.send_replace(Hold::Lapsed);
+        self.telling.warn("the lease of an operation ended before it was renewed: somebody may take over");
     }
 
     fn ended(&mut self, how: OperationEnd) {
+        self.over(Hold::Ended, how);
         let now = self.clock.now();
         match self.right {
             Some(_) => self.telling.ended(now, how.name()),
             None => self.telling.began(now, OperationEnd::CalledOff.name()),
         }
-        self.over(Hold::Ended, how);
     }
 
     fn over(&mut self, hold: Hold, how: OperationEnd) {
@@ -212,9 +204,17 @@ impl OperationDriver {
         self.is_over = true;
     }
 
-    fn answer(&mut self, answer: Answer) {
+    /// It is not to be carried out by whoever began it.
+    fn settled(&mut self, answer: Answer, result: &'static str) {
+        self.is_over = true;
+        self.answer(answer, result);
+    }
+
+    /// Answers whoever began it; `result` is what measurements call that.
+    fn answer(&mut self, answer: Answer, result: &'static str) {
         // Whoever has left closes the orders as well, and is heard of there.
         let _ = self.answer.take().map(|to| to.send(answer));
+        self.telling.began(self.clock.now(), result);
     }
 
     fn reply(&mut self, told: Told) {

@@ -36,10 +36,26 @@ pub enum OperationError {
         /// Why not.
         reason: ReadError,
     },
+    /// The store that processes share says that it has no room for one more operation, as a
+    /// [`MemoryCoordinator`](mesh_cache::coordinator_store::MemoryCoordinator) does that has 4,096. Nothing was carried out or
+    /// begun.
+    #[error("{operation}: the store that processes share has no room for one more")]
+    StoreFull {
+        /// Which kind of operation.
+        operation: Arc<str>,
+    },
     /// The store did not say whether it was begun or done. Nothing was carried out; a begin that reached the store all the
     /// same leaves the next one with a lease to wait for.
     #[error("{operation}: the store that processes share does not answer")]
     StoreLost {
+        /// Which kind of operation.
+        operation: Arc<str>,
+    },
+    /// The task that saw to it ended without an answer, though the mesh goes on: the runtime that it was begun on was shut
+    /// down, or code that it runs panicked, such as a clock. Nothing was carried out; a begin that reached the store all the
+    /// same leaves the next one with a lease to wait for.
+    #[error("{operation}: the task that saw to it has ended")]
+    Unattended {
         /// Which kind of operation.
         operation: Arc<str>,
     },
@@ -54,6 +70,7 @@ impl OperationError {
             OperationRefusal::InFlight { lease_left } => Self::InFlight { operation, lease_left },
             OperationRefusal::Mismatch => Self::Mismatch { operation },
             OperationRefusal::Unreadable => Self::Unreadable { operation, reason: ReadError::Store },
+            OperationRefusal::StoreFull => Self::StoreFull { operation },
             OperationRefusal::StoreLost => Self::StoreLost { operation },
             // One that this version does not know is none that says that it may be carried out.
             _ => Self::StoreLost { operation },
@@ -64,7 +81,7 @@ impl OperationError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::InFlight { .. } | Self::StoreLost { .. } => true,
+            Self::InFlight { .. } | Self::StoreFull { .. } | Self::StoreLost { .. } | Self::Unattended { .. } => true,
             Self::Mismatch { .. } | Self::Unreadable { .. } | Self::ShutDown => false,
         }
     }

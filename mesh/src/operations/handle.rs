@@ -7,14 +7,14 @@ use std::sync::{Arc, Weak};
 use mesh_cache::Environment;
 use mesh_cache::coordinator_store::{CoordinatorStore, fingerprint, state_key_of_bytes};
 use mesh_core::recorder::Recorder;
-use mesh_retry::coordinator::idempotency::{Operation, OperationConfig, OperationMachine, Right};
+use mesh_retry::coordinator::idempotency::{Operation, OperationConfig, OperationMachine};
 use mesh_retry::coordinator::store::OwnerToken;
 
 use super::carried::{Carried, Failed};
 use super::claim::{Claim, Unfinished};
 use super::driver::{Answer, OperationDriver, Seat};
 use super::error::{OperationError, RunError};
-use super::ownership::Ownership;
+use super::ownership::{Ownership, is_without_forerunner};
 use super::results::Results;
 use super::telling::Telling;
 use crate::service_mesh::Inner;
@@ -22,7 +22,8 @@ use crate::service_mesh::Inner;
 /// Operations of one kind, each of which is carried out once as far as that can be had, whoever of the fleet begins it: see
 /// [the module](crate::operations) for what that means. Cloning it shares it.
 ///
-/// It does not keep its mesh alive: once that was shut down or dropped, nothing can be begun.
+/// It keeps neither its mesh alive nor the connection to the store: once the mesh was shut down or dropped, nothing can be
+/// begun.
 pub struct Operations<T> {
     shared: Arc<Shared<T>>,
 }
@@ -43,7 +44,8 @@ pub(super) struct Shared<T> {
     pub(super) fleet: String,
     pub(super) config: OperationConfig,
     pub(super) results: Results<T>,
-    pub(super) store: Arc<dyn CoordinatorStore>,
+    /// Held by the mesh, and by the tasks of operations.
+    pub(super) store: Weak<dyn CoordinatorStore>,
     pub(super) environment: Environment,
     pub(super) recorder: Arc<dyn Recorder>,
     pub(super) mesh: Weak<Inner>,
@@ -64,7 +66,9 @@ impl<T: Send + Sync + 'static> Operations<T> {
     /// [`wait_max`](OperationConfig::wait_max) at most. `request` is all that makes it what it is, such as the body of the
     /// request: another one under the same key is refused. Both may be any bytes; only their hashes leave the process.
     ///
-    /// Dropping the future calls it off: it was not carried out, and the next one need not wait.
+    /// Dropping the future calls it off: it was not carried out, and the next one need not wait; where this one was to take
+    /// over, the next is. Where the store's answer to it does not come, the next waits for the lease, and is told that the
+    /// outcome is unknown.
     ///
     /// # Errors
     /// Says why it is not to be carried out now.
@@ -77,7 +81,7 @@ impl<T: Send + Sync + 'static> Operations<T> {
             }
             Ok(Answer::Done(bytes)) => self.shared.opened(&operation, &bytes).map(Begun::Done),
             Ok(Answer::Refused(why)) => Err(OperationError::refused(Arc::clone(&self.shared.name), why)),
-            Err(_) => Err(OperationError::ShutDown),
+            Err(_) => Err(self.shared.unanswered()),
         }
     }
 
@@ -108,7 +112,7 @@ impl<T: Send + Sync + 'static> Operations<T> {
         };
         let (error, is_undone) = match work(claim.ownership().clone()).await {
             Ok(value) => return Ok(finished(claim, value).await),
-            Err(Failed::NotCarriedOut(error)) => (error, !matches!(claim.right(), Right::TakenOver { .. })),
+            Err(Failed::NotCarriedOut(error)) => (error, is_without_forerunner(claim.right())),
             Err(Failed::Unknown(error)) => (error, false),
         };
         let end = if is_undone { claim.abandon().await } else { claim.hand_over().await };
@@ -142,14 +146,24 @@ impl<T> Shared<T> {
 
     /// Begins `operation`, in a task of the mesh.
     fn begin(&self, operation: Operation) -> Result<Seat, OperationError> {
+        let (Some(mesh), Some(store)) = (self.mesh.upgrade(), self.store.upgrade()) else {
+            return Err(OperationError::ShutDown);
+        };
         let Environment { clock, entropy, .. } = &self.environment;
         let now = clock.now();
         let machine = OperationMachine::new(self.config, operation, entropy.next_u64(), now);
         let telling = Telling::new(Arc::clone(&self.name), operation.key, Arc::clone(&self.recorder), now);
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(clock));
-        let (driver, seat) = OperationDriver::new(machine, store, clock, self.config.reply_within, telling);
-        let is_driven = self.mesh.upgrade().is_some_and(|mesh| mesh.operate(driver.run()));
-        if is_driven { Ok(seat) } else { Err(OperationError::ShutDown) }
+        let reply_within = self.config.reply_within;
+        let (driver, seat) = OperationDriver::new(machine, store, Arc::clone(clock), reply_within, telling);
+        if mesh.operate(driver.run()) { Ok(seat) } else { Err(OperationError::ShutDown) }
+    }
+
+    /// Why a task has ended before it had an answer.
+    fn unanswered(&self) -> OperationError {
+        match self.mesh.upgrade() {
+            Some(mesh) if !mesh.is_stopped() => OperationError::Unattended { operation: Arc::clone(&self.name) },
+            Some(_) | None => OperationError::ShutDown,
+        }
     }
 
     /// The result of `operation` that the store had.

@@ -55,11 +55,18 @@
 //! | what happens | what the next one to begin is told |
 //! |---|---|
 //! | the claim was finished | the result |
-//! | it was abandoned; the future of `begin` was dropped | that he is the first, at once |
+//! | it was abandoned | that he is the first, at once |
+//! | the future of `begin` was dropped | what that one would have been: that he is the first, or takes over; at once |
+//! | it was dropped, and what the store answered to it is lost | that he takes over, after the lease |
+//! | it was carried out without the store ([`StoreLost::RunAnyway`]) | that he is the first; or that he takes over, after the lease, where the store had heard of it |
 //! | it was handed over or dropped; `work` panicked, failed with an unknown outcome, or its future was dropped | that he takes over, at once |
 //! | the process died; its mesh was dropped, or shut down with the claim still open | that he takes over, after the lease |
-//! | the store lost its state | that he is the first; the fence is greater all the same while the store's clock goes on |
+//! | the store lost its state, or evicted the operation | that he is the first; the fence is greater all the same while the store's clock goes on |
 //! | the store is away | nothing: [`StoreLost`] is chosen beforehand |
+//!
+//! A Redis has to evict nothing (`maxmemory-policy noeviction`): an operation that is evicted is **carried out again**. One that
+//! is full under that policy refuses to begin any, which is [`OperationError::StoreLost`] unless
+//! [`StoreLost::RunAnyway`] is chosen.
 //!
 //! # Keys, tokens, results
 //! A key is hashed with the names of the fleet and of the kind, a request with its key, and neither is ever sent, logged or

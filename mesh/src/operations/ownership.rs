@@ -25,7 +25,8 @@ pub enum Hold {
     TakenAway,
     /// The owner has come to an end.
     Ended,
-    /// The mesh was shut down or dropped: nobody renews the lease, nor tells the store the end.
+    /// The mesh was shut down or dropped, or the runtime that it was begun on: nobody renews the lease, nor tells the store
+    /// the end.
     Unattended,
 }
 
@@ -51,8 +52,9 @@ impl Ownership {
     /// Whether it still holds.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        let hold = *self.hold.borrow();
+        // First, so that what was told before the task ended is read: nothing is told afterwards.
         let is_attended = self.hold.has_changed().is_ok();
+        let hold = *self.hold.borrow();
         match hold {
             Hold::Held | Hold::Lapsed if !is_attended => Hold::Unattended,
             Hold::Held | Hold::Lapsed | Hold::TakenAway | Hold::Ended | Hold::Unattended => hold,
@@ -74,6 +76,39 @@ impl Ownership {
         match self.hold() {
             Hold::TakenAway => OperationEnd::Fenced,
             Hold::Held | Hold::Lapsed | Hold::Ended | Hold::Unattended => OperationEnd::Unknown,
+        }
+    }
+}
+
+/// Whether an owner by this right who did nothing may say that nothing was done. A right that this version does not know
+/// says nothing of who was at it before.
+pub(super) const fn is_without_forerunner(right: Right) -> bool {
+    matches!(right, Right::First { .. } | Right::Unprotected)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_was_told_is_never_taken_for_a_task_that_nobody_heard_of() {
+        for round in 0..300 {
+            let sender = watch::Sender::new(Hold::Held);
+            let ownership = Ownership::new(Right::Unprotected, sender.subscribe());
+            let both = Barrier::new(2);
+            std::thread::scope(|scope| {
+                let both = &both;
+                scope.spawn(move || {
+                    both.wait();
+                    sender.send_replace(Hold::TakenAway);
+                    drop(sender);
+                });
+                both.wait();
+                let told = std::iter::repeat_with(|| ownership.hold()).find(|hold| *hold != Hold::Held);
+                assert_eq!(told, Some(Hold::TakenAway), "round {round}");
+            });
         }
     }
 }

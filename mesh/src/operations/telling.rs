@@ -1,5 +1,6 @@
 //! What becomes of an operation, as log lines and as measurements: by the name of its kind and the hash of its key.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mesh_core::recorder::{Measurement, Recorder};
@@ -25,7 +26,7 @@ impl Telling {
     pub(super) fn began(&mut self, now: Instant, result: &'static str) {
         let (operation, waited) = (&*self.name, now.since(self.since));
         tracing::debug!(operation, key = %self.key, result, ?waited, "an operation was begun");
-        self.recorder.record(&Measurement::OperationBegan { operation, result, waited });
+        self.record(&Measurement::OperationBegan { operation, result, waited });
         self.since = now;
     }
 
@@ -33,7 +34,14 @@ impl Telling {
     pub(super) fn ended(&self, now: Instant, result: &'static str) {
         let (operation, elapsed) = (&*self.name, now.since(self.since));
         tracing::debug!(operation, key = %self.key, result, ?elapsed, "an operation has ended");
-        self.recorder.record(&Measurement::OperationEnded { operation, result, elapsed });
+        self.record(&Measurement::OperationEnded { operation, result, elapsed });
+    }
+
+    /// A recorder that panics must not end the task that renews the lease.
+    fn record(&self, measurement: &Measurement<'_>) {
+        if catch_unwind(AssertUnwindSafe(|| self.recorder.record(measurement))).is_err() {
+            tracing::error!(operation = &*self.name, measurement = measurement.name(), "the recorder panicked");
+        }
     }
 
     /// It goes on, as is said.

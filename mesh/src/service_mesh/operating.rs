@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use mesh_cache::codec::Codec;
+use mesh_cache::coordinator_store::CoordinatorStore;
 
 use super::ServiceMesh;
 use super::inner::Inner;
@@ -16,8 +17,8 @@ impl ServiceMesh {
     /// digits, `-`, `_` and `.`. `codec` is for their results.
     ///
     /// They are kept in the store of [`ServiceMeshBuilder::redis`](crate::ServiceMeshBuilder::redis), whose user needs the
-    /// rights of `RedisCoordinator` as well, or of
-    /// [`ServiceMeshBuilder::coordinator`](crate::ServiceMeshBuilder::coordinator). The
+    /// rights of `RedisCoordinator` as well and which must evict nothing (`maxmemory-policy noeviction`), for an operation that
+    /// is evicted is carried out again; or of [`ServiceMeshBuilder::coordinator`](crate::ServiceMeshBuilder::coordinator). The
     /// [namespace](crate::MemoryConfig::namespace) of the memory keeps fleets apart.
     pub fn operations<T: Send + Sync + 'static>(
         &self,
@@ -40,6 +41,11 @@ impl Inner {
         }
     }
 
+    /// Holds the store of a kind of operation for as long as the mesh lives and anybody has a weak reference to it.
+    pub(crate) fn hold(&self, store: Arc<dyn CoordinatorStore>) {
+        self.owned().hold(store);
+    }
+
     /// Runs the task of one operation; says whether it does.
     pub(crate) fn operate(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
         let mut owned = self.owned();
@@ -52,6 +58,11 @@ impl Inner {
             drop(open);
         });
         true
+    }
+
+    /// Whether no operation can be begun any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Operations that have not ended.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 
+use mesh_cache::coordinator_store::CoordinatorStore;
 use mesh_core::service::InstanceId;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -18,6 +20,8 @@ pub(super) struct Owned {
     pub(super) tasks: JoinSet<()>,
     /// Those of the tasks that see to an operation.
     pub(super) operations: OpenOperations,
+    /// The stores of kinds of operation, which outlive neither the mesh nor the last handle.
+    pub(super) stores: Vec<Arc<dyn CoordinatorStore>>,
 }
 
 impl Owned {
@@ -31,6 +35,12 @@ impl Owned {
             }
         }
         self.tasks.spawn(task)
+    }
+
+    /// Holds `store`, and lets go of those that nobody has a weak reference to any more.
+    pub(super) fn hold(&mut self, store: Arc<dyn CoordinatorStore>) {
+        self.stores.retain(|held| Arc::weak_count(held) > 0 && !Arc::ptr_eq(held, &store));
+        self.stores.push(store);
     }
 }
 

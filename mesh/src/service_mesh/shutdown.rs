@@ -19,8 +19,8 @@ pub struct ShutdownReport {
     pub deregistered: Vec<(InstanceId, Result<(), DeregisterError>)>,
     /// Requests that were still in flight when the grace ended.
     pub in_flight_left: u64,
-    /// [Operations](crate::operations) that had not ended when the grace did, those included that waited for somebody else's. Of
-    /// those that were being carried out whoever begins them next takes over after their leases.
+    /// [Operations](crate::operations) that had not ended when the grace did: whoever begins them next takes over after their
+    /// leases. Those are counted as well that only waited for somebody else's end; nobody takes over from them.
     pub operations_left: u64,
 }
 

@@ -7,14 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesh::mesh_cache::coordinator_store::{CoordinatorStore, MemoryCoordinator};
-use mesh::mesh_core::port::{BoxFuture, Clock, Entropy};
+use mesh::mesh_core::port::{BoxFuture, Clock};
 use mesh::mesh_core::recorder::{Measurement, Recorder};
-use mesh::mesh_core::rng::mix;
 use mesh::mesh_core::time::Instant;
 use mesh::mesh_retry::coordinator::budget::{Fallback, FleetBudgetConfig};
 use mesh::mesh_retry::coordinator::slots::SlotsConfig;
 use mesh::mesh_retry::coordinator::store::{Settle, Slots, StoreCommand, StoreFailure, StoreReply, StoreTime, Voted};
-use mesh::{Attempt, CallPolicy, Environment, ServiceMesh, SystemWallClock, TokioClock};
+use mesh::{Attempt, CallPolicy, ServiceMesh, TokioClock};
 
 use crate::support::{Lab, healthy, instance_of, ms, retries};
 
@@ -62,13 +61,7 @@ impl World {
         config.calls.retry_slots = Some(SlotsConfig::default());
         config.services_max = self.services_max.try_into().unwrap();
         config.memory.namespace = namespace.to_owned();
-        let environment = Environment {
-            clock: Arc::new(self.lab.clock),
-            entropy: Arc::new(Words(AtomicU64::new(number << 32))),
-            dial: Arc::new(self.lab.dial.clone()),
-            wall: Arc::new(SystemWallClock),
-        };
-        let builder = self.lab.builder().environment(environment).config(config).recorder(recorder);
+        let builder = self.lab.builder().environment(self.lab.environment(number)).config(config).recorder(recorder);
         let mesh = builder.coordinator(self.store.clone()).build().await.unwrap();
         healthy(&mesh, "api").await;
         mesh
@@ -196,15 +189,5 @@ impl Told {
 impl Recorder for Told {
     fn record(&self, measurement: &Measurement<'_>) {
         self.0.lock().unwrap().push(format!("{measurement:?}"));
-    }
-}
-
-/// Words that differ from process to process, and are the same in every run.
-#[derive(Debug)]
-pub(crate) struct Words(AtomicU64);
-
-impl Entropy for Words {
-    fn next_u64(&self) -> u64 {
-        mix(self.0.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 use mesh::mesh_cache::codec::{Codec, CodecError, JsonCodec};
 use mesh::mesh_cache::coordinator_store::{CoordinatorStore, MemoryCoordinator};
 use mesh::mesh_cache::seal::{KeyRing, SealKey, Sealer};
-use mesh::mesh_core::port::{BoxFuture, Entropy};
-use mesh::mesh_core::rng::mix;
-use mesh::mesh_retry::coordinator::store::{Begun as Told, StoreCommand, StoreFailure, StoreReply};
+use mesh::mesh_core::port::BoxFuture;
+use mesh::mesh_retry::coordinator::store::{Begun as Told, OwnerToken, StoreCommand, StoreFailure, StoreReply};
 use mesh::operations::{Hold, OperationConfig, OperationEnd, Right};
-use mesh::{Begun, Claim, Environment, OperationError, Operations, ServiceMesh, SystemWallClock};
+use mesh::{Begun, Claim, OperationError, Operations, ServiceMesh};
 
 use crate::support::recorder::Notes;
 use crate::support::{Lab, settle};
@@ -50,14 +49,8 @@ impl Fleet {
     ) -> Process {
         let link = Link::to(Arc::clone(&self.store));
         let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
-        let environment = Environment {
-            clock: Arc::new(self.lab.clock),
-            entropy: Arc::new(Words(AtomicU64::new(number << 32))),
-            dial: Arc::new(self.lab.dial.clone()),
-            wall: Arc::new(SystemWallClock),
-        };
         let notes = Notes::default();
-        let builder = self.lab.builder().environment(environment).recorder(notes.clone()).seal(sealer);
+        let builder = self.lab.builder().environment(self.lab.environment(number)).recorder(notes.clone()).seal(sealer);
         let mesh = builder.coordinator(link.clone()).build().await.unwrap();
         let charges = mesh.operations("charges", codec).config(config).open().unwrap();
         Process { mesh, charges, notes, link }
@@ -152,17 +145,30 @@ pub(crate) struct Link {
     replayed: Arc<Mutex<Option<Vec<u8>>>>,
     /// The result that was told last.
     told: Arc<Mutex<Option<Vec<u8>>>>,
+    /// Who has begun anything.
+    owners: Arc<Mutex<Vec<OwnerToken>>>,
     /// How many commands are neither answered nor given up.
     pending: Arc<AtomicU64>,
 }
 
 impl Link {
     fn to(store: Arc<Mutex<MemoryCoordinator>>) -> Self {
-        Self { store, mode: Arc::default(), replayed: Arc::default(), told: Arc::default(), pending: Arc::default() }
+        let (mode, replayed, told) = (Arc::default(), Arc::default(), Arc::default());
+        Self { store, mode, replayed, told, owners: Arc::default(), pending: Arc::default() }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
+    }
+
+    /// The owners of all that was begun.
+    pub(crate) fn owners(&self) -> Vec<OwnerToken> {
+        self.owners.lock().unwrap().clone()
+    }
+
+    /// How many hold it, the test included: a connection lives as long as anybody does.
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.mode)
     }
 
     /// How many commands are neither answered nor given up.
@@ -196,6 +202,9 @@ impl Link {
 impl CoordinatorStore for Link {
     fn apply(&self, command: StoreCommand) -> BoxFuture<'_, Result<StoreReply, StoreFailure>> {
         let (mode, pending) = (*self.mode.lock().unwrap(), Pending::one_of(&self.pending));
+        if let StoreCommand::Begin(begin) = &command {
+            self.owners.lock().unwrap().push(begin.owner);
+        }
         Box::pin(async move {
             let _pending = pending;
             match mode {
@@ -255,16 +264,6 @@ impl Codec<String> for Raw {
 
     fn schema(&self) -> u32 {
         1
-    }
-}
-
-/// Words that differ from process to process, and are the same in every run.
-#[derive(Debug)]
-pub(crate) struct Words(pub(crate) AtomicU64);
-
-impl Entropy for Words {
-    fn next_u64(&self) -> u64 {
-        mix(self.0.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 

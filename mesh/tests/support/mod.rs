@@ -63,12 +63,21 @@ impl Lab {
     }
 
     pub(crate) fn builder(&self) -> ServiceMeshBuilder {
-        let (clock, entropy, dial) = (Arc::new(self.clock), Arc::new(Seeded::default()), Arc::new(self.dial.clone()));
         ServiceMesh::builder()
             .registry(self.registry.clone())
-            .environment(Environment { clock, entropy, dial, wall: Arc::new(SystemWallClock) })
+            .environment(self.environment(0))
             .recorder(self.notes.clone())
             .config(self.config.clone())
+    }
+
+    /// The environment of the process `number`: its words are not those of another, and the same in every run.
+    pub(crate) fn environment(&self, number: u64) -> Environment {
+        Environment {
+            clock: Arc::new(self.clock),
+            entropy: Arc::new(Seeded(AtomicU64::new(number << 32))),
+            dial: Arc::new(self.dial.clone()),
+            wall: Arc::new(SystemWallClock),
+        }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -77,7 +86,7 @@ impl Lab {
 }
 
 /// Words that are the same in every run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seeded(AtomicU64);
 
 impl Entropy for Seeded {

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesh::mesh_cache::coordinator_store::{CoordinatorStore, MemoryCoordinator, state_key};
-use mesh::mesh_core::port::{BoxFuture, Entropy};
-use mesh::mesh_core::rng::mix;
+use mesh::mesh_core::port::BoxFuture;
 use mesh::mesh_retry::breaker::{BreakerConfig, OpenJitter, ProbeRule};
 use mesh::mesh_retry::coordinator::store::{StateKey, StoreCommand, StoreFailure, StoreReply};
 use mesh::mesh_retry::coordinator::votes::VotesConfig;
-use mesh::{Attempt, CallPolicy, Environment, MeshConfig, RetryPolicy, ServiceMesh, Strategy, SystemWallClock};
+use mesh::{Attempt, CallPolicy, MeshConfig, RetryPolicy, ServiceMesh, Strategy};
 
 use crate::support::recorder::Notes;
 use crate::support::{Lab, api, healthy, ms, number_of, pass, secs};
@@ -99,14 +98,9 @@ impl Fleet {
     pub(crate) async fn process_in(&self, number: u64, zone: Option<&str>) -> Process {
         let mut config = self.lab.config.clone();
         config.zone = zone.map(|zone| zone.parse().unwrap());
-        let environment = Environment {
-            clock: Arc::new(self.lab.clock),
-            entropy: Arc::new(Words(AtomicU64::new(number << 32))),
-            dial: Arc::new(self.lab.dial.clone()),
-            wall: Arc::new(SystemWallClock),
-        };
         let notes = Notes::default();
-        let builder = self.lab.builder().environment(environment).config(config).recorder(notes.clone());
+        let builder =
+            self.lab.builder().environment(self.lab.environment(number)).config(config).recorder(notes.clone());
         let mesh = builder.coordinator(self.store.clone()).build().await.unwrap();
         healthy(&mesh, "api").await;
         pass(ms(1)).await;
@@ -284,14 +278,4 @@ pub(crate) fn instance_subject(number: u16, port: u16) -> StateKey {
 /// How many tasks there are.
 pub(crate) fn tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
-}
-
-/// Words that differ from process to process, and are the same in every run.
-#[derive(Debug)]
-struct Words(AtomicU64);
-
-impl Entropy for Words {
-    fn next_u64(&self) -> u64 {
-        mix(self.0.fetch_add(1, Ordering::Relaxed) + 1)
-    }
 }

@@ -150,6 +150,7 @@ impl OperationMachine {
             Begun::Done { result } => self.end(OperationEvent::Done { result }),
             Begun::Unreadable => self.end(OperationEvent::Refused { why: OperationRefusal::Unreadable }),
             Begun::Mismatch => self.end(OperationEvent::Refused { why: OperationRefusal::Mismatch }),
+            Begun::Full => self.end(OperationEvent::Refused { why: OperationRefusal::StoreFull }),
         }
     }
 

@@ -128,6 +128,9 @@ pub enum OperationRefusal {
     /// It was carried out before, and with what result cannot be read. It is not carried out again, whatever
     /// [`StoreLost`](super::StoreLost) is chosen: the store is not lost.
     Unreadable,
+    /// The store has no room for one more. It is not carried out, whatever [`StoreLost`](super::StoreLost) is chosen: the
+    /// store is not lost.
+    StoreFull,
     /// The store does not answer.
     StoreLost,
 }
@@ -140,6 +143,7 @@ impl OperationRefusal {
             Self::InFlight { .. } => "in-flight",
             Self::Mismatch => "mismatch",
             Self::Unreadable => "unreadable",
+            Self::StoreFull => "store-full",
             Self::StoreLost => "store-lost",
         }
     }
@@ -159,7 +163,8 @@ pub enum OperationEnd {
     Fenced,
     /// The store gave no answer: what it knows is unknown.
     Unknown,
-    /// The store was never told that it began.
+    /// The store was lost, and is not told. Where a begin was carried out whose answer did not come, it knows of an owner who
+    /// is not heard of: the next to begin it waits for the lease, and takes over.
     Unprotected,
     /// It was called off before it could be carried out.
     CalledOff,

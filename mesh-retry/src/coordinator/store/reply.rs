@@ -118,6 +118,8 @@ pub enum Begun {
     Unreadable,
     /// Another operation has the same key.
     Mismatch,
+    /// Nobody has begun it, and the store has no room for one more: nothing was begun.
+    Full,
 }
 
 /// Whether the caller is still the owner.

@@ -72,8 +72,8 @@ impl Operations {
     fn begin_first(&mut self, now: StoreTime, command: &Begin, fence: Fence) -> Begun {
         let &Begin { key, fingerprint, owner, lease, keep } = command;
         if self.by_key.is_full() {
-            // What is forgotten could be carried out twice, so nothing is: it is as if somebody were at this one.
-            return Begun::InFlight { lease_left: lease };
+            // What is forgotten could be carried out twice, so nothing is.
+            return Begun::Full;
         }
         self.fence = fence;
         let phase = Phase::Owned { lease: Term::new(now, lease), taken_over: false };

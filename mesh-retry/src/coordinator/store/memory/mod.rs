@@ -19,8 +19,9 @@ use votes::Votes;
 /// the clock of a server does that is set right or that another server's takes the place of.
 ///
 /// What has not been used for the time that its command names is forgotten, and of each kind of state no more is kept than a
-/// fixed number of keys: then what would be forgotten next is forgotten first; but no operation is, for it could be carried out twice then: while there
-/// are too many of them, a new one is [in flight](super::Begun::InFlight). A clone is what a replica has that is behind.
+/// fixed number of keys, of operations 4,096: then what would be forgotten next is forgotten first; but no operation is, for
+/// it could be carried out twice then: while there are as many of them, a new one finds it [full](super::Begun::Full). A clone
+/// is what a replica has that is behind.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     budgets: Budgets,
